@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package groups
+
+import (
+	"fmt"
+	"time"
+)
+
+// Group is a named set of processes that share a bill.
+type Group struct {
+	// ID is never reused, not even after a restart or the group's deletion.
+	ID uint32
+	// Name is unique among the groups that exist; see [CheckName].
+	Name string
+	// Owner is the uid of the user who created the group.
+	Owner uint32
+	// Labels are free text given at creation; never nil.
+	Labels map[string]string
+	// Created is the wall clock time of creation. Closed is zero while the
+	// group is open.
+	Created, Closed time.Time
+}
+
+// Open reports whether the group takes new members by hand.
+func (g *Group) Open() bool { return g.Closed.IsZero() }
+
+// State returns "open" or "closed".
+func (g *Group) State() string {
+	if g.Open() {
+		return "open"
+	}
+	return "closed"
+}
+
+// maxName is the longest group name, in bytes.
+const maxName = 128
+
+// CheckName reports whether name may name a group: 1 to 128 of letters,
+// digits and . _ - / : @ (ASCII). The error names the offending part.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("bad group name %q: it is empty; use 1-%d of letters, digits, . _ - / : @", name, maxName)
+	case len(name) > maxName:
+		return fmt.Errorf("bad group name %.20q…: %d characters; use at most %d", name, len(name), maxName)
+	}
+	for _, c := range name {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.', c == '_', c == '-', c == '/', c == ':', c == '@':
+		default:
+			return fmt.Errorf("bad group name %q: %q is not allowed; use letters, digits, . _ - / : @", name, c)
+		}
+	}
+	return nil
+}
