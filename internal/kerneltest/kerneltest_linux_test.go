@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kerneltest
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { Main(m, nil) }
+
+// verdict records what Need decided, in place of a real test.
+type verdict struct {
+	testing.TB
+	said string
+}
+
+func (v *verdict) Helper() {}
+func (v *verdict) Skipf(format string, args ...any) {
+	v.said = "skip"
+	panic(v)
+}
+func (v *verdict) Fatalf(format string, args ...any) {
+	v.said = "fail"
+	panic(v)
+}
+
+func TestNeed(t *testing.T) {
+	has := Requirement{"this", func() error { return nil }}
+	lacks := Requirement{"that", func() error { return errors.New("it is not there") }}
+	for _, tt := range []struct {
+		name, env, want string
+		needs           []Requirement
+	}{
+		{"nothing needed", "", "run", nil},
+		{"all there", "", "run", []Requirement{has, has}},
+		{"one missing", "", "skip", []Requirement{has, lacks}},
+		{"one missing, required", "require", "fail", []Requirement{has, lacks}},
+		{"all there, required", "require", "run", []Requirement{has}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("ELSA_KERNEL", tt.env)
+			v := &verdict{said: "run"}
+			func() {
+				defer func() {
+					if r := recover(); r != nil && r != v {
+						panic(r)
+					}
+				}()
+				Need(v, tt.needs...)
+			}()
+			if v.said != tt.want {
+				t.Errorf("verdict %q, want %q", v.said, tt.want)
+			}
+		})
+	}
+}
+
+func TestSpawn(t *testing.T) {
+	if got := Spawn(t, "exit", "7").Wait().ExitCode(); got != 7 {
+		t.Errorf("exit 7: status %d", got)
+	}
+	c := Spawn(t, "wait")
+	if err := unix.Kill(c.PID, 0); err != nil {
+		t.Errorf("a waiting child is not there: %v", err)
+	}
+	c.Release()
+	if got := c.Wait().ExitCode(); got != 0 {
+		t.Errorf("wait: status %d", got)
+	}
+	s := Spawn(t, "storm", "20")
+	if pids := s.Pids(); len(pids) != 20 {
+		t.Errorf("storm of 20 made %d: %v", len(pids), pids)
+	}
+	b := Spawn(t, "burn", "50ms").Wait()
+	if used := b.UserTime() + b.SystemTime(); used < 50*time.Millisecond {
+		t.Errorf("burn 50ms used %v", used)
+	}
+}
+
+func TestKernelLockAccounting(t *testing.T) {
+	Need(t, Root, InitNamespaces, BSDAcct)
+	pacct := filepath.Join(t.TempDir(), "pacct")
+	if err := os.WriteFile(pacct, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	size := func() int64 {
+		if _, err := Fork(); err != nil {
+			t.Fatal(err)
+		}
+		fi, err := os.Stat(pacct)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fi.Size()
+	}
+	saved := usualFiles
+	t.Cleanup(func() { usualFiles = saved })
+	usualFiles = append(saved, pacct)
+	t.Run("held", func(t *testing.T) {
+		LockAccounting(t)
+		if err := unix.Acct(pacct); err != nil {
+			t.Fatal(err)
+		}
+		if size() == 0 {
+			t.Fatal("accounting is on and a death wrote nothing")
+		}
+		owner, err := foreignAccounting()
+		if err != nil || !strings.Contains(owner, pacct) {
+			t.Errorf("foreignAccounting() = %q, %v; want the file %s", owner, err, pacct)
+		}
+	})
+	after := size()
+	if again := size(); again != after {
+		t.Errorf("accounting still on after the test that held the lock: %d, then %d bytes", after, again)
+	}
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kerneltest
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+)
+
+// Requirement is something a test needs from the machine. Probe tries it for
+// real, leaves nothing changed, and returns why it cannot be had.
+type Requirement struct {
+	Name  string
+	Probe func() error
+}
+
+// The requirements that tests share. Each is probed once per process.
+var (
+	// Root is the superuser, all capabilities in the user namespace.
+	Root = once("root", probeRoot)
+	// InitNamespaces is a process in the initial pid, user and net namespace,
+	// the only one in which the kernel's netlink feeds arrive.
+	InitNamespaces = once("initial namespaces", probeNamespaces)
+	// ProcEvents is a process connector that acknowledges LISTEN.
+	ProcEvents = once("CONFIG_PROC_EVENTS", probeProcEvents)
+	// BSDAcct is an acct(2) that this process may use.
+	BSDAcct = once("CONFIG_BSD_PROCESS_ACCT", probeAcct)
+	// Taskstats is a registered TASKSTATS generic netlink family.
+	Taskstats = once("CONFIG_TASKSTATS", probeTaskstats)
+	// BTF is the type information of the running kernel.
+	BTF = once("CONFIG_DEBUG_INFO_BTF", probeBTF)
+	// BPF is a kernel that loads a raw tracepoint program for this process.
+	BPF = once("CONFIG_BPF_SYSCALL", probeBPF)
+)
+
+// Need skips t unless the machine has all of needs, and says which is missing
+// and why. With ELSA_KERNEL=require in the environment it fails t instead.
+func Need(t testing.TB, needs ...Requirement) {
+	t.Helper()
+	for _, n := range needs {
+		err := n.Probe()
+		if err == nil {
+			continue
+		}
+		if os.Getenv("ELSA_KERNEL") == "require" {
+			t.Fatalf("ELSA_KERNEL=require: no %s: %v", n.Name, err)
+		}
+		t.Skipf("needs %s: %v", n.Name, err)
+	}
+}
+
+func once(name string, probe func() error) Requirement {
+	return Requirement{Name: name, Probe: sync.OnceValue(probe)}
+}
+
+func probeRoot() error {
+	if uid := os.Geteuid(); uid != 0 {
+		return fmt.Errorf("running as uid %d", uid)
+	}
+	return nil
+}
