@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package proc reads what /proc knows about live processes: a snapshot of all
+// of them, one of them, and what one has used so far.
+//
+// A process is a thread group and its pid is the tgid. Because pids are
+// reused, a process is known by its pid and its start time together.
+package proc
+
+import (
+	"bytes"
+	"time"
+)
+
+// FS is the root of a proc tree, "/proc" as a rule. It is a value, so tests
+// point it at a recorded tree. Its methods hold no state and are safe for
+// concurrent use.
+type FS string
+
+// Default is where proc(5) is mounted.
+const Default FS = "/proc"
+
+const (
+	// StartUnit is the resolution of [Process.Start]. The kernel prints start
+	// times in ticks of USER_HZ, which is 100 on every Linux ABI. Truncate a
+	// finer start time to it before comparing; see [SameStart].
+	StartUnit = 10 * time.Millisecond
+	// UnknownUID is the UID of a process whose owner was not asked for. No
+	// user has it: the kernel reserves (uid_t)-1.
+	UnknownUID = ^uint32(0)
+)
+
+// Process is one process as /proc shows it. It holds no pointers, so a slice
+// of many costs the garbage collector nothing.
+type Process struct {
+	// PID is the process id (tgid). PPID is the parent's at this moment: an
+	// orphan shows its reaper. Group and Session are job control's.
+	PID, PPID, Group, Session int32
+	// Threads counts the threads, an exited leader included.
+	Threads int32
+	// State is the main thread's state letter of proc(5): R, S, D, T, Z, …
+	State byte
+	// Start is when the process began, in nanoseconds of CLOCK_BOOTTIME
+	// rounded down to [StartUnit]. Exec does not change it.
+	Start int64
+	// UID is the real user id, or [UnknownUID] in a snapshot.
+	UID uint32
+	// Comm is the command name, NUL padded, at most 15 bytes. Programs set it
+	// to what they like: it may hold parentheses, spaces and newlines.
+	Comm [16]byte
+	// MinorFaults and MajorFaults are of all threads, dead ones included, and
+	// not of child processes.
+	MinorFaults, MajorFaults uint64
+	// User and System are the CPU time of all threads, dead ones included, by
+	// the kernel's split, in whole ticks of 10 ms. [Sampler] knows it better.
+	User, System time.Duration
+}
+
+// Command returns the command name without its padding.
+func (p *Process) Command() string {
+	if i := bytes.IndexByte(p.Comm[:], 0); i >= 0 {
+		return string(p.Comm[:i])
+	}
+	return string(p.Comm[:])
+}
+
+// Dead reports whether the process has ended and only waits to be reaped. A
+// main thread that has exited while others run makes no process dead.
+func (p *Process) Dead() bool {
+	return p.State == 'X' || p.State == 'Z' && p.Threads <= 1
+}
+
+// SameStart reports whether two start times, in nanoseconds of CLOCK_BOOTTIME
+// and each exact or rounded down to [StartUnit], can be of one process.
+func SameStart(a, b int64) bool {
+	return a/int64(StartUnit) == b/int64(StartUnit)
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"math/bits"
+	"time"
+)
+
+// Sample is what a live process has used so far: all its threads, dead ones
+// included where the kernel says so, and never its child processes.
+type Sample struct {
+	// User and System add up to CPU, which the scheduler measured in
+	// nanoseconds. It may lack what each running thread ran since its last tick.
+	User, System, CPU time.Duration
+
+	// MinorFaults and MajorFaults are of all threads, dead ones included.
+	MinorFaults, MajorFaults uint64
+	// ReadBytes and WriteBytes went to or came from storage; ReadChars and
+	// WriteChars passed through read(2) and write(2). In bytes, of the threads
+	// that were alive at one of the samples: see [Sampler.Sample].
+	ReadBytes, WriteBytes, ReadChars, WriteChars uint64
+	// MaxRSS is the resident set's high-water mark in bytes, the largest of
+	// all programs the process was executing when sampled.
+	MaxRSS uint64
+	// VoluntarySwitches and InvoluntarySwitches are of the main thread.
+	VoluntarySwitches, InvoluntarySwitches uint64
+}
+
+// setCPU raises s to the total cpu and splits what is new in the proportion of
+// user to system, as far as neither falls. The tick that samples those two
+// makes them add up to more or less than was really run; the kernel settles
+// getrusage(2) in the same way (kernel/sched/cputime.c: cputime_adjust).
+func (s *Sample) setCPU(cpu, user, system time.Duration) {
+	if cpu <= s.CPU {
+		return
+	}
+	share := cpu // nothing sampled yet: call it user time
+	if ticks := user + system; ticks > 0 && user >= 0 && system >= 0 {
+		hi, lo := bits.Mul64(uint64(cpu), uint64(user))
+		n, _ := bits.Div64(hi, lo, uint64(ticks))
+		share = time.Duration(n)
+	}
+	s.User = min(max(share, s.User), cpu-s.System)
+	s.System = cpu - s.User
+	s.CPU = cpu
+}
+
+// raise makes *p at least v.
+func raise(p *uint64, v uint64) { *p = max(*p, v) }

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sampler samples live processes. It reuses its buffers: one goroutine at a
+// time. Use [FS.NewSampler].
+type Sampler struct {
+	// Denied counts the detailed samples without I/O for want of permission:
+	// /proc/PID/task/TID/io needs CAP_SYS_PTRACE.
+	Denied uint64
+
+	root  FS
+	clock func(pid, kind int32) (time.Duration, error)
+	text  []byte
+	name  []byte
+}
+
+// NewSampler returns a sampler of the running kernel's processes, whose files
+// it reads below r.
+func (r FS) NewSampler() *Sampler { return &Sampler{root: r, clock: cpuClock} }
+
+// Sample brings s, the process's previous sample or a zero one, up to date. No
+// field of s ever falls. The error wraps [fs.ErrNotExist] when the process of
+// this pid and start time (see [SameStart]) is gone; s then keeps what it had.
+// A zombie can be sampled.
+//
+// Without detail only the three CPU fields are brought up to date, in about a
+// microsecond, by three reads of the process's CPU clock. A clock knows no start
+// time: should the process have died and its pid be in use again unknown to the
+// caller, its successor's time counts here once it is the larger.
+//
+// With detail all fields are, and the start time is checked, for some 35 µs
+// and 7 µs more for each further thread. I/O is summed up over the live
+// threads. The file /proc/PID/io is of no use: it holds the I/O of dead
+// threads, but also that of every child that was waited for, which is on the
+// child's own account.
+func (sa *Sampler) Sample(pid int32, start int64, s *Sample, detail bool) error {
+	next := *s
+	var err error
+	if detail {
+		err = sa.detail(pid, start, &next)
+	} else {
+		err = sa.cpu(pid, &next)
+	}
+	if gone(err) {
+		err = noProcess{}
+	}
+	if err != nil {
+		return fmt.Errorf("sample process %d: %w", pid, err)
+	}
+	*s = next
+	return nil
+}
+
+// cpu reads the clocks. A clock that runs backwards is another process's.
+func (sa *Sampler) cpu(pid int32, s *Sample) error {
+	// User before user+system, so that their difference is not negative.
+	user, err := sa.clock(pid, clockVirt)
+	if err == nil {
+		var both, cpu time.Duration
+		if both, err = sa.clock(pid, clockProf); err == nil {
+			cpu, err = sa.clock(pid, clockSched)
+		}
+		if err == nil && cpu < s.CPU {
+			err = unix.ESRCH
+		}
+		if err == nil {
+			s.setCPU(cpu, user, both-user)
+			return nil
+		}
+	}
+	if errors.Is(err, unix.EINVAL) {
+		return unix.ESRCH
+	}
+	return err
+}
+
+func (sa *Sampler) detail(pid int32, start int64, s *Sample) error {
+	dir, err := sa.root.openProcess(pid)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+
+	// The clocks go by pid. As the directory still leads to the process
+	// afterwards, the pid was its own all the while.
+	if err := sa.cpu(pid, s); err != nil {
+		return err
+	}
+	line, err := readAt(dir, "stat", &sa.text)
+	if err != nil {
+		return err
+	}
+	var p Process
+	if err := parseStat(line, &p); err != nil {
+		return err
+	}
+	if !SameStart(p.Start, start) {
+		return unix.ESRCH
+	}
+	raise(&s.MinorFaults, p.MinorFaults)
+	raise(&s.MajorFaults, p.MajorFaults)
+	if err := sa.status(dir, s); err != nil {
+		return err
+	}
+	err = sa.io(dir, pid, p.Threads, s)
+	if errors.Is(err, fs.ErrPermission) {
+		sa.Denied++
+		return nil
+	}
+	return err
+}
+
+// status reads what /proc/PID/status alone has.
+func (sa *Sampler) status(dir int, s *Sample) error {
+	text, err := readAt(dir, "status", &sa.text)
+	if err != nil {
+		return err
+	}
+	if value(text, "VmHWM") != nil { // a zombie and a kernel thread have no memory
+		kib, err := number(text, "VmHWM")
+		if err != nil {
+			return err
+		}
+		raise(&s.MaxRSS, kib<<10)
+	}
+	voluntary, err := number(text, "voluntary_ctxt_switches")
+	if err != nil {
+		return err
+	}
+	involuntary, err := number(text, "nonvoluntary_ctxt_switches")
+	if err != nil {
+		return err
+	}
+	raise(&s.VoluntarySwitches, voluntary)
+	raise(&s.InvoluntarySwitches, involuntary)
+	return nil
+}
+
+// io sums the I/O of the live threads.
+func (sa *Sampler) io(dir int, pid, threads int32, s *Sample) error {
+	var sum Sample
+	if threads <= 1 {
+		if err := sa.threadIO(dir, pid, &sum); err != nil {
+			return err
+		}
+	} else {
+		task, err := openAt(dir, "task", unix.O_RDONLY|unix.O_DIRECTORY)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(task)
+		var failed error
+		err = numericEntries(task, func(tid int32) {
+			if err := sa.threadIO(dir, tid, &sum); err != nil && !gone(err) {
+				failed = err
+			}
+		})
+		if err = errors.Join(err, failed); err != nil {
+			return err
+		}
+	}
+	raise(&s.ReadBytes, sum.ReadBytes)
+	raise(&s.WriteBytes, sum.WriteBytes)
+	raise(&s.ReadChars, sum.ReadChars)
+	raise(&s.WriteChars, sum.WriteChars)
+	return nil
+}
+
+func (sa *Sampler) threadIO(dir int, tid int32, sum *Sample) error {
+	sa.name = append(sa.name[:0], "task/"...)
+	sa.name = strconv.AppendInt(sa.name, int64(tid), 10)
+	sa.name = append(sa.name, "/io"...)
+	text, err := readAt(dir, string(sa.name), &sa.text)
+	if err != nil {
+		return err
+	}
+	return parseIO(text, sum)
+}
+
+// parseIO adds the counts of /proc/PID/io (fs/proc/base.c: do_io_accounting)
+// to s.
+func parseIO(text []byte, s *Sample) error {
+	var n [4]uint64
+	for i, key := range [...]string{"rchar", "wchar", "read_bytes", "write_bytes"} {
+		var err error
+		if n[i], err = number(text, key); err != nil {
+			return err
+		}
+	}
+	s.ReadChars += n[0]
+	s.WriteChars += n[1]
+	s.ReadBytes += n[2]
+	s.WriteBytes += n[3]
+	return nil
+}
