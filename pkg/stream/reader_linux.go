@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Message is one datagram as it came off the socket.
+type Message struct {
+	// Data is the datagram, or its beginning if Truncated. It is valid only
+	// during the call of the decode function.
+	Data []byte
+	// Kernel tells that the sender is the kernel: a netlink address with port
+	// (nl_pid) 0, which no process can have. The header inside Data is the
+	// sender's own claim and proves nothing.
+	Kernel bool
+	// Port and Groups are nl_pid and nl_groups of the sender's address.
+	Port, Groups uint32
+	// Truncated tells that the datagram was longer than Options.Size.
+	Truncated bool
+}
+
+// Options shape a Reader. The zero value of each field means its default.
+type Options struct {
+	// Size is the buffer for one datagram in bytes; longer ones arrive
+	// Truncated. Default 256.
+	Size int
+	// Datagrams is how many datagrams one system call may take. Default 64;
+	// more gains nothing.
+	Datagrams int
+	// Items is how many items a batch may hold before it is delivered.
+	// Default 1024. A batch can exceed it if one datagram holds several items.
+	Items int
+	// Queue is the number of batches in circulation: in the channel, with the
+	// consumer and in the making. Default 16.
+	Queue int
+	// MinPause and MaxPause bound the pause between two drains while messages
+	// keep coming, and so the delay that reading in batches adds. Defaults 1ms
+	// and 5ms; whole milliseconds. Negative: no pause.
+	MinPause, MaxPause time.Duration
+	// Drops is how much of the socket's drop counter is accounted for
+	// already; see [Reader.Drops]. Zero is right for a fresh socket.
+	Drops uint32
+}
+
+func (o *Options) setDefaults() {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&o.Size, 256)
+	set(&o.Datagrams, 64)
+	set(&o.Items, 1024)
+	set(&o.Queue, 16)
+	o.Items = max(o.Items, o.Datagrams)
+	o.Queue = max(o.Queue, 2)
+	if o.MinPause == 0 {
+		o.MinPause = time.Millisecond
+	}
+	if o.MaxPause == 0 {
+		o.MaxPause = 5 * time.Millisecond
+	}
+	o.MaxPause = max(o.MaxPause, o.MinPause)
+}
+
+// Reader takes datagrams off a socket and delivers what they decode to. It is
+// a [Source]: one goroutine in Run, one consumer.
+//
+// Run keeps a thread of its own outside Go's poller, which would wake for each
+// message; that wake-up costs ten times what reading the message does. It
+// sleeps while nothing comes, and pauses a few milliseconds between drains
+// while much comes, so that messages are taken many at a time. Mark and the end
+// of the context interrupt both. It allocates nothing per message.
+type Reader[T any] struct {
+	fd     int
+	decode func(Message, *Batch[T])
+	opt    Options
+	rx     receiver
+	cur    *Batch[T]
+	unread bool // datagrams were taken since the drop counter was read
+
+	out  chan *Batch[T]
+	free chan *Batch[T]
+
+	want      atomic.Uint64 // last Mark
+	delivered uint64        // last Barrier
+	drops     atomic.Uint32 // socket's drop counter, as accounted for
+
+	mu       sync.Mutex // guards wakeFD against use after Close
+	wakeFD   int
+	closed   bool
+	detached bool
+}
+
+// NewReader returns a Reader of fd, a datagram socket. On success the Reader
+// owns fd and Close closes it. Nothing else may read from fd; setting options
+// on it and sending are allowed.
+//
+// decode is called in Run's goroutine for each datagram, in order. It appends
+// to b.Items what the datagram holds and counts in b.Rejected or b.Lost what
+// it finds amiss. It must keep neither Message.Data nor b.
+//
+// Lost counts what the kernel dropped for want of receive buffer, exactly, by
+// the socket's own counter (SO_MEMINFO, kernel 4.12). For a netlink socket set
+// NETLINK_NO_ENOBUFS, or one overrun costs all messages until the queue is
+// empty.
+func NewReader[T any](fd int, decode func(m Message, b *Batch[T]), opt Options) (*Reader[T], error) {
+	opt.setDefaults()
+	if _, err := dropCount(fd); err != nil {
+		return nil, fmt.Errorf("read socket's drop counter: %w", err)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("make eventfd: %w", err)
+	}
+	r := &Reader[T]{
+		fd:     fd,
+		decode: decode,
+		opt:    opt,
+		wakeFD: wake,
+		// All batches fit the channel, so a send never blocks: Run waits for
+		// a free batch before it reads, and never holds what it cannot deliver.
+		out:  make(chan *Batch[T], opt.Queue),
+		free: make(chan *Batch[T], opt.Queue),
+	}
+	r.rx.init(opt.Datagrams, opt.Size)
+	r.drops.Store(opt.Drops)
+	for range opt.Queue {
+		r.free <- new(Batch[T])
+	}
+	return r, nil
+}
+
+// Batches implements [Source].
+func (r *Reader[T]) Batches() <-chan *Batch[T] { return r.out }
+
+// Release implements [Source]. A Reader has Options.Queue batches and waits
+// when all are with the consumer, so each batch must be released, once.
+func (r *Reader[T]) Release(b *Batch[T]) {
+	b.Reset()
+	select {
+	case r.free <- b:
+	default:
+		panic("stream: batch released twice")
+	}
+}
+
+// Mark implements [Source].
+func (r *Reader[T]) Mark(n uint64) {
+	r.want.Store(n)
+	r.wake()
+}
+
+// Descriptor returns the socket, which the Reader goes on owning. It may be
+// sent on, or handed to another process.
+func (r *Reader[T]) Descriptor() int { return r.fd }
+
+// Drops returns how much of the socket's drop counter has been delivered as
+// Lost. With Options.Drops it lets a later Reader of the same socket, maybe in
+// another process, go on counting. Safe from any goroutine.
+func (r *Reader[T]) Drops() uint32 { return r.drops.Load() }
+
+// Detach gives the socket to the caller: Close will leave it open.
+func (r *Reader[T]) Detach() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.detached = true
+	return r.fd
+}
+
+// Close closes the socket. It must not be called while Run is running; calling
+// it again does nothing.
+func (r *Reader[T]) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	err := unix.Close(r.wakeFD)
+	if !r.detached {
+		err = errors.Join(err, unix.Close(r.fd))
+	}
+	return err
+}
+
+// Run implements [Source]. All that it has read is delivered before the
+// channel is closed, also when ctx ends: a consumer that receives until then
+// misses nothing.
+func (r *Reader[T]) Run(ctx context.Context) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(r.out)
+	defer context.AfterFunc(ctx, r.wake)()
+
+	pause := r.opt.MinPause
+	for {
+		n, err := r.drain(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			pause = r.opt.MinPause
+			err = r.sleep(r.fd, -1)
+		} else if pause > 0 {
+			err = r.sleep(-1, int(pause.Milliseconds()))
+			pause = min(2*pause, r.opt.MaxPause)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// drain reads until the socket is empty and delivers everything. It returns
+// how many datagrams there were.
+func (r *Reader[T]) drain(ctx context.Context) (total int, err error) {
+	defer func() {
+		err = errors.Join(err, r.deliver(0))
+	}()
+	for {
+		if err := r.room(ctx); err != nil {
+			return total, err
+		}
+		// A barrier holds if it was asked for before a look that finds the
+		// queue empty, so take the number first.
+		want := r.want.Load()
+		n, err := r.rx.receive(r.fd)
+		switch err {
+		case nil:
+		case unix.EAGAIN:
+			return total, r.deliver(want)
+		case unix.EINTR, unix.ENOBUFS: // the drop counter tells how many
+			r.unread = true
+			continue
+		default:
+			return total, fmt.Errorf("receive from netlink socket: %w", err)
+		}
+		for i := range n {
+			r.decode(r.rx.message(i), r.cur)
+		}
+		r.unread = true
+		total += n
+	}
+}
+
+// room makes sure that the batch in the making can take one more system call's
+// datagrams, and waits for a free one if need be.
+func (r *Reader[T]) room(ctx context.Context) error {
+	if r.cur != nil && len(r.cur.Items)+r.opt.Datagrams > r.opt.Items {
+		if err := r.deliver(0); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if r.cur != nil {
+		return nil
+	}
+	select {
+	case r.cur = <-r.free:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// deliver sends the batch in the making if it says anything.
+func (r *Reader[T]) deliver(barrier uint64) error {
+	b := r.cur
+	if b == nil {
+		return nil
+	}
+	var err error
+	if r.unread {
+		r.unread = false
+		var drops uint32
+		drops, err = dropCount(r.fd)
+		if err == nil {
+			b.Lost += uint64(drops - r.drops.Swap(drops)) // it may wrap
+		} else {
+			err = fmt.Errorf("read socket's drop counter: %w", err)
+		}
+	}
+	if barrier > r.delivered {
+		r.delivered = barrier
+		b.Barrier = barrier
+	}
+	if len(b.Items) > 0 || b.Lost > 0 || b.Rejected > 0 || b.Barrier > 0 {
+		r.cur = nil
+		r.out <- b
+	}
+	return err
+}
