@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package groups
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// SetID names an interned membership set. A process carries one SetID; usage is
+// kept per set. Ids are not reused while the database lives.
+type SetID uint32
+
+const (
+	// Ungrouped is the set of processes that are in no group.
+	Ungrouped SetID = 0
+	// Unattributed is the set of processes of which it cannot be proved what
+	// groups they are in, because the event that would tell was lost.
+	Unattributed SetID = 1
+
+	firstSet SetID = 2
+)
+
+// Sets interns membership sets: equal sets of groups get equal ids. The zero
+// value is not ready; use NewSets. Not safe for concurrent use.
+type Sets struct {
+	groups [][]uint32 // by SetID; sorted; nil for a retired id
+	ids    map[string]SetID
+	fresh  []SetID // made or retired since the last TakeFresh
+	key    []byte
+}
+
+// NewSets returns the two sets that always exist, Ungrouped and Unattributed.
+func NewSets() *Sets {
+	return &Sets{groups: make([][]uint32, firstSet), ids: map[string]SetID{"": Ungrouped}}
+}
+
+// Groups returns the ids of the groups of a set, ascending. The slice must not
+// be changed.
+func (s *Sets) Groups(id SetID) []uint32 {
+	if int(id) >= len(s.groups) {
+		return nil
+	}
+	return s.groups[id]
+}
+
+// Len is one more than the largest SetID in use.
+func (s *Sets) Len() int { return len(s.groups) }
+
+// Restore puts back a set that an earlier run interned, under the same id.
+func (s *Sets) Restore(id SetID, groups []uint32) {
+	for int(id) >= len(s.groups) {
+		s.groups = append(s.groups, nil)
+	}
+	if id < firstSet {
+		return
+	}
+	groups = slices.Sorted(slices.Values(groups))
+	s.groups[id] = groups
+	if len(groups) > 0 {
+		s.ids[s.keyOf(groups)] = id
+	}
+}
+
+// With returns the set that holds the groups of id and gid. A process of
+// unproved membership that is put into a group is from then on in that group.
+func (s *Sets) With(id SetID, gid uint32) SetID {
+	have := s.Groups(id)
+	at, ok := slices.BinarySearch(have, gid)
+	if ok {
+		return id
+	}
+	return s.intern(slices.Insert(slices.Clone(have), at, gid))
+}
+
+// Without returns the set that holds the groups of id but gid.
+func (s *Sets) Without(id SetID, gid uint32) SetID {
+	have := s.Groups(id)
+	at, ok := slices.BinarySearch(have, gid)
+	if !ok {
+		return id
+	}
+	return s.intern(slices.Delete(slices.Clone(have), at, at+1))
+}
+
+// Only returns the set that holds gid alone.
+func (s *Sets) Only(gid uint32) SetID { return s.intern([]uint32{gid}) }
+
+// Has reports whether gid is one of the groups of set id.
+func (s *Sets) Has(id SetID, gid uint32) bool {
+	_, ok := slices.BinarySearch(s.Groups(id), gid)
+	return ok
+}
+
+// DropGroup retires every set that holds gid and returns, for each of them, the
+// set that takes its place.
+func (s *Sets) DropGroup(gid uint32) map[SetID]SetID {
+	moved := map[SetID]SetID{}
+	for id := firstSet; int(id) < len(s.groups); id++ {
+		if s.Has(id, gid) {
+			moved[id] = s.Without(id, gid)
+		}
+	}
+	for id := range moved {
+		delete(s.ids, s.keyOf(s.groups[id]))
+		s.groups[id] = nil
+		s.fresh = append(s.fresh, id)
+	}
+	return moved
+}
+
+// TakeFresh returns the sets made or retired since the last call. A retired set
+// has no groups any more.
+func (s *Sets) TakeFresh() []SetID {
+	f := s.fresh
+	s.fresh = nil
+	return f
+}
+
+func (s *Sets) intern(groups []uint32) SetID {
+	key := s.keyOf(groups)
+	if id, ok := s.ids[key]; ok {
+		return id
+	}
+	id := SetID(len(s.groups))
+	s.groups = append(s.groups, groups)
+	s.ids[key] = id
+	s.fresh = append(s.fresh, id)
+	return id
+}
+
+func (s *Sets) keyOf(groups []uint32) string {
+	s.key = s.key[:0]
+	for _, g := range groups {
+		s.key = binary.BigEndian.AppendUint32(s.key, g)
+	}
+	return string(s.key)
+}

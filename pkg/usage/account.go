@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package usage
+
+import (
+	"time"
+
+	"elsa/pkg/groups"
+)
+
+// Sample says what the live process key, of the given set, used so far. A sample
+// that is lower than one before changes nothing, field by field.
+func (j *Join) Sample(key groups.Key, set groups.SetID, m *Measure) {
+	acc := j.account(key, set)
+	more := m.beyond(&acc.last)
+	acc.last.add(&more)
+	j.liveIn(set).add(&more)
+	if m.MaxRSS > j.at(set).MaxRSS {
+		j.set(set).MaxRSS = m.MaxRSS
+	}
+}
+
+// Move splits the bill of a live process: what it used up to its last sample
+// stays with the set it was in, and what comes goes to the set it is in now.
+// With whole, all that was not billed before goes to the new set.
+func (j *Join) Move(c groups.Change, whole bool) {
+	acc := j.account(c.Life.Key(), c.From)
+	part := acc.last.beyond(&acc.base)
+	if !whole {
+		j.liveIn(c.From).sub(&part)
+		part.MaxRSS = 0
+		j.set(c.From).AddMeasure(&part)
+		j.billed += part.CPU()
+		acc.base = acc.last
+		acc.set = c.To
+		return
+	}
+	j.shift(acc, c.To)
+}
+
+// account returns the account of a process, following it to the set it is in.
+func (j *Join) account(key groups.Key, set groups.SetID) *account {
+	acc := j.accounts[key]
+	if acc == nil {
+		acc = &account{set: set}
+		j.accounts[key] = acc
+	}
+	if acc.set != set {
+		j.shift(acc, set)
+	}
+	return acc
+}
+
+// shift takes what an account shows as live to another set.
+func (j *Join) shift(acc *account, set groups.SetID) {
+	part := acc.last.beyond(&acc.base)
+	j.liveIn(acc.set).sub(&part)
+	j.liveIn(set).add(&part)
+	acc.set = set
+}
+
+func (j *Join) dropAccount(key groups.Key, acc *account) {
+	part := acc.last.beyond(&acc.base)
+	j.liveIn(acc.set).sub(&part)
+	j.billed -= acc.base.CPU()
+	delete(j.accounts, key)
+}
+
+// Forget drops the account of a process whose death was counted or will not be.
+func (j *Join) Forget(key groups.Key) {
+	if acc := j.accounts[key]; acc != nil {
+		j.dropAccount(key, acc)
+	}
+}
+
+func (j *Join) liveIn(set groups.SetID) *Measure {
+	for int(set) >= len(j.live) {
+		j.live = append(j.live, Measure{})
+	}
+	return &j.live[set]
+}
+
+func (j *Join) at(set groups.SetID) Usage {
+	if int(set) >= len(j.sets) {
+		return Usage{}
+	}
+	return j.sets[set]
+}
+
+// Start counts n processes that came into a set.
+func (j *Join) Start(set groups.SetID, n int64) { j.set(set).Started += uint64(n) }
+
+// Total is a set's bill: ended and live.
+func (j *Join) Total(set groups.SetID) Usage {
+	u := j.at(set)
+	if int(set) < len(j.live) {
+		m := j.live[set]
+		m.MaxRSS = 0
+		u.AddMeasure(&m)
+	}
+	return u
+}
+
+// Merge adds up the bills of sets of which one takes the other's place.
+func (j *Join) Merge(moved map[groups.SetID]groups.SetID) {
+	for from, to := range moved {
+		u := j.at(from)
+		j.set(to).Add(&u)
+		*j.set(from) = Usage{}
+		j.liveIn(to).add(j.liveIn(from))
+		*j.liveIn(from) = Measure{}
+	}
+	for _, acc := range j.accounts {
+		if to, ok := moved[acc.set]; ok {
+			acc.set = to
+		}
+	}
+	for _, d := range j.open {
+		for ; d != nil; d = d.next {
+			if to, ok := moved[d.set]; ok {
+				d.set = to
+			}
+		}
+	}
+}
+
+// Conservation is the CPU on all bills of ended processes over the CPU the
+// kernel reported for them: 1 when nothing is lost and nothing counted twice,
+// up to what samples of live processes showed beyond their last record.
+func (j *Join) Conservation() float64 {
+	var sum time.Duration
+	for i := range j.sets {
+		sum += j.sets[i].CPU()
+	}
+	if j.Reported <= 0 {
+		return 1
+	}
+	return float64(sum-j.billed) / float64(j.Reported)
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package usage
+
+import (
+	"time"
+
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+)
+
+// deathOf is all that is known of a death when it is charged.
+type deathOf struct {
+	life         groups.Life
+	line, ts, ex *acct.Record
+}
+
+// charge puts a death on the bill of its set.
+func (j *Join) charge(d *deathOf, now int64) {
+	acc := j.accounts[d.life.Key()]
+	o := j.newDeath()
+	o.key, o.set, o.at = d.life.Key(), d.life.Set, now
+	var last Measure
+	if acc != nil {
+		o.base, last = acc.base, acc.last
+	}
+
+	// From the coarsest record to the finest; each knows more fields.
+	if d.line != nil {
+		o.estimate = measureOf(d.line)
+	}
+	if d.ts != nil {
+		m := measureOf(d.ts)
+		m.Elapsed = max(m.Elapsed, o.estimate.Elapsed)
+		o.estimate, o.grade = m, sampled
+	}
+	if d.line == nil && o.estimate.Elapsed == 0 && d.life.Exit > d.life.Start {
+		o.estimate.Elapsed = time.Duration(d.life.Exit - d.life.Start)
+	}
+	best := o.estimate
+	wait := false
+	switch {
+	case d.ex != nil:
+		m := measureOf(d.ex)
+		m.Elapsed = max(m.Elapsed, o.estimate.Elapsed)
+		best, o.grade = m, exact
+		j.Joined.Exact++
+	case d.ts != nil:
+		j.Joined.Taskstats++
+		wait = j.ExpectExact
+	default:
+		j.Joined.Ledger++
+		wait = j.ExpectExact
+	}
+	if wait {
+		// Only what cannot be too much: the runtime without its last slice.
+		floor := time.Duration(0)
+		if d.ts != nil {
+			floor = min(d.ts.Runtime, best.CPU())
+		}
+		best.split(floor, best.User, best.System)
+	}
+	j.report(o, best.CPU())
+	best.raise(&last)
+	o.estimate.raise(&last)
+
+	o.charged = best.beyond(&o.base)
+	if acc != nil {
+		j.dropAccount(o.key, acc)
+	}
+	u := j.set(o.set)
+	u.Ended++
+	if d.life.Inferred || d.life.Unproven {
+		u.Inferred++
+	}
+	exit := exitOf(d)
+	if exit&0x7f != 0 {
+		u.ExitSignal++
+	} else if exit>>8&0xff != 0 {
+		u.ExitNonzero++
+	}
+	u.grade(o.grade, +1)
+	u.AddMeasure(&o.charged)
+	if !wait {
+		j.release(o)
+		return
+	}
+	o.next = j.open[o.key.PID]
+	j.open[o.key.PID] = o
+	j.opened++
+}
+
+func exitOf(d *deathOf) uint32 {
+	for _, r := range []*acct.Record{d.line, d.ex, d.ts} {
+		if r != nil {
+			return r.ExitCode
+		}
+	}
+	return 0
+}
+
+// lift raises what was charged for a death to m, of the given precision.
+func (j *Join) lift(d *death, m *Measure, grade precision) {
+	more := m.beyond(&d.base)
+	more = more.beyond(&d.charged)
+	d.charged.add(&more)
+	u := j.set(d.set)
+	u.AddMeasure(&more)
+	u.grade(d.grade, -1)
+	u.grade(grade, +1)
+	d.grade = grade
+}
+
+func (j *Join) report(d *death, cpu time.Duration) {
+	j.Reported += cpu - d.reported
+	d.reported = cpu
+}
+
+func (u *Usage) grade(p precision, n int64) {
+	switch p {
+	case exact:
+		u.Exact += uint64(n)
+	case sampled:
+		u.Sampled += uint64(n)
+	default:
+		u.Rounded += uint64(n)
+	}
+}
+
+// set returns the usage of a set for changing.
+func (j *Join) set(id groups.SetID) *Usage {
+	for int(id) >= len(j.sets) {
+		j.sets = append(j.sets, Usage{})
+	}
+	j.changed[id] = struct{}{}
+	return &j.sets[id]
+}
+
+func (j *Join) newDeath() *death {
+	if n := len(j.settled); n > 0 {
+		d := j.settled[n-1]
+		j.settled = j.settled[:n-1]
+		return d
+	}
+	return new(death)
+}
+
+func (j *Join) release(d *death) {
+	*d = death{}
+	if len(j.settled) < 1<<12 {
+		j.settled = append(j.settled, d)
+	}
+}

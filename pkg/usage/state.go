@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package usage
+
+import (
+	"time"
+
+	"elsa/pkg/groups"
+)
+
+// Account is a live process's state in the join: what was billed to earlier
+// sets, and the last sample.
+type Account struct{ Base, Last Measure }
+
+// OpenDeath is a death that was charged and waits for its exact record.
+type OpenDeath struct {
+	Key                     groups.Key
+	Set                     groups.SetID
+	Base, Charged, Estimate Measure
+	Reported                time.Duration
+	// Grade is the precision counted so far: 0 rounded, 1 sampled.
+	Grade uint8
+}
+
+// TakeChanged calls f with the stored part of every set's bill that changed
+// since the last call. Ended and started are in it, live samples are not.
+func (j *Join) TakeChanged(f func(groups.SetID, *Usage)) {
+	for id := range j.changed {
+		f(id, j.set(id))
+	}
+	clear(j.changed)
+}
+
+// Account returns the account of a process; ok is false when there is none.
+func (j *Join) Account(key groups.Key) (a Account, ok bool) {
+	acc := j.accounts[key]
+	if acc == nil {
+		return a, false
+	}
+	return Account{acc.base, acc.last}, true
+}
+
+// OpenDeaths calls f for every death that waits for its exact record.
+func (j *Join) OpenDeaths(f func(OpenDeath)) {
+	for _, d := range j.open {
+		for ; d != nil; d = d.next {
+			if !d.final {
+				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade)})
+			}
+		}
+	}
+}
+
+// RestoreSet puts back a set's bill.
+func (j *Join) RestoreSet(id groups.SetID, u Usage) {
+	*j.set(id) = u
+	delete(j.changed, id)
+}
+
+// RestoreAccount puts back a live process's account.
+func (j *Join) RestoreAccount(key groups.Key, set groups.SetID, a Account) {
+	acc := &account{set: set, base: a.Base, last: a.Last}
+	j.accounts[key] = acc
+	part := acc.last.beyond(&acc.base)
+	j.liveIn(set).add(&part)
+	j.billed += acc.base.CPU()
+}
+
+// RestoreDeath puts back a death that waited when the service ended. Its exact
+// record may have passed meanwhile: the next Step settles it by its estimate.
+func (j *Join) RestoreDeath(o OpenDeath) {
+	d := j.newDeath()
+	*d = death{key: o.Key, set: o.Set, base: o.Base, charged: o.Charged,
+		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade)}
+	d.next = j.open[o.Key.PID]
+	j.open[o.Key.PID] = d
+}
+
+// Snapshot computes every bill at this moment. gs are the groups, in the order
+// they shall have.
+func (j *Join) Snapshot(t *groups.Tracker, gs []groups.Group) *Snapshot {
+	s := &Snapshot{Groups: make([]GroupTotal, len(gs))}
+	place := make(map[uint32]int, len(gs))
+	for i := range gs {
+		s.Groups[i].Group = gs[i]
+		place[gs[i].ID] = i
+	}
+	for id := range max(t.Sets.Len(), len(j.sets)) {
+		set := groups.SetID(id)
+		u := j.Total(set)
+		u.Live = uint64(t.LiveIn(set))
+		switch {
+		case set == groups.Ungrouped:
+			s.Ungrouped.Add(&u)
+		case set == groups.Unattributed:
+			s.Unattributed.Add(&u)
+		default:
+			s.AnyGroup.Add(&u)
+			for _, g := range t.Sets.Groups(set) {
+				if i, ok := place[g]; ok {
+					s.Groups[i].Usage.Add(&u)
+				}
+			}
+		}
+	}
+	for _, u := range []*Usage{&s.AnyGroup, &s.Ungrouped, &s.Unattributed} {
+		s.Total.Add(u)
+	}
+	return s
+}
