@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package api is how a user talks to the service: the JSON it speaks, the
+// server on a unix socket and the client that elsactl uses. openapi.yaml
+// describes the same for everyone else.
+//
+// Every JSON name is stable: fields are added, never renamed. Units are base
+// units, seconds and bytes; times are RFC 3339 in UTC.
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"elsa/pkg/groups"
+)
+
+// DefaultSocket is where the service listens and the client looks unless told
+// otherwise.
+const DefaultSocket = "/run/elsa/elsad.sock"
+
+// AdminGroup is the unix group whose members may do what root may.
+const AdminGroup = "elsa"
+
+// Caller is who asks, as the kernel told the server (SO_PEERCRED, SO_PEERGROUPS
+// of the connection): the credentials the process had when it connected.
+type Caller struct {
+	UID, GID uint32
+	// PID is 0 when the caller is in a pid namespace the server cannot see.
+	PID int32
+	// Admin is true for root and for members of [AdminGroup].
+	Admin bool
+}
+
+// MayChange returns nil if the caller may change g or see its members: its
+// owner may, and so may an admin. Otherwise it returns a 403 [Error].
+func (c Caller) MayChange(g *groups.Group) error {
+	if c.Admin || c.UID == g.Owner {
+		return nil
+	}
+	return Forbidden("group %s belongs to uid %d; only its owner, root and members of unix group %s may do this", g.Name, g.Owner, AdminGroup)
+}
+
+// MayAdd returns nil if the caller may put the process pid, whose real uid is
+// owner, in a group of its own. Otherwise it returns a 403 [Error].
+func (c Caller) MayAdd(pid int, owner uint32) error {
+	if c.Admin || c.UID == owner {
+		return nil
+	}
+	return Forbidden("process %d belongs to uid %d; only that user, root and members of unix group %s may add it", pid, owner, AdminGroup)
+}
+
+// Service is what the daemon offers. The server checks the form of a request
+// (names, pids, labels) before it calls; who may do what is the service's
+// matter. All methods are safe for concurrent use and may block until a change
+// is durable. ctx ends when the caller hangs up.
+//
+// An error that is an [*Error] is sent to the caller as it is. Any other is
+// logged by the server and sent as a bare 500.
+type Service interface {
+	CreateGroup(ctx context.Context, c Caller, r CreateGroupRequest) (Group, error)
+	Groups(ctx context.Context, c Caller) ([]Group, error)
+	Group(ctx context.Context, c Caller, name string) (GroupDetail, error)
+	AddMembers(ctx context.Context, c Caller, name string, r AddRequest) (AddResult, error)
+	RemoveMembers(ctx context.Context, c Caller, name string, r RemoveRequest) (RemoveResult, error)
+	CloseGroup(ctx context.Context, c Caller, name string) (Group, error)
+	DeleteGroup(ctx context.Context, c Caller, name string) error
+	// Usage reports on the named groups, or on all when names is empty. With
+	// wait it first waits, bounded, until every process that died before the
+	// call is on its bill.
+	Usage(ctx context.Context, c Caller, names []string, wait bool) (UsageReport, error)
+	Status(ctx context.Context, c Caller) (Status, error)
+}
+
+// Error is a refusal or a failure, sent as application/problem+json (RFC 9457).
+type Error struct {
+	// Status is the HTTP status.
+	Status int `json:"status"`
+	// Title names the kind of error, the same for every error of a kind.
+	Title string `json:"title"`
+	// Detail is one sentence about this very error, for a person.
+	Detail string `json:"detail,omitempty"`
+}
+
+func (e *Error) Error() string {
+	if e.Detail != "" {
+		return e.Detail
+	}
+	return e.Title
+}
+
+func newError(status int, format string, args []any) *Error {
+	return &Error{Status: status, Title: http.StatusText(status), Detail: fmt.Sprintf(format, args...)}
+}
+
+// BadRequest is status 400: the request makes no sense.
+func BadRequest(format string, args ...any) *Error {
+	return newError(http.StatusBadRequest, format, args)
+}
+
+// Forbidden is status 403: the caller may not do this.
+func Forbidden(format string, args ...any) *Error {
+	return newError(http.StatusForbidden, format, args)
+}
+
+// NotFound is status 404: what the request names does not exist.
+func NotFound(format string, args ...any) *Error {
+	return newError(http.StatusNotFound, format, args)
+}
+
+// Conflict is status 409: the state of things does not allow it.
+func Conflict(format string, args ...any) *Error {
+	return newError(http.StatusConflict, format, args)
+}
+
+// Unavailable is status 503: not now, for instance while the service starts or
+// its disk is full.
+func Unavailable(format string, args ...any) *Error {
+	return newError(http.StatusServiceUnavailable, format, args)
+}

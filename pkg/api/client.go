@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Client asks the service behind a control socket. An error of the service is
+// an [*Error]; when the service cannot be reached it is an [*UnreachableError].
+// A client is safe for concurrent use and keeps connections for reuse.
+type Client struct {
+	socket string
+	http   http.Client
+}
+
+// UnreachableError says that nobody answers at a control socket.
+type UnreachableError struct {
+	Socket string
+	Err    error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("cannot reach elsad at %s: %v: is it running? (systemctl start elsad, or --socket)", e.Socket, e.Err)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// answerTimeout bounds a call: longer than any the service makes.
+const answerTimeout = time.Minute
+
+// NewClient returns a client of the socket. It does not connect yet.
+func NewClient(socket string) *Client {
+	c := &Client{socket: socket}
+	c.http.Timeout = answerTimeout
+	c.http.Transport = &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+			if err != nil {
+				// The cause alone: path and operation are in the message already.
+				cause := err
+				var op *net.OpError
+				if errors.As(err, &op) {
+					cause = op.Err
+				}
+				return nil, &UnreachableError{Socket: socket, Err: cause}
+			}
+			return conn, nil
+		},
+		DisableCompression: true,
+		IdleConnTimeout:    30 * time.Second,
+	}
+	return c
+}
+
+// Close drops the idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// CreateGroup makes a group.
+func (c *Client) CreateGroup(ctx context.Context, r CreateGroupRequest) (g Group, err error) {
+	err = c.do(ctx, "POST", "/v1/groups", r, &g)
+	return g, err
+}
+
+// Groups lists all groups in order of their name.
+func (c *Client) Groups(ctx context.Context) (gs []Group, err error) {
+	err = c.do(ctx, "GET", "/v1/groups", nil, &gs)
+	return gs, err
+}
+
+// Group describes one group and its live members.
+func (c *Client) Group(ctx context.Context, name string) (d GroupDetail, err error) {
+	err = c.do(ctx, "GET", groupPath(name), nil, &d)
+	return d, err
+}
+
+// AddMembers puts running processes in a group: all of them or none.
+func (c *Client) AddMembers(ctx context.Context, name string, r AddRequest) (a AddResult, err error) {
+	err = c.do(ctx, "POST", groupPath(name)+"/members", r, &a)
+	return a, err
+}
+
+// RemoveMembers takes running processes out of a group.
+func (c *Client) RemoveMembers(ctx context.Context, name string, r RemoveRequest) (a RemoveResult, err error) {
+	err = c.do(ctx, "POST", groupPath(name)+"/members/remove", r, &a)
+	return a, err
+}
+
+// CloseGroup ends adding to a group by hand.
+func (c *Client) CloseGroup(ctx context.Context, name string) (g Group, err error) {
+	err = c.do(ctx, "POST", groupPath(name)+"/close", nil, &g)
+	return g, err
+}
+
+// DeleteGroup removes a group and its bill.
+func (c *Client) DeleteGroup(ctx context.Context, name string) error {
+	return c.do(ctx, "DELETE", groupPath(name), nil, nil)
+}
+
+// Usage reports on the named groups, or on all when there are none. With wait
+// it returns once every process that died before the call is on its bill,
+// bounded by the service.
+func (c *Client) Usage(ctx context.Context, names []string, wait bool) (u UsageReport, err error) {
+	q := url.Values{"group": names}
+	if wait {
+		q.Set("wait", "true")
+	}
+	path := "/v1/usage"
+	if enc := q.Encode(); enc != "" {
+		path += "?" + enc
+	}
+	err = c.do(ctx, "GET", path, nil, &u)
+	return u, err
+}
+
+// Status reports on the service itself.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	err = c.do(ctx, "GET", "/v1/status", nil, &s)
+	return s, err
+}
+
+// groupPath escapes a name, dots too: "." and ".." are names here, but a path
+// would lose them.
+func groupPath(name string) string {
+	return "/v1/groups/" + strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
+}
+
+// do sends in, if not nil, and decodes the answer into out, if not nil.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	// The host part has no meaning on a unix socket, but HTTP wants one.
+	req, err := http.NewRequestWithContext(ctx, method, "http://elsad"+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var unreachable *UnreachableError
+		if errors.As(err, &unreachable) {
+			return unreachable
+		}
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
+		return fmt.Errorf("ask elsad at %s: %w", c.socket, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return problem(resp)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("read answer of elsad at %s: %w", c.socket, err)
+	}
+	return nil
+}
+
+// problem makes an [Error] of an answer that is not a success, whoever it is
+// from.
+func problem(resp *http.Response) *Error {
+	e := &Error{}
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	mt, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if mt != "application/problem+json" || json.Unmarshal(b, e) != nil || e.Title == "" {
+		e = newError(resp.StatusCode, "unexpected answer %.100q", []any{resp.Status})
+	}
+	e.Status = resp.StatusCode
+	return e
+}

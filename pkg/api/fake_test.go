@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fake is a service in memory. It keeps groups and who called.
+type fake struct {
+	mu     sync.Mutex
+	groups map[string]*GroupDetail
+	caller Caller
+	names  []string // of the last Usage
+	wait   bool
+}
+
+func newFake() *fake { return &fake{groups: map[string]*GroupDetail{}} }
+
+var fakeTime = time.Date(2026, 3, 4, 5, 6, 7, 890, time.UTC)
+
+func (f *fake) get(name string) (*GroupDetail, error) {
+	if g, ok := f.groups[name]; ok {
+		return g, nil
+	}
+	return nil, NoSuchGroup(name)
+}
+
+func (f *fake) CreateGroup(ctx context.Context, c Caller, r CreateGroupRequest) (Group, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.caller = c
+	switch r.Name {
+	case "panic":
+		panic("told to")
+	case "fault":
+		return Group{}, errors.New("the inner secret")
+	case "wait-for-hangup":
+		<-ctx.Done()
+		return Group{}, ctx.Err()
+	}
+	if _, ok := f.groups[r.Name]; ok {
+		return Group{}, Conflict("group %s exists", r.Name)
+	}
+	if r.Labels == nil {
+		r.Labels = map[string]string{}
+	}
+	g := &GroupDetail{Group: Group{Name: r.Name, ID: uint32(len(f.groups) + 1), State: "open", Created: fakeTime, Owner: c.UID, Labels: r.Labels}}
+	f.groups[r.Name] = g
+	return g.Group, nil
+}
+
+func (f *fake) Groups(ctx context.Context, c Caller) ([]Group, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var gs []Group
+	for _, g := range f.groups {
+		gs = append(gs, g.Group)
+	}
+	slices.SortFunc(gs, func(a, b Group) int { return strings.Compare(a.Name, b.Name) })
+	return gs, nil
+}
+
+func (f *fake) Group(ctx context.Context, c Caller, name string) (GroupDetail, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, err := f.get(name)
+	if err != nil {
+		return GroupDetail{}, err
+	}
+	return *g, nil
+}
+
+func (f *fake) AddMembers(ctx context.Context, c Caller, name string, r AddRequest) (AddResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, err := f.get(name)
+	if err != nil {
+		return AddResult{}, err
+	}
+	for _, pid := range r.PIDs {
+		g.Members = append(g.Members, Member{PID: pid, PPID: 1, Command: "x", Started: fakeTime, CPUSeconds: 0.5, Groups: []string{name}})
+	}
+	return AddResult{Added: r.PIDs}, nil
+}
+
+func (f *fake) RemoveMembers(ctx context.Context, c Caller, name string, r RemoveRequest) (RemoveResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, err := f.get(name)
+	if err != nil {
+		return RemoveResult{}, err
+	}
+	var gone []int
+	g.Members = slices.DeleteFunc(g.Members, func(m Member) bool {
+		if slices.Contains(r.PIDs, m.PID) {
+			gone = append(gone, m.PID)
+			return true
+		}
+		return false
+	})
+	return RemoveResult{Removed: gone}, nil
+}
+
+func (f *fake) CloseGroup(ctx context.Context, c Caller, name string) (Group, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, err := f.get(name)
+	if err != nil {
+		return Group{}, err
+	}
+	g.State, g.Closed = "closed", fakeTime.Add(time.Hour)
+	return g.Group, nil
+}
+
+func (f *fake) DeleteGroup(ctx context.Context, c Caller, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := f.get(name)
+	delete(f.groups, name)
+	return err
+}
+
+func (f *fake) Usage(ctx context.Context, c Caller, names []string, wait bool) (UsageReport, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.names, f.wait = names, wait
+	s := snapshot()
+	return FromSnapshot(&s, names)
+}
+
+func (f *fake) Status(ctx context.Context, c Caller) (Status, error) {
+	s := snapshot()
+	return StatusFromSnapshot(&s, "1.2.3"), nil
+}
+
+// logLines collects what the server logs.
+type logLines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// serve runs the service on a socket until the test ends.
+func serve(t *testing.T, s Service) (socket string, log *logLines) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "s")
+	l, err := Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	log = &logLines{}
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, s, slog.New(slog.NewTextHandler(log, nil))) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		if c, err := net.Dial("unix", socket); err == nil {
+			c.Close()
+			t.Errorf("the socket still answers after the end")
+		}
+	})
+	return socket, log
+}

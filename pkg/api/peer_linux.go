@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"fmt"
+	"net"
+	"os/user"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// peer asks the kernel who is at the other end of c. The answer is that of the
+// moment of connect(2): it cannot be forged, and includes the supplementary
+// groups the process really had, as a file's permissions would see them.
+func peer(c *net.UnixConn) (Caller, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return Caller{}, err
+	}
+	var (
+		cred   *unix.Ucred
+		groups []uint32
+		optErr error
+	)
+	err = raw.Control(func(fd uintptr) {
+		if cred, optErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); optErr == nil {
+			groups, optErr = peerGroups(int(fd))
+		}
+	})
+	if err == nil {
+		err = optErr
+	}
+	if err != nil {
+		return Caller{}, fmt.Errorf("ask who connected: %w", err)
+	}
+	return Caller{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid, Admin: admin.is(cred.Uid, cred.Gid, groups)}, nil
+}
+
+// peerGroups is getsockopt(SO_PEERGROUPS), which x/sys/unix does not wrap.
+func peerGroups(fd int) ([]uint32, error) {
+	gids := make([]uint32, 64)
+	for {
+		size := uint32(len(gids)) * 4 // socklen_t; the kernel sets what it needs on ERANGE
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+			uintptr(unsafe.Pointer(&gids[0])), uintptr(unsafe.Pointer(&size)), 0)
+		switch {
+		case errno == 0:
+			return gids[:size/4], nil
+		case errno == unix.ERANGE && size > uint32(len(gids))*4:
+			gids = make([]uint32, size/4)
+		default:
+			return nil, errno
+		}
+	}
+}
+
+// adminGroup finds the gid of a unix group by name and remembers it briefly,
+// so that a group made later is found and a request costs no look-up.
+type adminGroup struct {
+	name string
+
+	mu    sync.Mutex
+	until time.Time
+	gid   uint32
+	known bool
+}
+
+var admin = &adminGroup{name: AdminGroup}
+
+func (a *adminGroup) is(uid, gid uint32, groups []uint32) bool {
+	if uid == 0 {
+		return true
+	}
+	a.mu.Lock()
+	if now := time.Now(); now.After(a.until) {
+		a.known = false
+		if g, err := user.LookupGroup(a.name); err == nil {
+			if n, err := strconv.ParseUint(g.Gid, 10, 32); err == nil {
+				a.gid, a.known = uint32(n), true
+			}
+		}
+		a.until = now.Add(10 * time.Second)
+	}
+	admins, known := a.gid, a.known
+	a.mu.Unlock()
+	return known && (gid == admins || slices.Contains(groups, admins))
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"elsa/pkg/groups"
+)
+
+// Bounds on what one request may carry.
+const (
+	maxBody       = 1 << 20
+	maxLabels     = 64
+	maxLabelKey   = 128
+	maxLabelValue = 1024
+)
+
+// checker is a request that knows its own form.
+type checker interface{ check() error }
+
+// readJSON reads one JSON object from the body of r into q, strictly, and
+// checks it. Every error is a 4xx [Error].
+func readJSON(r *http.Request, q checker) error {
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(q)
+	if err == nil {
+		// Anything after the object is a mistake too.
+		if _, err = dec.Token(); err == io.EOF {
+			err = nil
+		} else if err == nil {
+			err = errors.New("more follows after the object")
+		}
+	}
+	var tooBig *http.MaxBytesError
+	switch {
+	case err == nil:
+	case errors.As(err, &tooBig):
+		return newError(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", []any{tooBig.Limit})
+	case err == io.EOF:
+		return BadRequest("the body is empty; a JSON object is needed")
+	default:
+		return BadRequest("bad JSON: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if err := q.check(); err != nil {
+		return BadRequest("%v", err)
+	}
+	return nil
+}
+
+// nothing is the request that has no fields.
+type nothing struct{}
+
+func (nothing) check() error { return nil }
+
+func (q *CreateGroupRequest) check() error {
+	if err := groups.CheckName(q.Name); err != nil {
+		return err
+	}
+	if len(q.Labels) > maxLabels {
+		return fmt.Errorf("bad labels: %d of them; use at most %d", len(q.Labels), maxLabels)
+	}
+	for k, v := range q.Labels {
+		switch {
+		case k == "" || len(k) > maxLabelKey:
+			return fmt.Errorf("bad label %.20q: its key is %d bytes; use 1-%d", k, len(k), maxLabelKey)
+		case strings.Contains(k, "=") || !printable(k):
+			return fmt.Errorf("bad label %q: its key may not hold = or control characters", k)
+		case len(v) > maxLabelValue:
+			return fmt.Errorf("bad label %q: its value is %d bytes; use at most %d", k, len(v), maxLabelValue)
+		case !printable(v):
+			return fmt.Errorf("bad label %q: its value may not hold control characters", k)
+		}
+	}
+	return nil
+}
+
+// printable is false for what would upset a terminal or a metrics page.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+func (q *AddRequest) check() error    { return checkPIDs(q.PIDs) }
+func (q *RemoveRequest) check() error { return checkPIDs(q.PIDs) }
+
+func checkPIDs(pids []int) error {
+	if len(pids) == 0 {
+		return errors.New("bad pids: at least one is needed")
+	}
+	for _, pid := range pids {
+		if pid < 1 || pid > math.MaxInt32 {
+			return fmt.Errorf("bad pid %d: a process id is a positive number", pid)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"elsa/pkg/groups"
+	"elsa/pkg/usage"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// snapshot has another value in every field.
+func snapshot() usage.Snapshot {
+	zone := time.FixedZone("", 2*3600)
+	at := func(h int) time.Time { return time.Date(2026, 3, 4, h, 6, 7, 123456789, zone) }
+	u := usage.Usage{
+		Started: 501, Ended: 500, Live: 1,
+		User: 1234567891 * time.Nanosecond, System: 2 * time.Second, Elapsed: 90 * time.Minute,
+		MinorFaults: 11, MajorFaults: 12, ReadBytes: 13, WriteBytes: 14, ReadChars: 15, WriteChars: 16,
+		MaxRSS: 17 << 20, VoluntarySwitches: 18, InvoluntarySwitches: 19,
+		ExitNonzero: 20, ExitSignal: 21, Exact: 400, Sampled: 70, Rounded: 30, Inferred: 5,
+	}
+	one := func(n uint64, cpu time.Duration) usage.Usage { return usage.Usage{Started: n, Ended: n, User: cpu} }
+	return usage.Snapshot{
+		Time: at(10),
+		Groups: []usage.GroupTotal{
+			{Group: groups.Group{ID: 2, Name: "a/b:c@d", Owner: 1000, Labels: map[string]string{"team": "x"}, Created: at(7), Closed: at(8)}, Usage: u},
+			{Group: groups.Group{ID: 1, Name: "ci", Created: at(6)}},
+		},
+		AnyGroup: u, Ungrouped: one(7, 7*time.Second), Unattributed: one(8, 8*time.Millisecond),
+		Total: usage.Usage{Started: 516, Ended: 515, Live: 1, User: 9 * time.Second, System: 2 * time.Second, Exact: 1, Sampled: 2, Rounded: 3, Inferred: 4},
+		Service: usage.Service{
+			Created: at(1), Started: at(2), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF", Suspended: true,
+			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 37,
+			RecordsBSD: 41, RecordsTaskstats: 42, RecordsExact: 43, TaskstatsLost: 44, ExactLost: 45,
+			LedgerSkipped: 46, Joined: map[string]uint64{"both": 47}, MissingLedger: 48,
+			BacklogBytes: 51, Processes: 52, Members: 53, StoreBytes: 54, ConservationRatio: 0.5,
+		},
+	}
+}
+
+// golden compares v's JSON with testdata/name, which was checked by hand.
+func golden(t *testing.T, name string, v any) {
+	t.Helper()
+	got, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	path := "testdata/" + name
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+func TestFromSnapshot(t *testing.T) {
+	s := snapshot()
+	r, err := FromSnapshot(&s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "usage.json", r)
+	golden(t, "status.json", StatusFromSnapshot(&s, "1.2.3"))
+}
+
+// Lists and objects stay that when there is nothing in them.
+func TestFromSnapshotEmpty(t *testing.T) {
+	r, err := FromSnapshot(&usage.Snapshot{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []any{r, StatusFromSnapshot(&usage.Snapshot{}, ""), FromGroup(&groups.Group{})} {
+		if b, err := json.Marshal(v); err != nil || strings.Contains(string(b), "null") {
+			t.Errorf("%T: %s, %v", v, b, err)
+		}
+	}
+}
+
+func TestFromSnapshotNames(t *testing.T) {
+	s := snapshot()
+	for _, tc := range []struct {
+		name string
+		ask  []string
+		want []string
+		err  string
+	}{
+		{name: "all", want: []string{"a/b:c@d", "ci"}},
+		{name: "one", ask: []string{"ci"}, want: []string{"ci"}},
+		{name: "order asked for", ask: []string{"ci", "a/b:c@d"}, want: []string{"ci", "a/b:c@d"}},
+		{name: "twice", ask: []string{"ci", "ci"}, want: []string{"ci"}},
+		{name: "unknown", ask: []string{"ci", "nix"}, err: "no group is named nix"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, err := FromSnapshot(&s, tc.ask)
+			if tc.err != "" {
+				var e *Error
+				if !errors.As(err, &e) || e.Status != 404 || e.Detail != tc.err {
+					t.Fatalf("error %#v, want 404 %q", err, tc.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, g := range r.Groups {
+				got = append(got, g.Name)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("groups (-want +got):\n%s", diff)
+			}
+			// The rest is about everything, whatever was asked for.
+			if r.Total.ProcessesStarted != 516 || r.AnyGroup.ProcessesStarted != 501 {
+				t.Errorf("total %d, any group %d; want 516, 501", r.Total.ProcessesStarted, r.AnyGroup.ProcessesStarted)
+			}
+		})
+	}
+}
+
+func TestFromGroupCopiesLabels(t *testing.T) {
+	g := groups.Group{Name: "a", Labels: map[string]string{"k": "v"}}
+	w := FromGroup(&g)
+	w.Labels["k"] = "other"
+	if g.Labels["k"] != "v" {
+		t.Error("a change of the wire group changed the tracker's group")
+	}
+}
