@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"elsa/pkg/groups"
+	"elsa/pkg/usage"
+)
+
+// Tx is one transaction of changes. Its methods return the first error of any
+// of them; after an error the transaction is rolled back.
+type Tx struct {
+	meta, groups, sets, members, deaths *bolt.Bucket
+
+	store *Store
+	n     uint32 // deaths put
+	err   error
+}
+
+// Commit runs f in one transaction and returns once it is on disk. When f or
+// the disk fails, nothing is changed.
+func (s *Store) Commit(f func(*Tx)) error {
+	deaths := s.deaths
+	err := s.db.Update(func(btx *bolt.Tx) error {
+		tx := &Tx{
+			meta: btx.Bucket(bucketMeta), groups: btx.Bucket(bucketGroups), sets: btx.Bucket(bucketSets),
+			members: btx.Bucket(bucketMembers), deaths: btx.Bucket(bucketDeaths), store: s,
+		}
+		f(tx)
+		for i := tx.n; i < s.deaths; i++ {
+			tx.note(tx.deaths.Delete(key32(i)))
+		}
+		s.deaths = tx.n
+		return tx.err
+	})
+	if err != nil {
+		s.deaths = deaths
+		return fmt.Errorf("commit to database %s: %w", s.db.Path(), err)
+	}
+	return nil
+}
+
+func (tx *Tx) note(err error) {
+	if tx.err == nil {
+		tx.err = err
+	}
+}
+
+// Meta puts the service's state.
+func (tx *Tx) Meta(m Meta) { tx.note(putJSON(tx.meta, keyMeta, m)) }
+
+// PutGroup puts a group, new or changed.
+func (tx *Tx) PutGroup(g groups.Group) { tx.note(putJSON(tx.groups, key32(g.ID), g)) }
+
+// DeleteGroup forgets a group.
+func (tx *Tx) DeleteGroup(id uint32) { tx.note(tx.groups.Delete(key32(id))) }
+
+// PutSet puts a set's groups and bill. A set without groups, other than the two
+// that always exist, is forgotten.
+func (tx *Tx) PutSet(id groups.SetID, gs []uint32, u *usage.Usage) {
+	if len(gs) == 0 && id > groups.Unattributed {
+		tx.note(tx.sets.Delete(key32(uint32(id))))
+		return
+	}
+	ids := make(list, len(gs))
+	for i, g := range gs {
+		ids[i] = uint64(g)
+	}
+	// bbolt keeps the value until the commit: no shared buffer.
+	tx.note(tx.sets.Put(key32(uint32(id)), usageList(u).append(ids.append(nil))))
+}
+
+// PutMember puts a life that must be known after a crash.
+func (tx *Tx) PutMember(l groups.Life, a usage.Account) {
+	flags := uint64(0)
+	for i, on := range []bool{l.Inferred, l.Unproven, l.Noted} {
+		if on {
+			flags |= 1 << i
+		}
+	}
+	v := list{uint64(l.PPID), uint64(l.Set), uint64(l.Exit), flags}.append(make([]byte, 0, 64))
+	v = measureList(&a.Base).append(v)
+	v = measureList(&a.Last).append(v)
+	tx.note(tx.members.Put(memberKey(l.Key()), v))
+}
+
+// DeleteMember forgets a life.
+func (tx *Tx) DeleteMember(k groups.Key) { tx.note(tx.members.Delete(memberKey(k))) }
+
+// PutDeath puts a death that waits for its exact record. Every transaction must
+// put all of them: those of the transaction before are forgotten.
+func (tx *Tx) PutDeath(d usage.OpenDeath) {
+	v := list{uint64(d.Key.PID), uint64(d.Key.Start), uint64(d.Set), uint64(d.Reported), uint64(d.Grade)}.append(nil)
+	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
+		v = measureList(m).append(v)
+	}
+	tx.note(tx.deaths.Put(key32(tx.n), v))
+	tx.n++
+}
+
+func putJSON(b *bolt.Bucket, key []byte, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return b.Put(key, data)
+}
+
+func key32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+
+func memberKey(k groups.Key) []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 12), uint32(k.PID))
+	return binary.BigEndian.AppendUint64(b, uint64(k.Start))
+}
+
+func keyOfMember(b []byte) groups.Key {
+	return groups.Key{PID: int32(binary.BigEndian.Uint32(b)), Start: int64(binary.BigEndian.Uint64(b[4:]))}
+}

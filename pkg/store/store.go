@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package store keeps groups, bills, members and the position in the ledger in
+// one bbolt file, changed together in one transaction, so that after a crash at
+// any instant nothing is lost and nothing is counted twice. No other package
+// knows bbolt.
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+	"elsa/pkg/usage"
+)
+
+// schema is the version of the layout below. A file of a newer schema is
+// refused; an older one is brought up in one transaction when it is opened.
+const schema = 1
+
+// Buckets, and what they hold:
+var (
+	bucketMeta    = []byte("meta")    // names below → JSON
+	bucketGroups  = []byte("groups")  // id (u32) → JSON of groups.Group
+	bucketSets    = []byte("sets")    // set (u32) → n, group ids; usage list
+	bucketMembers = []byte("members") // pid (u32) start (i64) → list; base, last
+	bucketDeaths  = []byte("deaths")  // n (u32) → list; base, charged, estimate
+
+	buckets = [][]byte{bucketMeta, bucketGroups, bucketSets, bucketMembers, bucketDeaths}
+
+	keySchema = []byte("schema")
+	keyMeta   = []byte("state")
+)
+
+// ErrBusy means that another process has the database open.
+var ErrBusy = errors.New("database is in use by another process")
+
+// ErrNewer means that a newer version of the service wrote the database.
+var ErrNewer = errors.New("database was written by a newer version")
+
+// Meta is the state of the service itself.
+type Meta struct {
+	// Created is when the database was made.
+	Created time.Time
+	// BootID is the kernel's random id of the boot the members belong to.
+	BootID string
+	// AsOf is the last moment of which every event is in the database, in ns
+	// of CLOCK_BOOTTIME.
+	AsOf int64
+	// Position is how far the ledger has been joined.
+	Position acct.Position
+	// NextGroup is the next group id; ids are never reused.
+	NextGroup uint32
+	// Reported is the CPU of all deaths the kernel reported.
+	Reported time.Duration
+	// Callers are processes of this service that switched accounting on, whose
+	// own lines in the ledger are no deaths.
+	Callers []groups.Key
+	// CleanStop is set when the service ended in order.
+	CleanStop bool
+}
+
+// Set is a membership set and its bill.
+type Set struct {
+	ID     groups.SetID
+	Groups []uint32
+	Usage  usage.Usage
+}
+
+// Member is a stored life and what the join knows of it.
+type Member struct {
+	Life    groups.Life
+	Account usage.Account
+}
+
+// State is all that the database holds.
+type State struct {
+	Meta    Meta
+	Groups  []groups.Group
+	Sets    []Set
+	Members []Member
+	Deaths  []usage.OpenDeath
+}
+
+// Store is an open database. Its methods are safe for concurrent use; there is
+// one writer at a time.
+type Store struct {
+	db     *bolt.DB
+	deaths uint32 // entries in bucketDeaths
+}
+
+// Open opens the database at path, or makes it, readable by its owner only. It
+// waits at most a second for a lock: ErrBusy. A file that is no database of
+// ours, or damaged, or ErrNewer, is left as it is.
+func Open(path string, now time.Time) (*Store, error) {
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		if err := create(path, now); err != nil {
+			return nil, fmt.Errorf("create database %s: %w", path, err)
+		}
+	}
+	db, err := open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	s := &Store{db: db}
+	if err := s.check(); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func open(path string) (*bolt.DB, error) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
+		Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoStatistics: true,
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, ErrBusy
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return nil, fmt.Errorf("not a database, or damaged (%w); restore a backup or move the file away", err)
+	}
+	return db, err
+}
+
+// create makes the file under another name first, since a crash while bbolt
+// lays out its first pages leaves a file it cannot open.
+func create(path string, now time.Time) error {
+	tmp := path + ".new"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	db, err := open(tmp)
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, b := range buckets {
+			if _, err := tx.CreateBucket(b); err != nil {
+				return err
+			}
+		}
+		meta := tx.Bucket(bucketMeta)
+		if err := meta.Put(keySchema, []byte{schema}); err != nil {
+			return err
+		}
+		return putJSON(meta, keyMeta, Meta{Created: now.UTC(), NextGroup: 1})
+	})
+	if err2 := db.Close(); err == nil {
+		err = err2
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	return err
+}
+
+func (s *Store) check() error {
+	return s.db.View(func(tx *bolt.Tx) error {
+		for _, b := range buckets {
+			if tx.Bucket(b) == nil {
+				return fmt.Errorf("bucket %q is missing: not a database of this service", b)
+			}
+		}
+		switch v := tx.Bucket(bucketMeta).Get(keySchema); {
+		case len(v) != 1:
+			return errors.New("schema version is missing: not a database of this service")
+		case v[0] > schema:
+			return fmt.Errorf("%w (schema %d, this one knows %d); install that version again", ErrNewer, v[0], schema)
+		}
+		s.deaths = uint32(tx.Bucket(bucketDeaths).Stats().KeyN)
+		return nil
+	})
+}
+
+// Close closes the database.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Size is the size of the database file in bytes.
+func (s *Store) Size() int64 {
+	if fi, err := os.Stat(s.db.Path()); err == nil {
+		return fi.Size()
+	}
+	return 0
+}
+
+// Backup writes a consistent copy of the database to w while it is in use.
+func (s *Store) Backup(w io.Writer) error {
+	return s.db.View(func(tx *bolt.Tx) error {
+		_, err := tx.WriteTo(w)
+		return err
+	})
+}
+
+// Verify checks every page of the database and every value in it.
+func (s *Store) Verify() error {
+	err := s.db.View(func(tx *bolt.Tx) error {
+		var first error
+		for err := range tx.Check() {
+			if first == nil {
+				first = err
+			}
+		}
+		return first
+	})
+	if err == nil {
+		_, err = s.Load()
+	}
+	return err
+}
+
+// Load reads the whole state.
+func (s *Store) Load() (*State, error) {
+	st := &State{}
+	err := s.db.View(func(tx *bolt.Tx) error {
+		if err := json.Unmarshal(tx.Bucket(bucketMeta).Get(keyMeta), &st.Meta); err != nil {
+			return fmt.Errorf("read state: %w", err)
+		}
+		for _, r := range []struct {
+			bucket []byte
+			read   func(k, v []byte) error
+		}{
+			{bucketGroups, st.readGroup}, {bucketSets, st.readSet},
+			{bucketMembers, st.readMember}, {bucketDeaths, st.readDeath},
+		} {
+			if err := tx.Bucket(r.bucket).ForEach(r.read); err != nil {
+				return fmt.Errorf("read %s: %w", r.bucket, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read database %s: %w", s.db.Path(), err)
+	}
+	return st, nil
+}
+
+func (st *State) readGroup(_, v []byte) error {
+	var g groups.Group
+	if err := json.Unmarshal(v, &g); err != nil {
+		return err
+	}
+	if g.Labels == nil {
+		g.Labels = map[string]string{}
+	}
+	st.Groups = append(st.Groups, g)
+	return nil
+}
+
+func (st *State) readSet(k, v []byte) error {
+	ids, v, err := readList(v)
+	if err != nil {
+		return err
+	}
+	u, _, err := readList(v)
+	if err != nil || len(k) != 4 {
+		return errShort
+	}
+	set := Set{ID: groups.SetID(binary.BigEndian.Uint32(k)), Usage: u.usage()}
+	for _, id := range ids {
+		set.Groups = append(set.Groups, uint32(id))
+	}
+	st.Sets = append(st.Sets, set)
+	return nil
+}
+
+func (st *State) readMember(k, v []byte) error {
+	l, v, err := readList(v)
+	if err != nil || len(k) != 12 || len(l) < 4 {
+		return errShort
+	}
+	base, v, err := readList(v)
+	if err != nil {
+		return err
+	}
+	last, _, err := readList(v)
+	if err != nil {
+		return err
+	}
+	key := keyOfMember(k)
+	st.Members = append(st.Members, Member{
+		Life: groups.Life{
+			PID: key.PID, Start: key.Start, PPID: int32(l[0]), Set: groups.SetID(l[1]), Exit: int64(l[2]),
+			Inferred: l[3]&1 != 0, Unproven: l[3]&2 != 0, Noted: l[3]&4 != 0,
+		},
+		Account: usage.Account{Base: base.measure(), Last: last.measure()},
+	})
+	return nil
+}
+
+func (st *State) readDeath(_, v []byte) error {
+	l, v, err := readList(v)
+	if err != nil || len(l) < 5 {
+		return errShort
+	}
+	d := usage.OpenDeath{
+		Key: groups.Key{PID: int32(l[0]), Start: int64(l[1])}, Set: groups.SetID(l[2]),
+		Reported: time.Duration(l[3]), Grade: uint8(l[4]),
+	}
+	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
+		var ml list
+		if ml, v, err = readList(v); err != nil {
+			return err
+		}
+		*m = ml.measure()
+	}
+	st.Deaths = append(st.Deaths, d)
+	return nil
+}
