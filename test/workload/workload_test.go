@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestVerbs(t *testing.T) {
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		args      string
+		processes int
+		burned    time.Duration // at least
+		waited    bool          // all of it is in rusage as well
+	}{
+		{"fork 20", 21, 0, true},
+		{"vfork 20", 21, 0, true},
+		{"storm 21 4", 26, 0, true},
+		{"burn 5 4", 6, 20 * ms, true},
+		{"threads 3 10", 1, 30 * ms, true},
+		{"threads 3 10 leader-first", 1, 30 * ms, true},
+		{"exec-from-thread 20", 1, 40 * ms, true},
+		{"self 20", 1, 20 * ms, true},
+		{"hold 20", 1, 20 * ms, true},
+		{"doublefork 10", 3, 0, false},
+		{"orphans 3 10", 4, 0, false},
+		{"killed-shell 4 20", 6, 60 * ms, false},
+		{"shell 3", 8, 0, true},
+		{"rss 1000000", 1, 0, true},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			args := strings.Fields(tt.args)
+			got := Run(t, args...)
+			if got.Verb != args[0] && args[0] != "exec-from-thread" || got.Processes != tt.processes {
+				t.Errorf("reported %+v, want %d processes", got, tt.processes)
+			}
+			if got.Burned < tt.burned {
+				t.Errorf("burned %v, want at least %v", got.Burned, tt.burned)
+			}
+			if tt.waited && got.Rusage < tt.burned-ms {
+				t.Errorf("rusage %v, want at least %v", got.Rusage, tt.burned)
+			}
+			if args[0] == "doublefork" && (got.PID <= 0 || unix.Kill(got.PID, 0) == unix.EPERM) {
+				t.Errorf("the daemon's pid is %d", got.PID)
+			}
+		})
+	}
+}
+
+func TestIO(t *testing.T) {
+	cmd := exec.Command(Build(t), "io", "1000000")
+	cmd.Dir = t.TempDir()
+	if out, err := cmd.Output(); err != nil {
+		t.Errorf("io: %v%s", err, stderr(err))
+	} else if _, err := Parse(out); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBadVerb(t *testing.T) {
+	for _, args := range [][]string{nil, {"bad"}, {"burn", "1"}, {"threads", "1", "1", "late"}} {
+		err := exec.Command(Build(t), args...).Run()
+		if e := (*exec.ExitError)(nil); !errors.As(err, &e) || e.ExitCode() != 2 {
+			t.Errorf("workload %q: %v, want exit status 2", args, err)
+		}
+	}
+}
