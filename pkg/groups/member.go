@@ -102,6 +102,36 @@ func (t *Tracker) touch(pid int32, e *entry) {
 	}
 }
 
+// Touch queues the life of key for TakeChanged, because its account changed.
+func (t *Tracker) Touch(k Key) {
+	if e := t.table.get(k.PID); e != nil && e.start == k.Start {
+		t.touch(k.PID, e)
+	}
+}
+
+// TouchAll queues every life for TakeChanged, for a store that was emptied.
+func (t *Tracker) TouchAll() {
+	t.table.all(func(pid int32, e *entry) {
+		e.flags &^= stored
+		t.touch(pid, e)
+	})
+	for _, lives := range t.older {
+		for i := range lives {
+			lives[i].stored = false
+		}
+	}
+	t.gone = t.gone[:0]
+}
+
+// Changed reports whether TakeStarts or TakeChanged have anything to tell.
+func (t *Tracker) Changed() bool {
+	return len(t.starts) > 0 || len(t.changed) > 0 || len(t.gone) > 0 || len(t.Sets.fresh) > 0
+}
+
+// Stray counts a process that nobody knew into a set, before its death is
+// charged there.
+func (t *Tracker) Stray(set SetID) { t.starts[set]++ }
+
 // TakeChanged tells what the store must know to survive a crash: put is called
 // for every life in a set, or noted, that is new or changed since the last call;
 // del for those that are over. A process that came and went in between costs

@@ -52,6 +52,16 @@ func (tx *Tx) note(err error) {
 	}
 }
 
+// Clear forgets all groups, sets and members, to be put again.
+func (tx *Tx) Clear() {
+	for _, b := range []*bolt.Bucket{tx.groups, tx.sets, tx.members} {
+		c := b.Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			tx.note(c.Delete())
+		}
+	}
+}
+
 // Meta puts the service's state.
 func (tx *Tx) Meta(m Meta) { tx.note(putJSON(tx.meta, keyMeta, m)) }
 

@@ -31,6 +31,19 @@ func (j *Join) TakeChanged(f func(groups.SetID, *Usage)) {
 	clear(j.changed)
 }
 
+// Touch marks a set as changed, TouchAll all of them.
+func (j *Join) Touch(id groups.SetID) { j.set(id) }
+
+// TouchAll marks every set as changed, for a store that was emptied.
+func (j *Join) TouchAll() {
+	for id := range j.sets {
+		j.set(groups.SetID(id))
+	}
+}
+
+// Changed reports whether TakeChanged has anything to tell.
+func (j *Join) Changed() bool { return len(j.changed) > 0 }
+
 // Account returns the account of a process; ok is false when there is none.
 func (j *Join) Account(key groups.Key) (a Account, ok bool) {
 	acc := j.accounts[key]
