@@ -5,14 +5,13 @@ package api
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"elsa/pkg/groups"
 )
 
 // fake is a service in memory. It keeps groups and who called.
@@ -143,45 +142,35 @@ func (f *fake) Status(ctx context.Context, c Caller) (Status, error) {
 	return StatusFromSnapshot(&s, "1.2.3"), nil
 }
 
-// logLines collects what the server logs.
-type logLines struct {
-	mu sync.Mutex
-	b  strings.Builder
+// checked is a fake that fails the test when the server let something
+// malformed through.
+type checked struct {
+	*fake
+	t testing.TB
 }
 
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// serve runs the service on a socket until the test ends.
-func serve(t *testing.T, s Service) (socket string, log *logLines) {
-	t.Helper()
-	socket = filepath.Join(t.TempDir(), "s")
-	l, err := Listen(socket)
-	if err != nil {
-		t.Fatal(err)
+func (s checked) CreateGroup(ctx context.Context, c Caller, r CreateGroupRequest) (Group, error) {
+	if r.Name == "panic" || r.Name == "fault" || r.Name == "wait-for-hangup" {
+		return Group{}, Conflict("these are for other tests")
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	log = &logLines{}
-	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, s, slog.New(slog.NewTextHandler(log, nil))) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
+	if err := r.check(); err != nil {
+		s.t.Errorf("the service got %+v: %v", r, err)
+	}
+	return s.fake.CreateGroup(ctx, c, r)
+}
+
+func (s checked) AddMembers(ctx context.Context, c Caller, name string, r AddRequest) (AddResult, error) {
+	if err := errors.Join(groups.CheckName(name), r.check()); err != nil {
+		s.t.Errorf("the service got %+v: %v", r, err)
+	}
+	return s.fake.AddMembers(ctx, c, name, r)
+}
+
+func (s checked) Usage(ctx context.Context, c Caller, names []string, wait bool) (UsageReport, error) {
+	for _, name := range names {
+		if err := groups.CheckName(name); err != nil {
+			s.t.Error(err)
 		}
-		if c, err := net.Dial("unix", socket); err == nil {
-			c.Close()
-			t.Errorf("the socket still answers after the end")
-		}
-	})
-	return socket, log
+	}
+	return s.fake.Usage(ctx, c, names, wait)
 }

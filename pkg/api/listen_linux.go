@@ -24,6 +24,7 @@ const (
 // connections a user may hold.
 type Listener struct {
 	*net.UnixListener
+	admins *adminGroup
 
 	mu    sync.Mutex
 	users map[uint32]int // connections held, by uid; root not counted
@@ -72,7 +73,7 @@ func listen(path string) (*Listener, error) {
 		u.Close()
 		return nil, err
 	}
-	return &Listener{UnixListener: u, users: map[uint32]int{}}, nil
+	return &Listener{UnixListener: u, admins: &adminGroup{name: AdminGroup}, users: map[uint32]int{}}, nil
 }
 
 // ours reports whether fi belongs to root or to us.
@@ -160,7 +161,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		caller, err := peer(c)
+		caller, err := peer(c, l.admins)
 		if err != nil {
 			c.Close()
 			continue

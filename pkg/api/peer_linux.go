@@ -15,10 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peer asks the kernel who is at the other end of c. The answer is that of the
+// peer asks the kernel who is at the other end of c; members of admins are
+// admins. The answer is that of the
 // moment of connect(2): it cannot be forged, and includes the supplementary
 // groups the process really had, as a file's permissions would see them.
-func peer(c *net.UnixConn) (Caller, error) {
+func peer(c *net.UnixConn, admins *adminGroup) (Caller, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return Caller{}, err
@@ -39,7 +40,7 @@ func peer(c *net.UnixConn) (Caller, error) {
 	if err != nil {
 		return Caller{}, fmt.Errorf("ask who connected: %w", err)
 	}
-	return Caller{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid, Admin: admin.is(cred.Uid, cred.Gid, groups)}, nil
+	return Caller{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid, Admin: admins.is(cred.Uid, cred.Gid, groups)}, nil
 }
 
 // peerGroups is getsockopt(SO_PEERGROUPS), which x/sys/unix does not wrap.
@@ -71,8 +72,7 @@ type adminGroup struct {
 	known bool
 }
 
-var admin = &adminGroup{name: AdminGroup}
-
+// is reports whether a user is root or in the group.
 func (a *adminGroup) is(uid, gid uint32, groups []uint32) bool {
 	if uid == 0 {
 		return true
@@ -87,7 +87,7 @@ func (a *adminGroup) is(uid, gid uint32, groups []uint32) bool {
 		}
 		a.until = now.Add(10 * time.Second)
 	}
-	admins, known := a.gid, a.known
+	member := a.known && (gid == a.gid || slices.Contains(groups, a.gid))
 	a.mu.Unlock()
-	return known && (gid == admins || slices.Contains(groups, admins))
+	return member
 }

@@ -26,18 +26,7 @@ const (
 // the socket fails. Clients that connected after [Listen] and before Serve are
 // answered. Nothing a client sends ends it.
 func Serve(ctx context.Context, l *Listener, s Service, log *slog.Logger) error {
-	srv := &http.Server{
-		Handler:           newHandler(s, log),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return withCaller(ctx, c.(*peerConn).caller)
-		},
-	}
+	srv := newServer(s, log)
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -57,4 +46,19 @@ func Serve(ctx context.Context, l *Listener, s Service, log *slog.Logger) error 
 		return nil
 	}
 	return err
+}
+
+func newServer(s Service, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           newHandler(s, log),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return withCaller(ctx, c.(*peerConn).caller)
+		},
+	}
 }

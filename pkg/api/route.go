@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"elsa/pkg/groups"
+)
+
+// route is one operation of the service. Its run returns the HTTP status and
+// the body to send, nil for none.
+type route struct {
+	method, path string
+	run          func(s Service, c Caller, r *http.Request) (int, any, error)
+}
+
+// routes is every operation; openapi.yaml describes the same list.
+var routes = []route{
+	{"GET", "/v1/groups", listGroups},
+	{"POST", "/v1/groups", createGroup},
+	{"GET", "/v1/groups/{name}", showGroup},
+	{"DELETE", "/v1/groups/{name}", deleteGroup},
+	{"POST", "/v1/groups/{name}/members", addMembers},
+	{"POST", "/v1/groups/{name}/members/remove", removeMembers},
+	{"POST", "/v1/groups/{name}/close", closeGroup},
+	{"GET", "/v1/usage", usageReport},
+	{"GET", "/v1/status", status},
+}
+
+// find returns the route of r and sets its path value, or else the methods
+// that the path knows, none if it is no path of ours. It matches the path as it
+// was sent, segment by segment: [http.ServeMux] does so too, but redirects, and
+// loses a name that is a lone slash.
+func find(r *http.Request) (rt *route, allow string) {
+	var methods []string
+	segments := strings.Split(r.URL.EscapedPath(), "/")
+	for i := range routes {
+		rt := &routes[i]
+		name, ok := rt.match(segments)
+		switch {
+		case !ok:
+		case r.Method == rt.method, r.Method == http.MethodHead && rt.method == http.MethodGet:
+			r.SetPathValue("name", name)
+			return rt, ""
+		default:
+			methods = append(methods, rt.method)
+		}
+	}
+	return nil, strings.Join(methods, ", ")
+}
+
+// match reports whether the segments of a path, escaped, are those of rt, and
+// what stands for {name} in them.
+func (rt *route) match(segments []string) (name string, ok bool) {
+	want := strings.Split(rt.path, "/")
+	if len(want) != len(segments) {
+		return "", false
+	}
+	for i, w := range want {
+		s, err := url.PathUnescape(segments[i])
+		switch {
+		case err != nil:
+			return "", false
+		case w == "{name}":
+			name = s
+		case s != w:
+			return "", false
+		}
+	}
+	return name, true
+}
+
+func listGroups(s Service, c Caller, r *http.Request) (int, any, error) {
+	gs, err := s.Groups(r.Context(), c)
+	if gs == nil {
+		gs = []Group{}
+	}
+	return http.StatusOK, gs, err
+}
+
+func createGroup(s Service, c Caller, r *http.Request) (int, any, error) {
+	var q CreateGroupRequest
+	if err := readJSON(r, &q); err != nil {
+		return 0, nil, err
+	}
+	g, err := s.CreateGroup(r.Context(), c, q)
+	return http.StatusCreated, g, err
+}
+
+func showGroup(s Service, c Caller, r *http.Request) (int, any, error) {
+	name, err := groupName(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	d, err := s.Group(r.Context(), c, name)
+	if d.Members == nil {
+		d.Members = []Member{}
+	}
+	return http.StatusOK, d, err
+}
+
+func deleteGroup(s Service, c Caller, r *http.Request) (int, any, error) {
+	name, err := groupName(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusNoContent, nil, s.DeleteGroup(r.Context(), c, name)
+}
+
+func addMembers(s Service, c Caller, r *http.Request) (int, any, error) {
+	name, err := groupName(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	var q AddRequest
+	if err := readJSON(r, &q); err != nil {
+		return 0, nil, err
+	}
+	a, err := s.AddMembers(r.Context(), c, name, q)
+	if a.Added == nil {
+		a.Added = []int{}
+	}
+	return http.StatusOK, a, err
+}
+
+func removeMembers(s Service, c Caller, r *http.Request) (int, any, error) {
+	name, err := groupName(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	var q RemoveRequest
+	if err := readJSON(r, &q); err != nil {
+		return 0, nil, err
+	}
+	a, err := s.RemoveMembers(r.Context(), c, name, q)
+	if a.Removed == nil {
+		a.Removed = []int{}
+	}
+	return http.StatusOK, a, err
+}
+
+func closeGroup(s Service, c Caller, r *http.Request) (int, any, error) {
+	name, err := groupName(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	if r.ContentLength != 0 { // There is nothing to say, but {} is harmless.
+		if err := readJSON(r, &nothing{}); err != nil {
+			return 0, nil, err
+		}
+	}
+	g, err := s.CloseGroup(r.Context(), c, name)
+	return http.StatusOK, g, err
+}
+
+func usageReport(s Service, c Caller, r *http.Request) (int, any, error) {
+	names, wait, err := usageQuery(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	u, err := s.Usage(r.Context(), c, names, wait)
+	return http.StatusOK, u, err
+}
+
+func status(s Service, c Caller, r *http.Request) (int, any, error) {
+	st, err := s.Status(r.Context(), c)
+	return http.StatusOK, st, err
+}
+
+// groupName is the name in the path, unescaped.
+func groupName(r *http.Request) (string, error) {
+	name := r.PathValue("name")
+	if err := groups.CheckName(name); err != nil {
+		return "", BadRequest("%v", err)
+	}
+	return name, nil
+}
+
+func usageQuery(r *http.Request) (names []string, wait bool, err error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, false, BadRequest("bad query: %v", err)
+	}
+	for key, values := range q {
+		switch key {
+		case "group":
+			for _, name := range values {
+				if err := groups.CheckName(name); err != nil {
+					return nil, false, BadRequest("%v", err)
+				}
+			}
+			names = values
+		case "wait":
+			if wait, err = strconv.ParseBool(values[len(values)-1]); err != nil {
+				return nil, false, BadRequest("bad query: wait is %.20q; use true or false", values[len(values)-1])
+			}
+		default:
+			return nil, false, BadRequest("bad query: %.40q is unknown; use group=NAME and wait=true", key)
+		}
+	}
+	return names, wait, nil
+}

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"elsa/internal/kerneltest"
+)
+
+// Every call of the client reaches the service and its answer comes back.
+func TestRoundTrip(t *testing.T) {
+	f := newFake()
+	socket, _ := serve(t, f)
+	c := NewClient(socket)
+	defer c.Close()
+	ctx := t.Context()
+
+	gs, err := c.Groups(ctx)
+	if err != nil || gs == nil || len(gs) != 0 {
+		t.Fatalf("groups of an empty service: %#v, %v; want an empty list", gs, err)
+	}
+	// Names that a path would swallow, split or unescape.
+	names := []string{"ci", ".", "..", "a/b", "/", "//x", "user@host:1", "../v1/status"}
+	for _, name := range names {
+		g, err := c.CreateGroup(ctx, CreateGroupRequest{Name: name, Labels: map[string]string{"team": "ü x"}})
+		if err != nil {
+			t.Fatalf("create %q: %v", name, err)
+		}
+		if g.Name != name || g.Labels["team"] != "ü x" || g.Owner != uint32(os.Getuid()) || !g.Created.Equal(fakeTime) {
+			t.Errorf("create %q: got %+v", name, g)
+		}
+		a, err := c.AddMembers(ctx, name, AddRequest{PIDs: []int{1, 2, 3}})
+		if diff := cmp.Diff(AddResult{Added: []int{1, 2, 3}}, a); diff != "" || err != nil {
+			t.Errorf("add to %q: %v (-want +got):\n%s", name, err, diff)
+		}
+		r, err := c.RemoveMembers(ctx, name, RemoveRequest{PIDs: []int{2, 9}})
+		if diff := cmp.Diff(RemoveResult{Removed: []int{2}}, r); diff != "" || err != nil {
+			t.Errorf("remove from %q: %v (-want +got):\n%s", name, err, diff)
+		}
+		g, err = c.CloseGroup(ctx, name)
+		if err != nil || g.State != "closed" || g.Closed.IsZero() {
+			t.Errorf("close %q: %+v, %v", name, g, err)
+		}
+		d, err := c.Group(ctx, name)
+		if err != nil || d.Name != name || len(d.Members) != 2 || d.Members[1].PID != 3 {
+			t.Errorf("group %q: %+v, %v", name, d, err)
+		}
+	}
+	if gs, err = c.Groups(ctx); err != nil || len(gs) != len(names) {
+		t.Errorf("groups: %d, %v; want %d", len(gs), err, len(names))
+	}
+	for _, name := range names {
+		if err := c.DeleteGroup(ctx, name); err != nil {
+			t.Errorf("delete %q: %v", name, err)
+		}
+	}
+	want := snapshot()
+	wantUsage, _ := FromSnapshot(&want, []string{"a/b:c@d"})
+	u, err := c.Usage(ctx, []string{"a/b:c@d"}, true)
+	if diff := cmp.Diff(wantUsage, u); diff != "" || err != nil {
+		t.Errorf("usage: %v (-want +got):\n%s", err, diff)
+	}
+	if !f.wait || !cmp.Equal(f.names, []string{"a/b:c@d"}) {
+		t.Errorf("usage reached the service as %q, wait %v", f.names, f.wait)
+	}
+	if _, err := c.Usage(ctx, nil, false); err != nil || f.wait || len(f.names) != 0 {
+		t.Errorf("usage of all reached the service as %q, wait %v: %v", f.names, f.wait, err)
+	}
+	st, err := c.Status(ctx)
+	if diff := cmp.Diff(StatusFromSnapshot(&want, "1.2.3"), st); diff != "" || err != nil {
+		t.Errorf("status: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// Refusals carry the status and the sentence of the service.
+func TestServiceErrors(t *testing.T) {
+	socket, log := serve(t, newFake())
+	c := NewClient(socket)
+	defer c.Close()
+	create := func(name string) error {
+		_, err := c.CreateGroup(t.Context(), CreateGroupRequest{Name: name})
+		return err
+	}
+	if err := create("twice"); err != nil {
+		t.Fatal(err)
+	}
+	_, missing := c.Group(t.Context(), "nix")
+	for _, tc := range []struct {
+		name string
+		err  error
+		want Error
+	}{
+		{"exists", create("twice"), Error{409, "Conflict", "group twice exists"}},
+		{"missing", missing, Error{404, "Not Found", "no group is named nix"}},
+		{"bad name", create("a b"), Error{400, "Bad Request", `bad group name "a b": ' ' is not allowed; use letters, digits, . _ - / : @`}},
+		{"fault", create("fault"), Error{500, "Internal Server Error", "internal error; the service's log has it"}},
+		{"panic", create("panic"), Error{500, "Internal Server Error", "internal error; the service's log has it"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var e *Error
+			if !errors.As(tc.err, &e) {
+				t.Fatalf("got %v, want an *Error", tc.err)
+			}
+			if diff := cmp.Diff(tc.want, *e); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, want := range []string{"the inner secret", "told to"} {
+		if n := strings.Count(log.String(), want); n != 1 {
+			t.Errorf("the log names %q %d times, want once:\n%s", want, n, log)
+		}
+	}
+	if err := create("after-the-panic"); err != nil {
+		t.Errorf("the service did not survive: %v", err)
+	}
+}
+
+// What a client other than ours may send.
+func TestRawRequests(t *testing.T) {
+	socket, _ := serve(t, newFake())
+	hc := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	defer hc.CloseIdleConnections()
+	big := `{"name":"` + strings.Repeat("x", maxBody) + `"}`
+	manyLabels, _ := json.Marshal(map[string]any{"name": "a", "labels": func() map[string]string {
+		m := map[string]string{}
+		for i := range maxLabels + 1 {
+			m[strings.Repeat("k", i+1)] = ""
+		}
+		return m
+	}()})
+	for _, tc := range []struct {
+		method, path, body string
+		status             int
+		detail             string // a part of it
+		allow              string
+	}{
+		{method: "GET", path: "/", status: 404, detail: `nothing is at "/"`},
+		{method: "GET", path: "/v1/groups/", status: 400, detail: "it is empty"},
+		{method: "GET", path: "/v1//groups", status: 404},
+		{method: "GET", path: "/v1/x/../groups", status: 404},
+		{method: "GET", path: "/v2/groups", status: 404},
+		{method: "GET", path: "/v1/groups/a/members", status: 405, allow: "POST"},
+		{method: "PUT", path: "/v1/groups", body: "{}", status: 405, allow: "GET, POST", detail: `"PUT" is not allowed here; use GET, POST`},
+		{method: "PATCH", path: "/v1/groups/a", status: 405, allow: "GET, DELETE"},
+		{method: "GET", path: "/v1/groups/a/close", status: 405, allow: "POST"},
+		{method: "DELETE", path: "/v1/usage", status: 405, allow: "GET"},
+		{method: "POST", path: "/v1/status", status: 405, allow: "GET"},
+		{method: "HEAD", path: "/v1/status", status: 200},
+		{method: "GET", path: "/v1/groups/a%20b", status: 400, detail: "bad group name"},
+		{method: "GET", path: "/v1/groups/" + strings.Repeat("x", 129), status: 400, detail: "129 characters"},
+		{method: "GET", path: "/v1/groups/%ff", status: 400, detail: "bad group name"},
+		{method: "GET", path: "/v1/groups/a%00", status: 400, detail: "bad group name"},
+
+		{method: "POST", path: "/v1/groups", status: 400, detail: "the body is empty"},
+		{method: "POST", path: "/v1/groups", body: "{", status: 400, detail: "bad JSON: unexpected EOF"},
+		{method: "POST", path: "/v1/groups", body: "nonsense", status: 400, detail: "bad JSON: invalid character 'o'"},
+		{method: "POST", path: "/v1/groups", body: "[]", status: 400, detail: "cannot unmarshal array"},
+		{method: "POST", path: "/v1/groups", body: "null", status: 400, detail: "bad group name"},
+		{method: "POST", path: "/v1/groups", body: `{"name":7}`, status: 400, detail: "name"},
+		{method: "POST", path: "/v1/groups", body: `{"name":"a","color":"red"}`, status: 400, detail: `unknown field "color"`},
+		{method: "POST", path: "/v1/groups", body: `{"name":"a"}{"name":"b"}`, status: 400, detail: "more follows"},
+		{method: "POST", path: "/v1/groups", body: `{"name":"a"} x`, status: 400, detail: "bad JSON"},
+		{method: "POST", path: "/v1/groups", body: strings.Repeat("[", 20000), status: 400, detail: "bad JSON"},
+		{method: "POST", path: "/v1/groups", body: big, status: 413, detail: "larger than 1048576 bytes"},
+		{method: "POST", path: "/v1/groups", body: `{"name":"a","labels":{"":"v"}}`, status: 400, detail: "use 1-128"},
+		{method: "POST", path: "/v1/groups", body: `{"name":"a","labels":{"a=b":"v"}}`, status: 400, detail: "may not hold ="},
+		{method: "POST", path: "/v1/groups", body: `{"name":"a","labels":{"k":"\u001b[2J"}}`, status: 400, detail: "control characters"},
+		{method: "POST", path: "/v1/groups", body: `{"name":"a","labels":{"k":"` + strings.Repeat("v", 1025) + `"}}`, status: 400, detail: "1025 bytes"},
+		{method: "POST", path: "/v1/groups", body: string(manyLabels), status: 400, detail: "65 of them"},
+		{method: "POST", path: "/v1/groups", body: `{"name":"made","labels":{"k":"ü"}}`, status: 201},
+
+		{method: "POST", path: "/v1/groups/made/members", body: `{}`, status: 400, detail: "at least one"},
+		{method: "POST", path: "/v1/groups/made/members", body: `{"pids":[1,0]}`, status: 400, detail: "bad pid 0"},
+		{method: "POST", path: "/v1/groups/made/members", body: `{"pids":[-1]}`, status: 400, detail: "bad pid -1"},
+		{method: "POST", path: "/v1/groups/made/members", body: `{"pids":[2147483648]}`, status: 400, detail: "bad pid"},
+		{method: "POST", path: "/v1/groups/made/members", body: `{"pids":[1e99]}`, status: 400, detail: "pids"},
+		{method: "POST", path: "/v1/groups/made/members", body: `{"pids":[1.5]}`, status: 400, detail: "pids"},
+		{method: "POST", path: "/v1/groups/made/members/remove", body: `{"pids":[1],"whole_life":true}`, status: 400, detail: "whole_life"},
+		{method: "POST", path: "/v1/groups/made/close", body: `{"force":true}`, status: 400, detail: "force"},
+		{method: "POST", path: "/v1/groups/made/close", body: `{}`, status: 200},
+		{method: "POST", path: "/v1/groups/made/close", status: 200},
+
+		{method: "GET", path: "/v1/usage?grup=a", status: 400, detail: `"grup" is unknown`},
+		{method: "GET", path: "/v1/usage?wait=maybe", status: 400, detail: `wait is "maybe"`},
+		{method: "GET", path: "/v1/usage?group=", status: 400, detail: "it is empty"},
+		{method: "GET", path: "/v1/usage?group=%zz", status: 400, detail: "bad query"},
+		{method: "GET", path: "/v1/usage?group=nix", status: 404, detail: "no group is named nix"},
+		{method: "GET", path: "/v1/usage?wait=1&group=ci&group=ci", status: 200},
+		{method: "DELETE", path: "/v1/groups/made", status: 204},
+	} {
+		name := tc.method + " " + tc.path
+		t.Run(name[:min(len(name), 60)], func(t *testing.T) {
+			req, err := http.NewRequest(tc.method, "http://elsad"+tc.path, strings.NewReader(tc.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := hc.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != tc.status {
+				t.Fatalf("status %d, want %d: %s", resp.StatusCode, tc.status, body)
+			}
+			if got := resp.Header.Get("Allow"); got != tc.allow {
+				t.Errorf("Allow %q, want %q", got, tc.allow)
+			}
+			if tc.status < 300 {
+				return
+			}
+			if ct := resp.Header.Get("Content-Type"); ct != "application/problem+json" {
+				t.Errorf("Content-Type %q: %s", ct, body)
+			}
+			var e Error
+			if err := json.Unmarshal(body, &e); err != nil || e.Status != tc.status || e.Title != http.StatusText(tc.status) {
+				t.Errorf("problem %s: %v", body, err)
+			}
+			if !strings.Contains(e.Detail, tc.detail) || e.Detail == "" {
+				t.Errorf("detail %q, want it to hold %q", e.Detail, tc.detail)
+			}
+		})
+	}
+}
+
+// asUser runs f on a thread with another uid, gid and supplementary groups.
+// The thread ends with it.
+func asUser(t *testing.T, uid, gid int, groups []uint32, f func()) {
+	t.Helper()
+	done := make(chan unix.Errno, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread must not be reused
+		errno := becomeUser(uid, gid, groups)
+		if errno == 0 {
+			f()
+		}
+		done <- errno
+	}()
+	if errno := <-done; errno != 0 {
+		t.Fatalf("become uid %d: %v", uid, errno)
+	}
+}
+
+// reachable lets other users through the directories of a test.
+func reachable(t *testing.T, socket string) {
+	t.Helper()
+	for dir := filepath.Dir(socket); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestKernelCaller(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root)
+	f := newFake()
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The group "daemon" stands in for "elsa", which may not exist.
+	const daemon = 1
+	l.admins.name = "daemon"
+	serveOn(t, l, f)
+	reachable(t, socket)
+
+	manyGroups := make([]uint32, 300) // more than the first try of peerGroups has room for
+	for i := range manyGroups {
+		manyGroups[i] = uint32(5000 + i)
+	}
+	for i, tc := range []struct {
+		name     string
+		uid, gid int
+		groups   []uint32
+		admin    bool
+	}{
+		{"root", 0, 0, nil, true},
+		{"nobody special", 1234, 1234, nil, false},
+		{"other groups", 1234, 1234, []uint32{4, 5000}, false},
+		{"primary group", 1234, daemon, nil, true},
+		{"supplementary group", 1234, 1234, []uint32{4, daemon}, true},
+		{"one of many groups", 1234, 1234, append(manyGroups, daemon), true},
+		{"many groups", 1234, 1234, manyGroups, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var err error
+			asUser(t, tc.uid, tc.gid, tc.groups, func() {
+				// connect(2) must happen on this thread: no pooled connection.
+				var conn net.Conn
+				if conn, err = net.Dial("unix", socket); err != nil {
+					return
+				}
+				defer conn.Close()
+				body := `{"name":"g` + string(rune('a'+i)) + `"}`
+				req, _ := http.NewRequest("POST", "http://elsad/v1/groups", strings.NewReader(body))
+				if err = req.Write(conn); err != nil {
+					return
+				}
+				_, err = http.ReadResponse(bufio.NewReader(conn), req)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := Caller{UID: uint32(tc.uid), GID: uint32(tc.gid), PID: int32(os.Getpid()), Admin: tc.admin}
+			f.mu.Lock()
+			got := f.caller
+			f.mu.Unlock()
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("caller (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// One user at the bound is told so, and does not keep out another.
+func TestKernelConnectionBound(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root)
+	socket, _ := serve(t, newFake())
+	reachable(t, socket)
+	dial := func(uid int) (c net.Conn) {
+		asUser(t, uid, uid, nil, func() {
+			var err error
+			if c, err = net.Dial("unix", socket); err != nil {
+				t.Error(err)
+			}
+		})
+		if c == nil {
+			t.FailNow()
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		return c
+	}
+	ask := func(c net.Conn) (*http.Response, error) {
+		req, _ := http.NewRequest("GET", "http://elsad/v1/groups", nil)
+		if err := req.Write(c); err != nil {
+			return nil, err
+		}
+		return http.ReadResponse(bufio.NewReader(c), req)
+	}
+	var held []net.Conn
+	for range maxConnsPerUser {
+		held = append(held, dial(1234))
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(dial(1234)), nil)
+	if err != nil || resp.StatusCode != 503 {
+		t.Fatalf("one more connection: %v, %v; want 503", resp, err)
+	}
+	if err := problem(resp); !strings.Contains(err.Detail, "too many connections") {
+		t.Errorf("refusal: %v", err)
+	}
+	for _, uid := range []int{1235, 0} {
+		if resp, err := ask(dial(uid)); err != nil || resp.StatusCode != 200 {
+			t.Errorf("uid %d meanwhile: %v, %v", uid, resp, err)
+		}
+	}
+	if resp, err := ask(held[0]); err != nil || resp.StatusCode != 200 {
+		t.Errorf("a connection within the bound: %v, %v", resp, err)
+	}
+	// A connection that ends makes room, as soon as the server has seen it.
+	held[0].Close()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if resp, err := ask(dial(1234)); err == nil && resp.StatusCode == 200 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no room after a connection ended")
+		}
+	}
+}
+
+// A client that stalls in its headers is cut off.
+func TestSlowClient(t *testing.T) {
+	srv := newServer(newFake(), slog.New(slog.DiscardHandler))
+	if srv.ReadHeaderTimeout <= 0 || srv.ReadTimeout <= 0 || srv.WriteTimeout <= 0 || srv.IdleTimeout <= 0 {
+		t.Error("a timeout is not set")
+	}
+	srv.ReadHeaderTimeout, srv.ReadTimeout = 20*time.Millisecond, 50*time.Millisecond
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	for _, sent := range []string{
+		"", "GET /v1/gro", "GET /v1/groups HTTP/1.1\r\nHost: x\r\nX-",
+		"POST /v1/groups HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+	} {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(c, sent)
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("after %q the connection stays open", sent)
+		}
+	}
+}
+
+// A caller that hangs up ends its request, which is not an error of ours.
+func TestHangUp(t *testing.T) {
+	socket, log := serve(t, newFake())
+	ctx, cancel := context.WithCancel(t.Context())
+	c := NewClient(socket)
+	defer c.Close()
+	go cancel()
+	_, err := c.CreateGroup(ctx, CreateGroupRequest{Name: "wait-for-hangup"})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want canceled", err)
+	}
+	// The fake holds its lock until the hang-up reached it.
+	if _, err := c.Groups(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if s := log.String(); s != "" {
+		t.Errorf("logged: %s", s)
+	}
+}
+
+// slow is a service whose status takes until it is let go.
+type slow struct {
+	*fake
+	entered, release chan struct{}
+}
+
+func (s *slow) Status(context.Context, Caller) (Status, error) {
+	close(s.entered)
+	<-s.release
+	return Status{Version: "late"}, nil
+}
+
+// A request under way when the service stops is answered.
+func TestServeDrains(t *testing.T) {
+	s := &slow{newFake(), make(chan struct{}), make(chan struct{})}
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, s, slog.New(slog.DiscardHandler)) }()
+	c := NewClient(socket)
+	defer c.Close()
+	answer := make(chan error, 1)
+	go func() {
+		st, err := c.Status(t.Context())
+		if err == nil && st.Version != "late" {
+			err = errors.New("wrong answer")
+		}
+		answer <- err
+	}()
+	<-s.entered
+	cancel()
+	// New callers are refused while the old one is still served.
+	for {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			break
+		}
+		conn.Close()
+	}
+	close(s.release)
+	if err := <-answer; err != nil {
+		t.Errorf("request under way: %v", err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("serve: %v", err)
+	}
+	if _, err := os.Lstat(socket); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+}
