@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// chart is a line over an hour, ready to be put into an SVG whose viewBox is
+// width by height.
+type chart struct {
+	Width, Height int
+	// Line and Area are path data; empty where nothing is known.
+	Line, Area string
+	// Label says in words what the line shows.
+	Label string
+	// Max and Half are the values at the top and the middle of the scale.
+	Max, Half string
+	// Ticks are the times under the chart.
+	Ticks []tick
+	// Known is whether there is anything to draw.
+	Known bool
+}
+
+type tick struct {
+	X    int
+	Text string
+}
+
+// draw makes a chart of values in cores, oldest first, up to end.
+func draw(values []float64, width, height int, end time.Time) chart {
+	c := chart{Width: width, Height: height}
+	top, sum, n := 0.0, 0.0, 0
+	for _, v := range values {
+		if !math.IsNaN(v) {
+			top = max(top, v)
+			sum += v
+			n++
+		}
+	}
+	if n == 0 {
+		c.Label = "CPU over the last hour: not known yet"
+		return c
+	}
+	c.Known = true
+	scale := ceiling(top)
+	c.Max, c.Half = cores(scale), cores(scale/2)
+	c.Label = fmt.Sprintf("CPU over the last hour: highest %s, mean %s cores", cores(top), cores(sum/float64(n)))
+
+	var line strings.Builder
+	first, last := -1.0, 0.0
+	for i, v := range values {
+		if math.IsNaN(v) {
+			continue
+		}
+		x := float64(i+1) / float64(len(values)) * float64(width)
+		y := float64(height) - 1 - v/scale*float64(height-2)
+		if first < 0 {
+			first = x
+			line.WriteByte('M')
+		} else {
+			line.WriteByte('L')
+		}
+		line.WriteString(coordinate(x))
+		line.WriteByte(' ')
+		line.WriteString(coordinate(y))
+		last = x
+	}
+	c.Line = line.String()
+	c.Area = fmt.Sprintf("%sL%s %dL%s %dZ", c.Line, coordinate(last), height, coordinate(first), height)
+	for i := range 5 {
+		at := end.Add(time.Duration(i-4) * 15 * time.Minute)
+		c.Ticks = append(c.Ticks, tick{i * width / 4, at.Format("15:04")})
+	}
+	return c
+}
+
+func coordinate(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
+
+// ceiling returns 1, 2 or 5 times a power of ten that is not below v, and at
+// least a hundredth: less than that is noise.
+func ceiling(v float64) float64 {
+	step := 0.01
+	for {
+		for _, m := range []float64{1, 2, 5} {
+			if m*step >= v {
+				return m * step
+			}
+		}
+		step *= 10
+	}
+}
+
+// Middle is half the height; ViewWidth and ViewHeight leave room for the text
+// around a large chart.
+func (c chart) Middle() int     { return c.Height / 2 }
+func (c chart) ViewWidth() int  { return c.Width + 52 + 24 }
+func (c chart) ViewHeight() int { return c.Height + 10 + 28 }

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+
+	"elsa/pkg/usage"
+)
+
+const (
+	rowsPerPage = 100
+	sparkWidth  = 160
+	sparkHeight = 28
+)
+
+// list is the content of the first page.
+type list struct {
+	Columns []heading
+	Rows    []line
+	// Shares are what is not one group's: any group, none, not known.
+	Shares  []line
+	Service usage.Service
+	Total   usage.Usage
+	// Query is what was asked for; All counts the groups, Matching those that
+	// the filter leaves, From and To the rows shown, counted from 1.
+	Query                   query
+	All, Matching, From, To int
+	Previous, Next          string
+	// Uncharted counts active groups for which there is no room in the past.
+	Uncharted int
+}
+
+// line is one row of the table.
+type line struct {
+	Name, URL, State string
+	Now              float64
+	Chart            chart
+	Usage            *usage.Usage
+	ring             *ring
+}
+
+// heading is a column of the table, and how to sort by it.
+type heading struct {
+	Text, URL string
+	// Sorted is "", "ascending" or "descending", as in aria-sort.
+	Sorted string
+}
+
+// column is what the table can be sorted by; compare is in ascending order.
+type column struct {
+	key, text string
+	compare   func(a, b *line) int
+}
+
+var columns = []column{
+	{"name", "Group", func(a, b *line) int { return strings.Compare(a.Name, b.Name) }},
+	{"now", "CPU now", func(a, b *line) int { return cmp.Compare(a.Now, b.Now) }},
+	{"cpu", "CPU total", func(a, b *line) int { return cmp.Compare(a.Usage.CPU(), b.Usage.CPU()) }},
+	{"live", "Live", func(a, b *line) int { return cmp.Compare(a.Usage.Live, b.Usage.Live) }},
+	{"ended", "Ended", func(a, b *line) int { return cmp.Compare(a.Usage.Ended, b.Usage.Ended) }},
+	{"rss", "Peak memory", func(a, b *line) int { return cmp.Compare(a.Usage.MaxRSS, b.Usage.MaxRSS) }},
+	{"read", "Read", func(a, b *line) int { return cmp.Compare(a.Usage.ReadBytes, b.Usage.ReadBytes) }},
+	{"write", "Written", func(a, b *line) int { return cmp.Compare(a.Usage.WriteBytes, b.Usage.WriteBytes) }},
+}
+
+func (p *Page) serveList(w http.ResponseWriter, r *http.Request) {
+	s := p.snapshot(w, r)
+	if s == nil {
+		return
+	}
+	l := p.makeList(parseQuery(r.URL.Query()), s)
+	p.render(w, http.StatusOK, "list", frame{
+		Title: "Groups", Time: s.Time, Content: l,
+		Refresh: l.Query.Refresh, RefreshURL: l.Query.toggleRefresh(),
+	})
+}
+
+// makeList gathers the content of the first page.
+func (p *Page) makeList(q query, s *usage.Snapshot) *list {
+	l := &list{Query: q, Service: s.Service, Total: s.Total, All: len(s.Groups)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := &p.history
+
+	var rows []line
+	for i := range s.Groups {
+		g := &s.Groups[i]
+		if strings.Contains(g.Group.Name, q.Filter) {
+			ring := h.rings[g.Group.ID]
+			rows = append(rows, line{
+				Name: g.Group.Name, State: g.Group.State(),
+				Usage: &g.Usage, Now: h.now(ring), ring: ring,
+			})
+		}
+	}
+	for _, c := range columns {
+		head := heading{Text: c.text, URL: q.sortedBy(c.key)}
+		if c.key == q.Sort {
+			head.Sorted = q.Order
+			slices.SortStableFunc(rows, func(a, b line) int {
+				if q.Order == descending {
+					return c.compare(&b, &a)
+				}
+				return c.compare(&a, &b)
+			})
+		}
+		l.Columns = append(l.Columns, head)
+	}
+
+	l.Matching, l.Uncharted = len(rows), h.turnedAway
+	first := min(q.Page-1, max(len(rows)-1, 0)/rowsPerPage) * rowsPerPage
+	l.Rows = rows[first:min(first+rowsPerPage, len(rows))]
+	l.From, l.To = first+1, first+len(l.Rows)
+	if first > 0 {
+		l.Previous = q.page(first / rowsPerPage)
+	}
+	if l.To < len(rows) {
+		l.Next = q.page(first/rowsPerPage + 2)
+	}
+	for i := range l.Rows {
+		row := &l.Rows[i]
+		row.URL = groupURL(row.Name, 0)
+		row.Chart = draw(h.cores(row.ring), sparkWidth, sparkHeight, s.Time)
+	}
+	for _, share := range []struct {
+		name string
+		ring *ring
+		u    *usage.Usage
+	}{
+		{"in any group", &h.any, &s.AnyGroup},
+		{"in no group", &h.ungrouped, &s.Ungrouped},
+		{"groups not known", &h.unattributed, &s.Unattributed},
+	} {
+		l.Shares = append(l.Shares, line{
+			Name: share.name, Usage: share.u, Now: h.now(share.ring),
+			Chart: draw(h.cores(share.ring), sparkWidth, sparkHeight, s.Time),
+		})
+	}
+	return l
+}
