@@ -135,6 +135,7 @@ func NewReader[T any](fd int, decode func(m Message, b *Batch[T]), opt Options) 
 	}
 	r.rx.init(opt.Datagrams, opt.Size)
 	r.drops.Store(opt.Drops)
+	r.unread = true // the socket may be older than the Reader
 	for range opt.Queue {
 		r.free <- new(Batch[T])
 	}
@@ -228,12 +229,9 @@ func (r *Reader[T]) Run(ctx context.Context) error {
 // drain reads until the socket is empty and delivers everything. It returns
 // how many datagrams there were.
 func (r *Reader[T]) drain(ctx context.Context) (total int, err error) {
-	defer func() {
-		err = errors.Join(err, r.deliver(0))
-	}()
 	for {
 		if err := r.room(ctx); err != nil {
-			return total, err
+			return total, errors.Join(err, r.deliver(0))
 		}
 		// A barrier holds if it was asked for before a look that finds the
 		// queue empty, so take the number first.
@@ -247,7 +245,7 @@ func (r *Reader[T]) drain(ctx context.Context) (total int, err error) {
 			r.unread = true
 			continue
 		default:
-			return total, fmt.Errorf("receive from netlink socket: %w", err)
+			return total, errors.Join(fmt.Errorf("receive from socket: %w", err), r.deliver(0))
 		}
 		for i := range n {
 			r.decode(r.rx.message(i), r.cur)

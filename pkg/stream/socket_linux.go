@@ -104,9 +104,9 @@ func (r *Reader[T]) sleep(fd, milliseconds int) error {
 	case err == unix.EINTR:
 		return nil // look again; a drain too many does no harm
 	case err != nil:
-		return fmt.Errorf("poll netlink socket: %w", err)
+		return fmt.Errorf("poll socket: %w", err)
 	case fds[1].Revents != 0 && fds[1].Revents&(unix.POLLIN|unix.POLLERR) == 0:
-		return fmt.Errorf("poll netlink socket: unexpected events %#x", fds[1].Revents)
+		return fmt.Errorf("poll socket: unexpected events %#x", fds[1].Revents)
 	}
 	if fds[0].Revents != 0 {
 		var b [8]byte

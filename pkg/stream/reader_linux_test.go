@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// deadline bounds every wait; none is expected to come near it.
+const deadline = 20 * time.Second
+
+// number decodes the tests' datagrams, eight bytes each.
+func number(m Message, b *Batch[uint64]) {
+	if m.Truncated || len(m.Data) != 8 {
+		b.Rejected++
+		return
+	}
+	b.Items = append(b.Items, binary.NativeEndian.Uint64(m.Data))
+}
+
+func pair(t testing.TB) (reader, writer int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fds[1]) })
+	return fds[0], fds[1]
+}
+
+func send(t testing.TB, fd int, n uint64) {
+	t.Helper()
+	var b [8]byte
+	binary.NativeEndian.PutUint64(b[:], n)
+	if _, err := unix.Write(fd, b[:]); err != nil {
+		t.Fatalf("send %d: %v", n, err)
+	}
+}
+
+// start runs a Reader of fd until the test ends. stop ends it and returns
+// Run's error.
+func start(t testing.TB, fd int, opt Options) (r *Reader[uint64], stop func() error) {
+	t.Helper()
+	r, err := NewReader(fd, number, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	stop = func() error {
+		cancel()
+		select {
+		case err := <-done:
+			done <- err
+			return err
+		case <-time.After(deadline):
+			t.Fatal("Run did not return when its context ended")
+			return nil
+		}
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil && !t.Failed() {
+			t.Errorf("Run: %v", err)
+		}
+		if err := r.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return r, stop
+}
+
+func next(t testing.TB, r *Reader[uint64]) *Batch[uint64] {
+	t.Helper()
+	select {
+	case b, ok := <-r.Batches():
+		if !ok {
+			t.Fatal("the channel was closed")
+		}
+		return b
+	case <-time.After(deadline):
+		t.Fatal("no batch came")
+	}
+	return nil
+}
+
+func TestReaderDeliversAllInOrder(t *testing.T) {
+	const count, items = 20000, 256
+	fd, w := pair(t)
+	r, _ := start(t, fd, Options{Items: items, Queue: 3})
+	go func() {
+		for n := range uint64(count) {
+			var b [8]byte
+			binary.NativeEndian.PutUint64(b[:], n)
+			if _, err := unix.Write(w, b[:]); err != nil {
+				t.Errorf("send %d: %v", n, err)
+				return
+			}
+		}
+	}()
+	var want uint64
+	for want < count {
+		b := next(t, r)
+		if len(b.Items) > items {
+			t.Fatalf("a batch of %d items, want at most %d", len(b.Items), items)
+		}
+		if b.Lost != 0 || b.Rejected != 0 || b.Barrier != 0 {
+			t.Fatalf("lost %d, rejected %d, barrier %d; want none", b.Lost, b.Rejected, b.Barrier)
+		}
+		for _, got := range b.Items {
+			if got != want {
+				t.Fatalf("item %d where %d was due", got, want)
+			}
+			want++
+		}
+		r.Release(b)
+	}
+}
+
+// A pause of an hour shows that Mark and the end of the context interrupt it,
+// and that a barrier never overtakes what was queued before it.
+func TestReaderBarrier(t *testing.T) {
+	fd, w := pair(t)
+	r, stop := start(t, fd, Options{MinPause: time.Hour, MaxPause: time.Hour})
+	var sent, got uint64
+	for mark := uint64(1); mark <= 300; mark++ {
+		for range mark % 7 { // sometimes nothing at all
+			send(t, w, sent)
+			sent++
+		}
+		r.Mark(mark)
+		for {
+			b := next(t, r)
+			got += uint64(len(b.Items))
+			barrier := b.Barrier
+			r.Release(b)
+			if barrier == mark {
+				break
+			}
+			if barrier != 0 {
+				t.Fatalf("barrier %d after mark %d", barrier, mark)
+			}
+		}
+		if got != sent {
+			t.Fatalf("mark %d: %d items before the barrier, want %d", mark, got, sent)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestReaderRejects(t *testing.T) {
+	fd, w := pair(t)
+	r, _ := start(t, fd, Options{Size: 16})
+	for _, size := range []int{8, 17, 16, 0, 100, 8} {
+		if _, err := unix.SendmsgN(w, make([]byte, size), nil, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Mark(1)
+	var items int
+	var rejected uint64
+	for {
+		b := next(t, r)
+		items += len(b.Items)
+		rejected += b.Rejected
+		barrier := b.Barrier
+		r.Release(b)
+		if barrier == 1 {
+			break
+		}
+	}
+	if items != 2 || rejected != 4 {
+		t.Errorf("%d items and %d rejected, want 2 and 4", items, rejected)
+	}
+}
+
+// A UDP socket drops what does not fit, as a netlink group member does.
+func TestReaderCountsLossExactly(t *testing.T) {
+	fd, w := udp(t)
+	const sent = 5000
+	for n := range uint64(sent) {
+		send(t, w, n)
+	}
+	r, _ := start(t, fd, Options{})
+	r.Mark(1)
+	items, lost := 0, uint64(0)
+	for barrier := uint64(0); barrier == 0; {
+		b := next(t, r)
+		items += len(b.Items)
+		lost += b.Lost
+		barrier = b.Barrier
+		r.Release(b)
+	}
+	if lost == 0 || items == 0 || uint64(items)+lost != sent {
+		t.Errorf("%d delivered and %d lost of %d sent", items, lost, sent)
+	}
+	if got := uint64(r.Drops()); got != lost {
+		t.Errorf("Drops() = %d, want %d", got, lost)
+	}
+}
+
+// A later Reader of the same socket reports only the loss that is new.
+func TestReaderContinues(t *testing.T) {
+	fd, w := udp(t)
+	lost := func(opt Options) (uint64, *Reader[uint64]) {
+		r, stop := start(t, fd, opt)
+		r.Detach()
+		r.Mark(1)
+		var n uint64
+		for barrier := uint64(0); barrier == 0; {
+			b := next(t, r)
+			n += b.Lost
+			barrier = b.Barrier
+			r.Release(b)
+		}
+		stop()
+		return n, r
+	}
+	for n := range uint64(5000) {
+		send(t, w, n)
+	}
+	first, r := lost(Options{})
+	if first == 0 {
+		t.Fatal("nothing was lost")
+	}
+	if second, _ := lost(Options{Drops: r.Drops()}); second != 0 {
+		t.Errorf("second Reader reports %d lost, want 0: the first reported %d", second, first)
+	}
+	if again, _ := lost(Options{}); again != first {
+		t.Errorf("a Reader that starts from zero reports %d lost, want %d", again, first)
+	}
+	unix.Close(fd)
+}
+
+func udp(t *testing.T) (reader, writer int) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 16<<10); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(w) })
+	if err := unix.Connect(w, sa); err != nil {
+		t.Fatal(err)
+	}
+	return fd, w
+}
+
+// With every batch at a consumer that has stopped, the end of the context
+// still ends Run, and what was not delivered is still in the socket.
+func TestReaderStopsWithoutLoss(t *testing.T) {
+	const items, queue = 4, 2
+	fd, w := pair(t)
+	r, stop := start(t, fd, Options{Items: items, Datagrams: items, Queue: queue, MinPause: -1, MaxPause: -1})
+	r.Detach()
+	defer unix.Close(fd)
+	const sent = 3 * items
+	for n := range uint64(sent) {
+		send(t, w, n)
+	}
+	var got uint64
+	count := func(b *Batch[uint64]) {
+		for _, n := range b.Items {
+			if n != got {
+				t.Errorf("item %d where %d was due", n, got)
+			}
+			got++
+		}
+	}
+	for range queue {
+		count(next(t, r)) // and keep it
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	for b := range r.Batches() {
+		count(b)
+	}
+	for {
+		var b [8]byte
+		n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_DONTWAIT)
+		if err == unix.EAGAIN {
+			break
+		}
+		if err != nil || n != 8 {
+			t.Fatalf("read the rest: %d bytes, %v", n, err)
+		}
+		if v := binary.NativeEndian.Uint64(b[:]); v != got {
+			t.Errorf("left in the socket: %d where %d was due", v, got)
+		}
+		got++
+	}
+	if got != sent {
+		t.Errorf("%d of %d accounted for", got, sent)
+	}
+}
+
+func TestReaderSleepsWhenIdle(t *testing.T) {
+	fd, w := pair(t)
+	tid := make(chan int, 1)
+	r, err := NewReader(fd, func(m Message, b *Batch[uint64]) {
+		number(m, b)
+		tid <- unix.Gettid()
+	}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	send(t, w, 1)
+	r.Release(next(t, r))
+	switches := func(tid int) int {
+		b, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(b), "\nvoluntary_ctxt_switches:")
+		line, _, _ := strings.Cut(after, "\n")
+		n, err := strconv.Atoi(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	// A few switches are due until the pause is over; then none may come.
+	id := <-tid
+	quiet := func() bool {
+		before := switches(id)
+		<-time.After(100 * time.Millisecond)
+		return switches(id) == before
+	}
+	if !quiet() && !quiet() {
+		t.Error("the reader's thread wakes while nothing comes")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestReaderAllocatesNothing(t *testing.T) {
+	fd, w := pair(t)
+	r, _ := start(t, fd, Options{MinPause: -1, MaxPause: -1})
+	buf := make([]byte, 8)
+	run := func(count int) {
+		got := 0
+		for sent := range count {
+			if _, err := unix.Write(w, buf); err != nil {
+				t.Fatal(err)
+			}
+			for got < sent-100 { // the writer is not far ahead
+				b := <-r.Batches()
+				got += len(b.Items)
+				r.Release(b)
+			}
+		}
+		for got < count {
+			b := <-r.Batches()
+			got += len(b.Items)
+			r.Release(b)
+		}
+	}
+	run(50000) // batches grow to their size
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const count = 50000
+	run(count)
+	runtime.ReadMemStats(&after)
+	// The runtime itself allocates now and then.
+	if n := after.Mallocs - before.Mallocs; n > count/100 {
+		t.Errorf("%d allocations for %d datagrams", n, count)
+	}
+}
+
+func TestReaderErrors(t *testing.T) {
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := NewReader(int(f.Fd()), number, Options{}); !errors.Is(err, unix.ENOTSOCK) {
+		t.Errorf("NewReader of a file: %v, want ENOTSOCK", err)
+	}
+	// A refused datagram leaves its error on the socket.
+	fd, w := udp(t)
+	unix.Close(fd)
+	r, err := NewReader(w, number, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Detach()
+	defer r.Close()
+	send(t, w, 1)
+	done := make(chan error, 1)
+	go func() { done <- r.Run(t.Context()) }()
+	select {
+	case err := <-done:
+		if !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("Run: %v, want ECONNREFUSED", err)
+		}
+	case <-time.After(deadline):
+		t.Fatal("Run does not return on an error")
+	}
+	if _, ok := <-r.Batches(); ok {
+		t.Error("the channel is open after Run returned")
+	}
+}
+
+func TestReaderClose(t *testing.T) {
+	fd, w := pair(t)
+	r, err := NewReader(fd, number, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Detach(); got != fd || got != r.Descriptor() {
+		t.Errorf("Detach() = %d, Descriptor() = %d, want %d", got, r.Descriptor(), fd)
+	}
+	for range 2 {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	r.Mark(1) // must not write to whatever has the descriptor now
+	send(t, w, 1)
+	if _, err := unix.Read(fd, make([]byte, 8)); err != nil {
+		t.Errorf("the detached socket does not work: %v", err)
+	}
+	unix.Close(fd)
+
+	fd, w = pair(t)
+	if r, err = NewReader(fd, number, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Write(w, []byte("12345678")); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("write to a closed reader: %v, want ECONNREFUSED", err)
+	}
+}
+
+func TestReaderReleaseTwice(t *testing.T) {
+	fd, w := pair(t)
+	r, _ := start(t, fd, Options{Queue: 2})
+	send(t, w, 1)
+	b := next(t, r)
+	r.Release(b)
+	defer func() {
+		if recover() == nil {
+			t.Error("a second Release of the same batch went unnoticed")
+		}
+	}()
+	for range 3 {
+		r.Release(b)
+	}
+}
+
+var _ Source[int] = (*Reader[int])(nil)
