@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acct
+
+import (
+	"errors"
+	"hash/crc32"
+	"io"
+)
+
+// errReplaced says that a file no longer has what was read from it before.
+var errReplaced = errors.New("read accounting file: it was truncated or replaced")
+
+// batchSize is how many records are handed over at once.
+const batchSize = 1024
+
+// scanner finds the records in a stretch of an accounting file. What it finds
+// depends on nothing but the bytes: 64 that decode are a record, else the first
+// of them is skipped. So it finds the next record also behind a torn one or
+// foreign bytes, and reading in parts finds the same as reading at once.
+//
+// The zero value is ready. It is for one goroutine.
+type scanner struct {
+	buf  []byte // what precedes the stretch, up to a record, and a batch of it
+	recs []Record
+}
+
+func (s *scanner) init() {
+	if s.buf == nil {
+		s.buf = make([]byte, (1+batchSize)*BSDSize)
+		s.recs = make([]Record, batchSize)
+	}
+}
+
+// mark is a place in a file, with the checksum of what is before it, or zero if
+// that is not to be checked.
+type mark struct {
+	offset int64
+	sum    uint32
+}
+
+// checksum is never zero, except of nothing.
+func checksum(b []byte) uint32 {
+	if len(b) == 0 {
+		return 0
+	}
+	return max(crc32.ChecksumIEEE(b), 1)
+}
+
+// markAt returns the mark at an offset of f.
+func markAt(f io.ReaderAt, offset int64) (mark, error) {
+	var b [BSDSize]byte
+	before := b[:min(offset, BSDSize)]
+	if _, err := f.ReadAt(before, offset-int64(len(before))); err != nil {
+		return mark{}, err
+	}
+	return mark{offset, checksum(before)}, nil
+}
+
+// matches tells whether f has at m what it had when m was made.
+func (m mark) matches(f io.ReaderAt) bool {
+	now, err := markAt(f, m.offset)
+	return err == nil && (m.sum == 0 || now.sum == m.sum)
+}
+
+// read hands the records of f from m to the offset end to emit. It returns the
+// mark behind the last batch that emit took, which is less than a record short
+// of end, or at the end of the file. It adds to sk what it met up to there. It
+// fails with errReplaced if the bytes before m are not what they were.
+func (s *scanner) read(f io.ReaderAt, m mark, end int64, sk *Skipped, emit func([]Record) error) (mark, error) {
+	s.init()
+	for end-m.offset >= BSDSize {
+		// One read takes what is before and what is new, so no truncation gets
+		// between check and use.
+		before := int(min(m.offset, BSDSize))
+		b := s.buf[:before+int(min(end-m.offset, batchSize*BSDSize))]
+		n, err := f.ReadAt(b, m.offset-int64(before))
+		if err != nil && err != io.EOF {
+			return m, err
+		}
+		b = b[:n]
+		if n < before || m.sum != 0 && checksum(b[:before]) != m.sum {
+			return m, errReplaced
+		}
+		var met Skipped
+		k, i := 0, before
+		for len(b)-i >= BSDSize {
+			line := (*[BSDSize]byte)(b[i:])
+			if !hasPID(line) || DecodeBSD(line[:], &s.recs[k]) != nil {
+				met.Bytes++
+				i++
+				continue
+			}
+			i += BSDSize
+			if living(line) {
+				met.Callers++
+				continue
+			}
+			k++
+		}
+		if k > 0 {
+			if err := emit(s.recs[:k]); err != nil {
+				return m, err
+			}
+		}
+		sk.Add(met)
+		m.offset += int64(i - before)
+		m.sum = checksum(b[max(0, i-BSDSize):i])
+		if err == io.EOF {
+			break
+		}
+	}
+	return m, nil
+}
+
+// hasPID tells whether a line is of version 3.
+func hasPID(line *[BSDSize]byte) bool { return line[1]&^bigEndian == 3 }
+
+// stretch is a piece of a file that is records from end to end.
+type stretch struct{ from, to int64 }
+
+// readBackward hands the records that read would find between two offsets to
+// emit, last first.
+func (s *scanner) readBackward(f io.ReaderAt, from, to int64, emit func([]Record) error) error {
+	s.init()
+	stretches, err := s.stretches(f, from, to)
+	if err != nil {
+		return err
+	}
+	for i := len(stretches) - 1; i >= 0; i-- {
+		st := stretches[i]
+		for st.to > st.from {
+			b := s.buf[:min(st.to-st.from, batchSize*BSDSize)]
+			st.to -= int64(len(b))
+			if _, err := f.ReadAt(b, st.to); err != nil {
+				return err
+			}
+			k := 0
+			for ; len(b) > 0; b = b[:len(b)-BSDSize] {
+				line := (*[BSDSize]byte)(b[len(b)-BSDSize:])
+				if living(line) {
+					continue
+				}
+				if DecodeBSD(line[:], &s.recs[k]) != nil {
+					return errReplaced // it did decode a moment ago
+				}
+				k++
+			}
+			if k > 0 {
+				if err := emit(s.recs[:k]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// stretches finds where the records are: where one begins is only known from
+// the front. Mostly it is all one stretch.
+func (s *scanner) stretches(f io.ReaderAt, from, to int64) ([]stretch, error) {
+	var all []stretch
+	var r Record
+	for to-from >= BSDSize {
+		b := s.buf[:min(to-from, int64(len(s.buf)))]
+		n, err := f.ReadAt(b, from)
+		if err != nil && err != io.EOF {
+			return nil, err
+		}
+		b = b[:n]
+		i := 0
+		for len(b)-i >= BSDSize {
+			if line := (*[BSDSize]byte)(b[i:]); !hasPID(line) || DecodeBSD(line[:], &r) != nil {
+				i++
+				continue
+			}
+			at := from + int64(i)
+			if k := len(all) - 1; k >= 0 && all[k].to == at {
+				all[k].to += BSDSize
+			} else {
+				all = append(all, stretch{at, at + BSDSize})
+			}
+			i += BSDSize
+		}
+		from += int64(i)
+		if err == io.EOF {
+			break
+		}
+	}
+	return all, nil
+}
