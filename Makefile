@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make` shows what there is to make.
+
+GO       ?= go
+BIN      ?= bin
+DESTDIR  ?=
+prefix   ?= /usr
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  := -s -w -X main.release=$(VERSION)
+export GOFLAGS := -buildvcs=false
+
+.PHONY: help build demo check test bench install clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## static binaries in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/elsad ./cmd/elsactl
+
+demo: build ## a group, a workload, its bill and its metrics, on this machine
+	@test/demo.sh $(BIN)
+
+check: ## gofmt, vet, staticcheck, and that the pure packages need no Linux
+	@out=$$(gofmt -l -s cmd pkg internal test); test -z "$$out" || { echo "gofmt needed:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	GOOS=darwin $(GO) build ./pkg/acct ./pkg/api ./pkg/cnfork ./pkg/groups ./pkg/stream ./pkg/usage
+
+test: ## every test this machine can run; ELSA_KERNEL=require makes skips failures
+	test/setup.sh
+	$(GO) test -race ./...
+
+clean: ## remove what was built
+	rm -rf $(BIN) dist/out
+
+-include test/accuracy/accuracy.mk test/vm/vm.mk dist/dist.mk

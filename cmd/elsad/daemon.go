@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"elsa/pkg/api"
+	"elsa/pkg/groups"
+	"elsa/pkg/metrics"
+	"elsa/pkg/proc"
+	"elsa/pkg/store"
+	"elsa/pkg/usage"
+	"elsa/pkg/web"
+)
+
+// serve is the service from start to end. Everything that can be refused is
+// refused before the service is ready, and what was switched on is switched off
+// again, whatever happens.
+func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
+	// Durable state: the database is also the lock against a second elsad.
+	if err := makeStateDir(cfg.stateDir); err != nil {
+		return err
+	}
+	db, err := store.Open(filepath.Join(cfg.stateDir, "elsa.db"), time.Now())
+	if err != nil {
+		return mend(err, cfg)
+	}
+	defer closing(&err, db.Close)
+
+	// The doors: control socket and HTTP. They are answered once we are ready.
+	control, err := api.Listen(cfg.socket)
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+
+	c := &core{
+		log: log, proc: proc.Default, interval: cfg.commitInterval, store: db,
+		tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
+		sampler:  proc.Default.NewSampler(),
+		requests: make(chan func()), stopped: make(chan struct{}),
+	}
+	readers := newLive(c)
+	exporter := metrics.New(metrics.Options{
+		Snapshot:  func(ctx context.Context) *usage.Snapshot { return c.show(ctx, readers) },
+		MaxGroups: cfg.maxGroups, Version: version(), Log: log,
+	})
+	c.observe = exporter.ObserveCommit
+	page := web.NewPage(web.Options{Version: version()})
+	http, err := web.Listen(cfg.listen, cfg.webConfig, web.Routes(exporter.Handler(), page, func() error { return nil }), log)
+	if err != nil {
+		return err
+	}
+
+	// The streams: what the kernel says about forks and deaths.
+	src, err := open(ctx, cfg, log, c)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, src.close)
+
+	tasks, ctx := errgroup.WithContext(ctx)
+	streams, stopStreams := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopStreams()
+	src.run(tasks, streams)
+
+	// What was there before: members, forks we missed, the ledger's backlog.
+	if err := c.restore(); err != nil {
+		stopStreams()
+		tasks.Wait()
+		return err
+	}
+	c.service.Started = time.Now()
+
+	tasks.Go(func() error {
+		defer stopStreams() // the core's last step still reads them
+		return c.run(ctx)
+	})
+	tasks.Go(func() error {
+		return api.Serve(ctx, control, &service{core: c, live: readers, version: version()}, log)
+	})
+	tasks.Go(func() error { return http.Run(ctx) })
+	tasks.Go(func() error { return watchPage(ctx, c, readers, page) })
+	tasks.Go(func() error { return watchdog(ctx, c) })
+
+	log.Info("ready", "address", http.Addr(), "socket", cfg.socket, "events", c.service.EventSource,
+		"acct", c.service.Accounting, "taskstats", c.service.Taskstats, "exact", c.service.Exact)
+	daemon.SdNotify(false, daemon.SdNotifyReady)
+	err = tasks.Wait()
+	daemon.SdNotify(false, daemon.SdNotifyStopping)
+	return err
+}
+
+func makeStateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make state directory: %w", err)
+	}
+	return nil
+}
+
+// closing closes something at the end and keeps the first error.
+func closing(err *error, close func() error) {
+	if e := close(); *err == nil {
+		*err = e
+	}
+}
+
+// show is a snapshot for the exporter; nil when there is none.
+func (c *core) show(ctx context.Context, l *live) *usage.Snapshot {
+	s, err := c.snapshot(ctx, l)
+	if err != nil {
+		c.log.Warn("cannot take a snapshot", "err", err)
+		return nil
+	}
+	return s
+}
+
+// watchPage feeds the page's charts.
+func watchPage(ctx context.Context, c *core, l *live, page *web.Page) error {
+	tick := time.NewTicker(web.Interval)
+	defer tick.Stop()
+	for {
+		if s := c.show(ctx, l); s != nil {
+			page.Observe(s)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// watchdog tells systemd that the core still turns.
+func watchdog(ctx context.Context, c *core) error {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		return nil
+	}
+	tick := time.NewTicker(every / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if c.do(ctx, func() {}) == nil {
+				daemon.SdNotify(false, daemon.SdNotifyWatchdog)
+			}
+		}
+	}
+}

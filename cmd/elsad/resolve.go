@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+)
+
+// resolve finds where the processes belong whose forks nobody saw: born and died
+// while the service was down, or while events were lost. It reads the lines from
+// the last to the first. A parent dies after its child or lives still, so when a
+// child's line comes up, its parent has been placed; the line names the parent
+// at death. A process that outlived its parent names the reaper: nothing proves
+// where it belongs, and it is unattributed.
+//
+// The result is by the number of the line, for the lines concerned only.
+func (c *core) resolve(end acct.Position) (map[int]groups.Life, error) {
+	if c.gaps == 0 {
+		return nil, nil
+	}
+	placed := map[int32]groups.Life{} // by pid: the life that comes next in time
+	var back []groups.Life            // found, from the last line to the first
+	var lines []int
+	n := 0
+	err := c.ledger.ReadBackward(c.position, end, func(recs []acct.Record) error {
+		for i := range recs {
+			r := &recs[i]
+			life, ok := c.tracker.Peek(r.PID, c.fits(r))
+			if !ok || life.Unproven {
+				life = c.infer(r, placed)
+				back, lines = append(back, life), append(lines, n)
+			}
+			placed[r.PID] = life
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read accounting file: %w", err)
+	}
+	found := make(map[int]groups.Life, len(back))
+	for i, life := range back {
+		found[n-1-lines[i]] = life
+	}
+	return found, nil
+}
+
+func (c *core) infer(r *acct.Record, placed map[int32]groups.Life) groups.Life {
+	if c.trusted == 0 || !c.bornSince(r, c.trusted) {
+		// It lived when all members were known, and was none.
+		return groups.Life{Set: groups.Ungrouped}
+	}
+	parent, ok := placed[r.PPID]
+	if !ok {
+		parent, ok = c.tracker.Lookup(r.PPID)
+	}
+	if !ok || parent.Unproven || r.PPID <= 1 {
+		return groups.Life{Set: groups.Unattributed, Unproven: true}
+	}
+	return groups.Life{Set: parent.Set}
+}
+
+// bornSince reports whether the process of a line began at or after a time, by
+// whole seconds: in doubt it did.
+func (c *core) bornSince(r *acct.Record, since int64) bool {
+	for _, off := range c.offsets {
+		if r.Begin+1 < (since+off)/1e9 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"elsa/pkg/acct"
+	"elsa/pkg/cnfork"
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+	"elsa/pkg/store"
+)
+
+// sources holds what was opened, to run and to close.
+type sources struct {
+	tasks  []func(context.Context) error
+	closes []func() error
+}
+
+func (s *sources) run(g *errgroup.Group, ctx context.Context) {
+	for _, t := range s.tasks {
+		g.Go(func() error { return t(ctx) })
+	}
+}
+
+// close closes everything, last opened first.
+func (s *sources) close() error {
+	var errs []error
+	for i := len(s.closes) - 1; i >= 0; i-- {
+		errs = append(errs, s.closes[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// open opens the streams and the ledger and hands them to the core. The ledger
+// is switched on after the events are subscribed to: a process whose line is in
+// the ledger was forked under our eyes or is found in /proc.
+func open(ctx context.Context, cfg *config, log *slog.Logger, c *core) (s *sources, err error) {
+	s = &sources{}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := s.openEvents(ctx, cfg, c); err != nil {
+		return s, err
+	}
+	if err := s.openTaskstats(ctx, cfg, log, c); err != nil {
+		return s, err
+	}
+	if err := s.openExact(ctx, cfg, log, c); err != nil {
+		return s, err
+	}
+	return s, s.openLedger(cfg, log, c)
+}
+
+func (s *sources) openEvents(ctx context.Context, cfg *config, c *core) error {
+	kinds := map[string]cnfork.Source{"auto": cnfork.Auto, "proc": cnfork.Proc, "fork": cnfork.Fork}
+	conn, err := cnfork.Dial(ctx, cnfork.Config{Source: kinds[cfg.source], Buffer: cfg.buffer})
+	if err != nil {
+		return err
+	}
+	c.events = conn
+	c.service.EventSource = conn.Source().String()
+	c.forkless = conn.Source() == cnfork.Fork
+	s.tasks = append(s.tasks, conn.Run)
+	s.closes = append(s.closes, conn.Close)
+	return nil
+}
+
+func (s *sources) openTaskstats(ctx context.Context, cfg *config, log *slog.Logger, c *core) error {
+	c.service.Taskstats = "off"
+	if cfg.taskstats == "off" {
+		return nil
+	}
+	conn, err := acct.DialTaskstats(ctx, acct.TaskstatsConfig{})
+	if err != nil {
+		if cfg.taskstats == "on" {
+			return err
+		}
+		log.Warn("taskstats is off: no I/O and memory of processes without an exact record", "err", err)
+		c.service.Taskstats = "off: " + err.Error()
+		return nil
+	}
+	c.taskstats, c.service.Taskstats = conn, "on"
+	s.tasks = append(s.tasks, conn.Run)
+	s.closes = append(s.closes, conn.Close)
+	return nil
+}
+
+func (s *sources) openExact(ctx context.Context, cfg *config, log *slog.Logger, c *core) error {
+	c.service.Exact = "off"
+	if cfg.exact == "off" {
+		return nil
+	}
+	src, err := acct.DialExact(ctx, acct.ExactConfig{})
+	if err != nil {
+		if cfg.exact == "on" {
+			return err
+		}
+		log.Warn("exact CPU is off: CPU is sampled by the tick", "err", err)
+		c.service.Exact = "off: " + err.Error()
+		return nil
+	}
+	c.exact, c.service.Exact = src, "on"
+	c.join.ExpectExact = true
+	s.tasks = append(s.tasks, src.Run)
+	s.closes = append(s.closes, src.Close)
+	return nil
+}
+
+func (s *sources) openLedger(cfg *config, log *slog.Logger, c *core) error {
+	c.service.Accounting = cfg.acct
+	if cfg.acct == "off" {
+		return nil
+	}
+	var err error
+	if path, follow := cfg.follow(); follow {
+		c.ledger, err = acct.Follow(path)
+	} else {
+		c.ledger, err = acct.OpenSegments(filepath.Join(cfg.stateDir, "pacct"), acct.SegmentConfig{})
+	}
+	if err != nil {
+		return err
+	}
+	s.closes = append(s.closes, c.ledger.Close)
+	return nil
+}
+
+// self is this process as the ledger will name it.
+func (c *core) self() (groups.Key, error) {
+	p, err := c.proc.Process(int32(os.Getpid()))
+	if err != nil {
+		return groups.Key{}, fmt.Errorf("find own process in %s: %w; mount /proc of this pid namespace", proc.Default, err)
+	}
+	return groups.Key{PID: p.PID, Start: p.Start}, nil
+}
+
+// mend adds to an error of the store what the user can do.
+func mend(err error, cfg *config) error {
+	if errors.Is(err, store.ErrBusy) {
+		return fmt.Errorf("%w: is another elsad running on %s? stop it, or use another --state-dir", err, cfg.stateDir)
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+	"elsa/pkg/store"
+)
+
+// restore loads what the store holds, finds out which members still live,
+// adopts what they forked meanwhile, and replays the backlog of the ledger. The
+// events must be subscribed to before, so that nothing falls in between.
+func (c *core) restore() error {
+	st, err := c.store.Load()
+	if err != nil {
+		return err
+	}
+	boot, err := c.proc.BootID()
+	if err != nil {
+		return fmt.Errorf("read boot id: %w", err)
+	}
+	c.setClocks()
+	c.load(st)
+	rebooted := st.Meta.BootID != "" && st.Meta.BootID != boot
+	if rebooted {
+		err = c.buryAll(st)
+	} else {
+		err = c.resume(st)
+	}
+	if err != nil {
+		return err
+	}
+	c.meta.BootID, c.meta.CleanStop = boot, false
+	return c.commit()
+}
+
+// load puts groups, sets and bills back.
+func (c *core) load(st *store.State) {
+	c.meta = st.Meta
+	c.position = st.Meta.Position
+	for i := range st.Groups {
+		at, _ := c.place(st.Groups[i].Name)
+		c.groups = append(c.groups, groups.Group{})
+		copy(c.groups[at+1:], c.groups[at:])
+		c.groups[at] = st.Groups[i]
+	}
+	for i := range st.Sets {
+		s := &st.Sets[i]
+		c.tracker.Sets.Restore(s.ID, s.Groups)
+		c.join.RestoreSet(s.ID, s.Usage)
+	}
+	for i := range st.Deaths {
+		c.join.RestoreDeath(st.Deaths[i])
+	}
+	c.join.Reported = st.Meta.Reported
+}
+
+// resume goes on within the same boot.
+func (c *core) resume(st *store.State) error {
+	for i := range st.Members {
+		m := &st.Members[i]
+		p, err := c.proc.Process(m.Life.PID)
+		alive := err == nil && sameStart(p.Start, m.Life.Start) && !p.Dead()
+		c.tracker.Restore(m.Life, p.Threads, alive)
+		c.restoreAccount(m)
+	}
+	c.trusted, c.gaps = st.Meta.AsOf, 2
+	if err := c.scan(st.Meta.AsOf); err != nil {
+		return err
+	}
+	c.backlog()
+	return c.step()
+}
+
+// buryAll goes on after a reboot: every member is dead. Those whose line was
+// written before are billed by it; the machine's end left no line of the others,
+// and they are billed by their last sample.
+func (c *core) buryAll(st *store.State) error {
+	c.log.Info("machine was rebooted: members of the last boot have ended", "members", len(st.Members))
+	for i := range st.Members {
+		c.tracker.Restore(st.Members[i].Life, 0, false)
+		c.restoreAccount(&st.Members[i])
+	}
+	c.trusted, c.gaps = st.Meta.AsOf, 2
+	c.offsets = append([]int64{st.Meta.WallOffset}, c.offsets...)
+	c.backlog()
+	if err := c.step(); err != nil {
+		return err
+	}
+	c.tracker.Bury(func(l groups.Life) {
+		c.counters.missing++
+		c.join.Unledgered(l, proc.Boottime())
+	})
+	c.offsets = c.offsets[1:]
+	return c.scan(0)
+}
+
+func (c *core) restoreAccount(m *store.Member) {
+	if m.Account.Base.CPU() != 0 || m.Account.Last.CPU() != 0 {
+		c.join.RestoreAccount(m.Life.Key(), m.Life.Set, m.Account)
+	}
+}
+
+// backlog tells of a long replay.
+func (c *core) backlog() {
+	if c.ledger == nil {
+		return
+	}
+	end, err := c.ledger.End()
+	if err != nil {
+		return // step will say it
+	}
+	if n := c.ledger.Backlog(c.position, end); n > 0 {
+		c.log.Info("replaying accounting backlog", "bytes", n, "since", time.Duration(proc.Boottime()-c.trusted).Round(time.Second))
+	}
+}

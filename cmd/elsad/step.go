@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+	"elsa/pkg/store"
+	"elsa/pkg/usage"
+)
+
+// drainTimeout bounds a drain, which takes well under a millisecond: a source
+// that does not answer is broken.
+const drainTimeout = 30 * time.Second
+
+// step brings the bills up to date. The order is the barrier rule: first note
+// where the ledger ends, then take in all that the kernel has queued, then join
+// the lines up to there. The fork of every process on those lines is then known,
+// and so is every taskstats record, which is sent before the line is written.
+func (c *core) step() error {
+	c.setClocks()
+	end := c.position
+	if c.ledger != nil {
+		var err error
+		if end, err = c.ledger.End(); err != nil {
+			return fmt.Errorf("read accounting file: %w", err)
+		}
+	}
+	now := proc.Boottime()
+	if err := c.drain(); err != nil {
+		return err
+	}
+	c.asOf = now
+	if !c.resync && c.gaps == 0 {
+		c.trusted = now
+	}
+	if c.resync {
+		if err := c.rescan(); err != nil {
+			return err
+		}
+	}
+	if err := c.joinLines(end); err != nil {
+		return err
+	}
+	c.gaps = max(c.gaps-1, 0)
+	c.tracker.Barrier(c.unledgered)
+	c.join.Step(proc.Boottime(), c.orphan)
+	return nil
+}
+
+func (c *core) setClocks() {
+	c.monotonic = proc.BoottimeOffset()
+	wall := time.Now().UnixNano() - proc.Boottime()
+	if n := len(c.offsets); n > 0 && abs(c.offsets[n-1]-wall) < int64(500*time.Millisecond) {
+		c.offsets[n-1] = wall
+	} else {
+		// The wall clock was set. Lines written before and after are in the
+		// ledger; keep a few offsets to recognise either.
+		c.offsets = append(c.offsets, wall)
+		if len(c.offsets) > 8 {
+			c.offsets = c.offsets[1:]
+		}
+	}
+	c.join.WallOffset = wall
+}
+
+// drain takes in everything the kernel had queued when it was called.
+func (c *core) drain() error {
+	c.mark++
+	c.events.Mark(c.mark)
+	waitTS, waitEx := c.taskstats != nil, c.exact != nil
+	if waitTS {
+		c.taskstats.Mark(c.mark)
+	}
+	if waitEx {
+		c.exact.Mark(c.mark)
+	}
+	timeout := time.NewTimer(drainTimeout)
+	defer timeout.Stop()
+	for waitEv := true; waitEv || waitTS || waitEx; {
+		select {
+		case b, ok := <-c.events.Batches():
+			if !ok {
+				return errors.New("read events: stream ended")
+			}
+			waitEv = waitEv && b.Barrier < c.mark
+			c.takeEvents(b)
+		case b, ok := <-batches(c.taskstats):
+			if !ok {
+				return errors.New("read taskstats: stream ended")
+			}
+			waitTS = waitTS && b.Barrier < c.mark
+			c.takeTaskstats(b)
+		case b, ok := <-batches(c.exact):
+			if !ok {
+				return errors.New("read exact: stream ended")
+			}
+			waitEx = waitEx && b.Barrier < c.mark
+			c.takeExact(b)
+		case <-timeout.C:
+			return fmt.Errorf("drain streams: no answer in %v", drainTimeout)
+		}
+	}
+	return nil
+}
+
+// rescan repairs the tracker after lost events.
+func (c *core) rescan() error {
+	if err := c.scan(c.trusted); err != nil {
+		return err
+	}
+	// What died before the scan may have its line after this step's end.
+	c.resync, c.gaps = false, 2
+	c.counters.resyncs++
+	return nil
+}
+
+// scan makes the tracker agree with /proc; see groups.Tracker.Resync for since.
+func (c *core) scan(since int64) error {
+	now := proc.Boottime()
+	var err error
+	c.procs, err = c.proc.Snapshot(c.procs[:0])
+	if err != nil {
+		return fmt.Errorf("scan processes: %w", err)
+	}
+	seen := make([]groups.Scanned, len(c.procs))
+	for i := range c.procs {
+		seen[i] = scanned(&c.procs[i])
+	}
+	c.tracker.Resync(seen, since, now, func(k groups.Key) bool { return !c.alive(k) })
+	return nil
+}
+
+func scanned(p *proc.Process) groups.Scanned {
+	return groups.Scanned{PID: p.PID, PPID: p.PPID, Start: p.Start, Threads: p.Threads, Zombie: p.Dead()}
+}
+
+// alive is the second proof that a process lives, beside its absence from a
+// listing or a count of its threads.
+func (c *core) alive(k groups.Key) bool {
+	p, err := c.proc.Process(k.PID)
+	return err == nil && sameStart(p.Start, k.Start) && !p.Dead()
+}
+
+// joinLines puts the ledger's lines up to end on the bills.
+func (c *core) joinLines(end acct.Position) error {
+	if c.ledger == nil || end == c.position {
+		return nil
+	}
+	resolved, err := c.resolve(end)
+	if err != nil {
+		return err
+	}
+	now, n := proc.Boottime(), 0
+	pos, skipped, err := c.ledger.Read(c.position, end, func(recs []acct.Record) error {
+		for i := range recs {
+			c.line(&recs[i], resolved, n, now)
+			n++
+		}
+		return nil
+	})
+	c.position = pos
+	c.counters.skipped += uint64(skipped.Bytes)
+	if err != nil {
+		return fmt.Errorf("read accounting file: %w", err)
+	}
+	return nil
+}
+
+func (c *core) line(r *acct.Record, resolved map[int]groups.Life, n int, now int64) {
+	c.counters.bsd++
+	if c.ownLine(r) {
+		return
+	}
+	life, ok := c.tracker.Reap(r.PID, c.fits(r))
+	if known, found := resolved[n]; found {
+		// The tracker does not know it, or not where it belongs.
+		life.Set, life.Inferred, life.Unproven = known.Set, true, known.Unproven
+	} else if !ok {
+		life.Set, life.Unproven = groups.Unattributed, true
+	}
+	if !ok {
+		c.tracker.Stray(life.Set)
+	}
+	c.join.Line(r, life, ok, now)
+}
+
+// fits says whether a life may be the process of a ledger line, by the second
+// it began in. The kernel computes that from the wall clock at death.
+func (c *core) fits(r *acct.Record) func(*groups.Life) bool {
+	return func(l *groups.Life) bool {
+		for _, off := range c.offsets {
+			if abs(r.Begin-(l.Start+off)/1e9) <= 2 {
+				return true
+			}
+		}
+		// The clock was set by more steps than are kept; life times stand.
+		return l.Exit != 0 && abs(int64(r.Elapsed)-(l.Exit-l.Start)) < int64(time.Second)
+	}
+}
+
+// ownLine tells the lines that switching accounting wrote for this service
+// while it lived: no deaths.
+func (c *core) ownLine(r *acct.Record) bool {
+	for _, k := range c.meta.Callers {
+		if r.PID == k.PID && c.fits(r)(&groups.Life{Start: k.Start}) {
+			return true
+		}
+	}
+	return false
+}
+
+// unledgered takes a death that got no ledger line: accounting is off, or the
+// kernel suspended it.
+func (c *core) unledgered(l groups.Life) bool {
+	if c.alive(l.Key()) {
+		return false
+	}
+	if c.ledger != nil {
+		c.counters.missing++
+	}
+	c.join.Unledgered(l, proc.Boottime())
+	return true
+}
+
+// orphan takes a precise record that met no ledger line in time: on a source
+// without exit events it may be the only word of a death.
+func (c *core) orphan(r *acct.Record) bool {
+	fits := c.fits(r)
+	if r.Start != 0 {
+		fits = func(l *groups.Life) bool { return sameStart(l.Start, r.Start) }
+	}
+	l, ok := c.tracker.Peek(r.PID, fits)
+	if !ok || l.Again || c.alive(l.Key()) {
+		return false
+	}
+	c.tracker.Reap(r.PID, fits)
+	c.join.Precise(r, proc.Boottime())
+	c.counters.missing++
+	c.join.Unledgered(l, proc.Boottime())
+	return true
+}
+
+// commit makes everything durable in one transaction and lets go of the ledger
+// before it. A failure loses nothing: all of it is written again next time.
+func (c *core) commit() error {
+	if !c.unsaved && !c.tracker.Changed() && !c.join.Changed() && len(c.regroup) == 0 &&
+		c.position == c.meta.Position && !c.meta.CleanStop {
+		return nil // an idle machine writes nothing
+	}
+	began := time.Now()
+	c.tracker.TakeStarts(c.join.Start)
+	if c.unsaved {
+		c.tracker.TouchAll()
+		c.join.TouchAll()
+		c.regroup = c.regroup[:0]
+		for i := range c.groups {
+			c.regroup = append(c.regroup, c.groups[i].ID)
+		}
+	}
+	c.meta.AsOf, c.meta.Position, c.meta.Reported = c.asOf, c.position, c.join.Reported
+	c.meta.WallOffset = c.join.WallOffset
+	err := c.store.Commit(c.write)
+	c.unsaved = err != nil
+	if err != nil {
+		if msg := err.Error(); msg != c.failing {
+			c.failing = msg
+			c.log.Error("cannot commit; nothing is lost, trying again", "err", err)
+		}
+		return err
+	}
+	if c.failing != "" {
+		c.failing = ""
+		c.log.Info("commits work again")
+	}
+	c.regroup = c.regroup[:0]
+	if c.ledger != nil {
+		if err := c.ledger.Release(c.position); err != nil {
+			c.log.Warn("cannot let go of old accounting segments", "err", err)
+		}
+	}
+	if c.observe != nil {
+		c.observe(time.Since(began))
+	}
+	return nil
+}
+
+func (c *core) write(tx *store.Tx) {
+	if c.unsaved {
+		tx.Clear()
+	}
+	for _, id := range c.regroup {
+		if i := c.placeID(id); i >= 0 {
+			tx.PutGroup(c.groups[i])
+		} else {
+			tx.DeleteGroup(id)
+		}
+	}
+	for _, id := range c.tracker.Sets.TakeFresh() {
+		c.join.Touch(id)
+	}
+	c.join.TakeChanged(func(id groups.SetID, u *usage.Usage) {
+		tx.PutSet(id, c.tracker.Sets.Groups(id), u)
+	})
+	c.tracker.TakeChanged(func(l groups.Life) {
+		a, _ := c.join.Account(l.Key())
+		tx.PutMember(l, a)
+	}, tx.DeleteMember)
+	c.join.OpenDeaths(tx.PutDeath)
+	tx.Meta(c.meta)
+}
+
+func (c *core) placeID(id uint32) int {
+	for i := range c.groups {
+		if c.groups[i].ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+func sameStart(a, b int64) bool { return abs(a-b) <= int64(50*time.Millisecond) }
+
+func abs(n int64) int64 { return max(n, -n) }

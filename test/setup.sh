@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian packages that the tests use and the machine lacks. Without
+# root or apt it says what is missing; the tests that need it then say so too.
+set -euo pipefail
+declare -A need=(
+	[promtool]=prometheus [gcc]=gcc [curl]=curl [sa]=acct
+	[prometheus-process-exporter]=prometheus-process-exporter
+	[lintian]=lintian [chromium]=chromium
+)
+missing=()
+for cmd in "${!need[@]}"; do
+	command -v "$cmd" >/dev/null || [ -x "/usr/sbin/$cmd" ] || missing+=("${need[$cmd]}")
+done
+[ ${#missing[@]} = 0 ] && exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+	echo "setup: not installed, and this is no root on Debian: ${missing[*]}" >&2
+	exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+# The packages' services must not start: the tests run their own, and acct would
+# switch accounting on.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod +x $policy
+	trap 'rm -f $policy' EXIT
+fi
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
