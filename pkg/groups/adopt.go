@@ -65,6 +65,10 @@ func (t *Tracker) see(p *Scanned, since, now int64) {
 	e := t.table.get(p.PID)
 	if e != nil && e.start-p.Start < startSlack && p.Start-e.start < startSlack {
 		e.threads = otherThreads(p.Threads)
+		if e.state == task {
+			e.state = live
+			t.enter(p.PID, e)
+		}
 		if p.Zombie && e.state == live {
 			t.die(p.PID, e, now)
 			return
@@ -148,8 +152,10 @@ func (t *Tracker) adopt(pid int32, e *entry, set SetID, flags uint8) {
 	}
 	t.Adopted++
 	e.flags = e.flags&^unproven | flags
-	t.starts[e.set]--
-	t.starts[set]++
+	if e.state < task {
+		t.starts[e.set]--
+		t.starts[set]++
+	}
 	t.place(pid, e, set)
 	t.settle(pid, e)
 }

@@ -28,7 +28,7 @@ func (t *Tracker) Remove(pid int32, gid uint32) (c Change, ok bool) {
 
 func (t *Tracker) change(pid int32, to func(SetID) SetID) (Change, bool) {
 	e := t.table.get(pid)
-	if e == nil || e.state != live {
+	if e == nil || e.state == dead || e.state == reaped {
 		return Change{}, false
 	}
 	c := Change{Life: t.lifeOf(pid, e), From: e.set, To: to(e.set)}
@@ -36,7 +36,9 @@ func (t *Tracker) change(pid int32, to func(SetID) SetID) (Change, bool) {
 		return c, true
 	}
 	e.flags &^= unproven | inferred // the administrator says so
-	t.starts[c.To]++
+	if e.state == live {
+		t.starts[c.To]++
+	}
 	t.place(pid, e, c.To)
 	return c, true
 }
@@ -147,7 +149,7 @@ func (t *Tracker) TakeChanged(put func(Life), del func(Key)) {
 			continue
 		}
 		e.flags &^= dirty
-		switch keep := e.state != reaped && (e.set != Ungrouped || e.flags&noted != 0); {
+		switch keep := (e.state == live || e.state == dead) && (e.set != Ungrouped || e.flags&noted != 0); {
 		case keep:
 			e.flags |= stored
 			put(t.lifeOf(pid, e))

@@ -12,6 +12,8 @@ const (
 	live
 	dead
 	reaped
+	task   // named by the fork connector: a process, or a thread
+	thread // a task that is no process; what it forks inherits from it
 )
 
 // Bits of entry.flags.

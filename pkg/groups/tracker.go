@@ -39,12 +39,15 @@ func (l *Life) Key() Key { return Key{l.PID, l.Start} }
 // ready; use New.
 type Tracker struct {
 	Sets *Sets
+	// NoExits: the source tells no exits; a process is over with its record.
+	NoExits bool
 
 	table   table
 	older   map[int32][]Life // dead lives whose pid was taken by another
 	waiting map[int32][]Key  // children of a parent not seen yet
 	deaths  []death          // in order, for Missing
 	epoch   uint32           // see Barrier
+	tasks   []Key            // not known to be processes, for Classify
 	live    []int32          // live processes by set
 	starts  map[SetID]int64  // not yet taken by TakeStarts
 	changed []int32          // pids with the dirty bit
@@ -190,7 +193,15 @@ func (t *Tracker) Reap(pid int32, fits func(*Life) bool) (Life, bool) {
 	switch e.state {
 	case dead:
 		t.free(pid, e)
+	case task:
+		t.starts[e.set]++ // a process after all
+		t.free(pid, e)
 	case live:
+		if t.NoExits {
+			t.count(e.set, -1)
+			t.free(pid, e)
+			break
+		}
 		// Its exit event is on the way, or it switched accounting and lives on.
 		e.state, e.epoch = reaped, t.epoch
 		t.count(e.set, -1)
@@ -255,6 +266,16 @@ func (t *Tracker) Barrier(missing func(Life) bool) {
 		t.close(d.key, missing)
 	}
 	t.deaths = append(t.deaths[:0], t.deaths[n:]...)
+}
+
+// Bury calls f for every life that awaits its record and forgets it: no more
+// records of that boot will come.
+func (t *Tracker) Bury(f func(Life)) {
+	deaths := t.deaths
+	t.deaths = nil
+	for _, d := range deaths {
+		t.close(d.key, func(l Life) bool { f(l); return true })
+	}
 }
 
 func (t *Tracker) close(k Key, missing func(Life) bool) {

@@ -58,6 +58,8 @@ type Meta struct {
 	AsOf int64
 	// Position is how far the ledger has been joined.
 	Position acct.Position
+	// WallOffset is the wall clock less CLOCK_BOOTTIME then, in ns.
+	WallOffset int64
 	// NextGroup is the next group id; ids are never reused.
 	NextGroup uint32
 	// Reported is the CPU of all deaths the kernel reported.

@@ -9,8 +9,9 @@ import (
 )
 
 // Sample says what the live process key, of the given set, used so far. A sample
-// that is lower than one before changes nothing, field by field.
-func (j *Join) Sample(key groups.Key, set groups.SetID, m *Measure) {
+// that is lower than one before changes nothing, field by field. It reports
+// whether anything changed.
+func (j *Join) Sample(key groups.Key, set groups.SetID, m *Measure) bool {
 	acc := j.account(key, set)
 	more := m.beyond(&acc.last)
 	acc.last.add(&more)
@@ -18,6 +19,8 @@ func (j *Join) Sample(key groups.Key, set groups.SetID, m *Measure) {
 	if m.MaxRSS > j.at(set).MaxRSS {
 		j.set(set).MaxRSS = m.MaxRSS
 	}
+	more.MaxRSS = 0
+	return more != Measure{}
 }
 
 // Move splits the bill of a live process: what it used up to its last sample
