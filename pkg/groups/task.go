@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package groups
+
+// The fork connector names tasks, not processes: parent and child are thread
+// ids, a thread's creation looks like a fork, and no exit is told. A task is
+// tracked from its event on, so that what it forks inherits; whether it is a
+// process shows later, by its ledger line or by a look at /proc.
+
+// Kind is what a look at /proc says of a task.
+type Kind uint8
+
+const (
+	Gone     Kind = iota // no such task any more
+	Process              // the main thread of a process
+	ThreadOf             // another thread
+)
+
+// Task is Fork for a source that names tasks and tells no exits.
+func (t *Tracker) Task(parent, child int32, at int64) {
+	if child <= 0 || child > maxPID {
+		t.Ignored++
+		return
+	}
+	set, flags, known := t.heritage(parent)
+	if e := t.table.get(child); e != nil {
+		if at < e.start || e.flags&scanned != 0 && at-e.start <= startSlack {
+			t.Fork(parent, child, at) // the scan was faster
+			return
+		}
+		t.evict(child, e, at)
+	}
+	e := t.table.put(child)
+	e.start, e.ppid, e.set, e.state, e.flags = at, parent, set, task, flags
+	t.tasks = append(t.tasks, Key{child, at})
+	if set != Ungrouped {
+		t.touch(child, e)
+	}
+	if !known {
+		t.await(parent, Key{child, at})
+	}
+	if len(t.waiting) > 0 {
+		t.settle(child, e)
+	}
+}
+
+// Classify asks look about every task that is not known to be a process or a
+// thread, and counts the processes. A task that is gone is kept for two
+// barriers, in which its line must come if it was a process. With threads, those
+// known are looked at too, and forgotten when they are gone.
+func (t *Tracker) Classify(threads bool, look func(Key) Kind) {
+	if threads {
+		t.table.all(func(pid int32, e *entry) {
+			if e.state == thread && look(Key{pid, e.start}) != ThreadOf {
+				t.free(pid, e)
+			}
+		})
+	}
+	keep := t.tasks[:0]
+	for _, k := range t.tasks {
+		e := t.table.get(k.PID)
+		if e == nil || e.start != k.Start || e.state != task {
+			continue
+		}
+		switch look(k) {
+		case Process:
+			e.state = live
+			t.enter(k.PID, e)
+			continue
+		case ThreadOf:
+			e.state = thread
+			continue
+		case Gone:
+			if e.exit == 0 {
+				e.exit, e.epoch = k.Start, t.epoch
+			} else if t.epoch-e.epoch >= 2 {
+				t.free(k.PID, e)
+				continue
+			}
+		}
+		keep = append(keep, k)
+	}
+	t.tasks = keep
+}
+
+// AddThread adds a thread found in /proc to the process tgid: what it forks
+// inherits from there.
+func (t *Tracker) AddThread(tid, tgid int32) {
+	p := t.table.get(tgid)
+	if p == nil || tid <= 0 || tid > maxPID || tid == tgid {
+		return
+	}
+	e := t.table.get(tid)
+	if e == nil {
+		e = t.table.put(tid)
+		e.start = p.start
+	} else if e.state < task {
+		return // a process took the id meanwhile
+	}
+	e.ppid, e.set, e.state, e.flags = tgid, p.set, thread, p.flags&(inferred|unproven)
+}
+
+// Tasks counts the tasks that are not known to be processes.
+func (t *Tracker) Tasks() int { return len(t.tasks) }
