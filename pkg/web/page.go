@@ -28,10 +28,14 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"time": func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
 }).Parse(pageText))
 
-// Options say what a [Page] shows. Only Snapshot is needed.
+// Interval is how often [Page.Observe] should be called.
+const Interval = 10 * time.Second
+
+// Options say what a [Page] shows. The zero value will do.
 type Options struct {
 	// Snapshot returns the figures to show, nil while there are none. It is
-	// called once per request and should give up when ctx ends.
+	// called once per request and should give up when ctx ends. If it is nil,
+	// the page shows what it observed last.
 	Snapshot func(ctx context.Context) *usage.Snapshot
 	// Members returns the live members of a group. If it is nil the page
 	// does not speak of members.
@@ -66,12 +70,23 @@ func NewPage(o Options) *Page {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Page{opts: o}
+	p := &Page{opts: o}
+	if o.Snapshot == nil {
+		p.opts.Snapshot = p.observed
+	}
+	return p
 }
 
-// Observe adds a snapshot to the past that the charts show. Call it every few
-// seconds; half a minute is the charts' finest step. It takes no longer than a
-// walk over the groups and may be called while requests are served.
+// observed returns the last snapshot that was observed, nil before the first.
+func (p *Page) observed(context.Context) *usage.Snapshot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.history.last
+}
+
+// Observe adds a snapshot to the past that the charts show. Call it every
+// [Interval]; half a minute is the charts' finest step. It takes no longer than
+// a walk over the groups and may be called while requests are served.
 func (p *Page) Observe(s *usage.Snapshot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -244,8 +244,11 @@ func TestPageErrors(t *testing.T) {
 			t.Errorf("%s: %d, want %d and %q", c.path, code, c.code, c.text)
 		}
 	}
-	none := at(epoch)
-	p = NewPage(Options{Snapshot: func(context.Context) *usage.Snapshot { return none }})
+	p = NewPage(Options{})
+	if code, _ := fetch(t, p, "/"); code != 503 {
+		t.Errorf("before anything was observed: %d, want 503", code)
+	}
+	p.Observe(at(epoch))
 	if _, body := fetch(t, p, "/"); !strings.Contains(body, "There are no groups yet") {
 		t.Error("an empty list does not say so")
 	}
