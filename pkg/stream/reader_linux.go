@@ -84,6 +84,7 @@ func (o *Options) setDefaults() {
 type Reader[T any] struct {
 	fd     int
 	decode func(Message, *Batch[T])
+	finish func(*Batch[T])
 	opt    Options
 	rx     receiver
 	cur    *Batch[T]
@@ -126,6 +127,7 @@ func NewReader[T any](fd int, decode func(m Message, b *Batch[T]), opt Options) 
 	r := &Reader[T]{
 		fd:     fd,
 		decode: decode,
+		finish: func(*Batch[T]) {},
 		opt:    opt,
 		wakeFD: wake,
 		// All batches fit the channel, so a send never blocks: Run waits for
@@ -140,6 +142,37 @@ func NewReader[T any](fd int, decode func(m Message, b *Batch[T]), opt Options) 
 		r.free <- new(Batch[T])
 	}
 	return r, nil
+}
+
+// Finish sets a function that looks at each batch last, in Run's goroutine,
+// when its Lost has been counted, and may add to it. It must be set before Run.
+func (r *Reader[T]) Finish(f func(b *Batch[T])) { r.finish = f }
+
+// Await reads until ok returns true after a look that found the socket empty,
+// or until ctx ends, and then returns its error. It is for a conversation with
+// the kernel that comes before Run: what it reads is decoded and kept, and is
+// in the first batch that Run delivers.
+func (r *Reader[T]) Await(ctx context.Context, ok func() bool) error {
+	defer context.AfterFunc(ctx, r.wake)()
+	if r.cur == nil {
+		r.cur = <-r.free
+	}
+	for {
+		n, err := r.take()
+		switch {
+		case err != nil:
+			return err
+		case n > 0:
+			continue
+		case ok():
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		if err := r.sleep(r.fd, -1); err != nil {
+			return err
+		}
+	}
 }
 
 // Batches implements [Source].
@@ -236,22 +269,37 @@ func (r *Reader[T]) drain(ctx context.Context) (total int, err error) {
 		// A barrier holds if it was asked for before a look that finds the
 		// queue empty, so take the number first.
 		want := r.want.Load()
+		n, err := r.take()
+		total += n
+		switch {
+		case err != nil:
+			return total, errors.Join(err, r.deliver(0))
+		case n == 0:
+			return total, r.deliver(want)
+		}
+	}
+}
+
+// take decodes what one system call brings and returns how many datagrams that
+// is, zero if the socket is empty.
+func (r *Reader[T]) take() (int, error) {
+	for {
 		n, err := r.rx.receive(r.fd)
 		switch err {
 		case nil:
 		case unix.EAGAIN:
-			return total, r.deliver(want)
+			return 0, nil
 		case unix.EINTR, unix.ENOBUFS: // the drop counter tells how many
 			r.unread = true
 			continue
 		default:
-			return total, errors.Join(fmt.Errorf("receive from socket: %w", err), r.deliver(0))
+			return 0, fmt.Errorf("receive from socket: %w", err)
 		}
 		for i := range n {
 			r.decode(r.rx.message(i), r.cur)
 		}
 		r.unread = true
-		total += n
+		return n, nil
 	}
 }
 
@@ -294,6 +342,7 @@ func (r *Reader[T]) deliver(barrier uint64) error {
 			err = fmt.Errorf("read socket's drop counter: %w", err)
 		}
 	}
+	r.finish(b)
 	if barrier > r.delivered {
 		r.delivered = barrier
 		b.Barrier = barrier

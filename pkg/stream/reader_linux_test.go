@@ -320,6 +320,56 @@ func TestReaderStopsWithoutLoss(t *testing.T) {
 	}
 }
 
+// What Await reads is neither lost nor delivered twice, and what Finish adds
+// arrives.
+func TestReaderAwait(t *testing.T) {
+	fd, w := pair(t)
+	var sum uint64
+	r, err := NewReader(fd, func(m Message, b *Batch[uint64]) {
+		number(m, b)
+		sum += b.Items[len(b.Items)-1]
+	}, Options{Items: 2, Datagrams: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	r.Finish(func(b *Batch[uint64]) { b.Lost += uint64(len(b.Items)) })
+	for n := range uint64(4) {
+		send(t, w, n)
+	}
+	if err := r.Await(t.Context(), func() bool { return true }); err != nil || sum != 0+1+2+3 {
+		t.Fatalf("Await with all there: %v, sum %d", err, sum)
+	}
+	go unix.Write(w, []byte{4, 7: 4})
+	if err := r.Await(t.Context(), func() bool { return sum > 6 }); err != nil {
+		t.Fatalf("Await of one more: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Await(ctx, func() bool { return false }); err != context.Canceled {
+		t.Fatalf("Await with an ended context: %v", err)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	r.Mark(1)
+	var items, lost int
+	for barrier := uint64(0); barrier == 0; {
+		b := next(t, r)
+		items += len(b.Items)
+		lost += int(b.Lost)
+		barrier = b.Barrier
+		r.Release(b)
+	}
+	if items != 5 || lost != 5 {
+		t.Errorf("%d items and %d lost delivered, want 5 and 5", items, lost)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 func TestReaderSleepsWhenIdle(t *testing.T) {
 	fd, w := pair(t)
 	tid := make(chan int, 1)
