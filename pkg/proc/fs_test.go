@@ -194,6 +194,13 @@ func TestBadTree(t *testing.T) {
 		t.Errorf("Forks without the line: %v, want ErrFormat", err)
 	}
 
+	if err := os.MkdirAll(filepath.Join(root, "20022/task"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Threads(20022); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Threads of a process that died in the listing: %v, want fs.ErrNotExist", err)
+	}
+
 	write("20021/stat", "nonsense")
 	got, err := r.Snapshot(nil)
 	if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "20021") || len(got) != 1 {
