@@ -43,6 +43,7 @@ type core struct {
 
 	mark      uint64  // number of the last barrier
 	asOf      int64   // every event before is applied
+	since     int64   // accounting is on
 	trusted   int64   // every event since is applied: no loss after it
 	monotonic int64   // CLOCK_BOOTTIME less CLOCK_MONOTONIC
 	offsets   []int64 // wall clock less CLOCK_BOOTTIME; the latest last
@@ -51,6 +52,7 @@ type core struct {
 	forkless  bool    // the source has no exit events (fork connector)
 
 	counters counters
+	skipped  acct.Skipped
 	service  usage.Service // the parts that do not change
 	sampler  *proc.Sampler // for requests, in the core's goroutine
 	procs    []proc.Process
@@ -66,7 +68,7 @@ type counters struct {
 	lost, rejected, resyncs    uint64
 	bsd, taskstats, exact      uint64
 	taskstatsLost, exactLost   uint64
-	skipped, missing           uint64
+	missing                    uint64
 	suspended                  bool
 }
 

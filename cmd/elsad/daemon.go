@@ -36,6 +36,11 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
 	}
 	defer closing(&err, db.Close)
 
+	state, err := db.Load()
+	if err != nil {
+		return err
+	}
+
 	// The doors: control socket and HTTP. They are answered once we are ready.
 	control, err := api.Listen(cfg.socket)
 	if err != nil {
@@ -55,14 +60,17 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
 		MaxGroups: cfg.maxGroups, Version: version(), Log: log,
 	})
 	c.observe = exporter.ObserveCommit
-	page := web.NewPage(web.Options{Version: version()})
+	page := web.NewPage(web.Options{
+		Snapshot: func(ctx context.Context) *usage.Snapshot { return c.show(ctx, readers) },
+		Version:  version(), Log: log,
+	})
 	http, err := web.Listen(cfg.listen, cfg.webConfig, web.Routes(exporter.Handler(), page, func() error { return nil }), log)
 	if err != nil {
 		return err
 	}
 
 	// The streams: what the kernel says about forks and deaths.
-	src, err := open(ctx, cfg, log, c)
+	src, err := open(ctx, cfg, log, state.Meta.Position, c)
 	if err != nil {
 		return err
 	}
@@ -74,7 +82,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
 	src.run(tasks, streams)
 
 	// What was there before: members, forks we missed, the ledger's backlog.
-	if err := c.restore(); err != nil {
+	if err := c.restore(state); err != nil {
 		stopStreams()
 		tasks.Wait()
 		return err
@@ -99,6 +107,9 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
 	daemon.SdNotify(false, daemon.SdNotifyStopping)
 	return err
 }
+
+// pageInterval is how often the page's charts get a point.
+const pageInterval = 15 * time.Second
 
 func makeStateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -126,7 +137,7 @@ func (c *core) show(ctx context.Context, l *live) *usage.Snapshot {
 
 // watchPage feeds the page's charts.
 func watchPage(ctx context.Context, c *core, l *live, page *web.Page) error {
-	tick := time.NewTicker(web.Interval)
+	tick := time.NewTicker(pageInterval)
 	defer tick.Stop()
 	for {
 		if s := c.show(ctx, l); s != nil {

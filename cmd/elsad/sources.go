@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
-	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/store"
 )
@@ -42,8 +40,8 @@ func (s *sources) close() error {
 
 // open opens the streams and the ledger and hands them to the core. The ledger
 // is switched on after the events are subscribed to: a process whose line is in
-// the ledger was forked under our eyes or is found in /proc.
-func open(ctx context.Context, cfg *config, log *slog.Logger, c *core) (s *sources, err error) {
+// the ledger was forked under our eyes or is found in /proc. It goes on at from.
+func open(ctx context.Context, cfg *config, log *slog.Logger, from acct.Position, c *core) (s *sources, err error) {
 	s = &sources{}
 	defer func() {
 		if err != nil {
@@ -59,18 +57,18 @@ func open(ctx context.Context, cfg *config, log *slog.Logger, c *core) (s *sourc
 	if err := s.openExact(ctx, cfg, log, c); err != nil {
 		return s, err
 	}
-	return s, s.openLedger(cfg, log, c)
+	return s, s.openLedger(cfg, from, c)
 }
 
 func (s *sources) openEvents(ctx context.Context, cfg *config, c *core) error {
-	kinds := map[string]cnfork.Source{"auto": cnfork.Auto, "proc": cnfork.Proc, "fork": cnfork.Fork}
+	kinds := map[string]cnfork.Source{"auto": cnfork.Auto, "proc": cnfork.Proc, "fork": cnfork.Fork_}
 	conn, err := cnfork.Dial(ctx, cnfork.Config{Source: kinds[cfg.source], Buffer: cfg.buffer})
 	if err != nil {
 		return err
 	}
 	c.events = conn
 	c.service.EventSource = conn.Source().String()
-	c.forkless = conn.Source() == cnfork.Fork
+	c.forkless = conn.Source() == cnfork.Fork_
 	s.tasks = append(s.tasks, conn.Run)
 	s.closes = append(s.closes, conn.Close)
 	return nil
@@ -117,31 +115,23 @@ func (s *sources) openExact(ctx context.Context, cfg *config, log *slog.Logger, 
 	return nil
 }
 
-func (s *sources) openLedger(cfg *config, log *slog.Logger, c *core) error {
+func (s *sources) openLedger(cfg *config, from acct.Position, c *core) error {
 	c.service.Accounting = cfg.acct
 	if cfg.acct == "off" {
 		return nil
 	}
 	var err error
 	if path, follow := cfg.follow(); follow {
-		c.ledger, err = acct.Follow(path)
+		c.ledger, err = acct.Follow(path, from)
 	} else {
-		c.ledger, err = acct.OpenSegments(filepath.Join(cfg.stateDir, "pacct"), acct.SegmentConfig{})
+		c.ledger, err = acct.Own(filepath.Join(cfg.stateDir, "pacct"), from, acct.OwnOptions{})
 	}
 	if err != nil {
 		return err
 	}
+	c.since = proc.Boottime()
 	s.closes = append(s.closes, c.ledger.Close)
 	return nil
-}
-
-// self is this process as the ledger will name it.
-func (c *core) self() (groups.Key, error) {
-	p, err := c.proc.Process(int32(os.Getpid()))
-	if err != nil {
-		return groups.Key{}, fmt.Errorf("find own process in %s: %w; mount /proc of this pid namespace", proc.Default, err)
-	}
-	return groups.Key{PID: p.PID, Start: p.Start}, nil
 }
 
 // mend adds to an error of the store what the user can do.

@@ -11,14 +11,10 @@ import (
 	"elsa/pkg/store"
 )
 
-// restore loads what the store holds, finds out which members still live,
+// restore takes over what the store holds, finds out which members still live,
 // adopts what they forked meanwhile, and replays the backlog of the ledger. The
 // events must be subscribed to before, so that nothing falls in between.
-func (c *core) restore() error {
-	st, err := c.store.Load()
-	if err != nil {
-		return err
-	}
+func (c *core) restore(st *store.State) error {
 	boot, err := c.proc.BootID()
 	if err != nil {
 		return fmt.Errorf("read boot id: %w", err)
@@ -114,7 +110,7 @@ func (c *core) backlog() {
 	if err != nil {
 		return // step will say it
 	}
-	if n := c.ledger.Backlog(c.position, end); n > 0 {
+	if n := c.ledger.Backlog(c.position, end); n > 0 && c.trusted > 0 {
 		c.log.Info("replaying accounting backlog", "bytes", n, "since", time.Duration(proc.Boottime()-c.trusted).Round(time.Second))
 	}
 }

@@ -165,7 +165,7 @@ func (c *core) joinLines(end acct.Position) error {
 		return nil
 	})
 	c.position = pos
-	c.counters.skipped += uint64(skipped.Bytes)
+	c.skipped.Add(skipped)
 	if err != nil {
 		return fmt.Errorf("read accounting file: %w", err)
 	}
@@ -174,9 +174,6 @@ func (c *core) joinLines(end acct.Position) error {
 
 func (c *core) line(r *acct.Record, resolved map[int]groups.Life, n int, now int64) {
 	c.counters.bsd++
-	if c.ownLine(r) {
-		return
-	}
 	life, ok := c.tracker.Reap(r.PID, c.fits(r))
 	if known, found := resolved[n]; found {
 		// The tracker does not know it, or not where it belongs.
@@ -204,24 +201,13 @@ func (c *core) fits(r *acct.Record) func(*groups.Life) bool {
 	}
 }
 
-// ownLine tells the lines that switching accounting wrote for this service
-// while it lived: no deaths.
-func (c *core) ownLine(r *acct.Record) bool {
-	for _, k := range c.meta.Callers {
-		if r.PID == k.PID && c.fits(r)(&groups.Life{Start: k.Start}) {
-			return true
-		}
-	}
-	return false
-}
-
 // unledgered takes a death that got no ledger line: accounting is off, or the
 // kernel suspended it.
 func (c *core) unledgered(l groups.Life) bool {
 	if c.alive(l.Key()) {
 		return false
 	}
-	if c.ledger != nil {
+	if c.ledger != nil && l.Exit > c.since {
 		c.counters.missing++
 	}
 	c.join.Unledgered(l, proc.Boottime())
@@ -280,8 +266,8 @@ func (c *core) commit() error {
 	}
 	c.regroup = c.regroup[:0]
 	if c.ledger != nil {
-		if err := c.ledger.Release(c.position); err != nil {
-			c.log.Warn("cannot let go of old accounting segments", "err", err)
+		if err := errors.Join(c.ledger.Release(c.position), c.ledger.Rotate()); err != nil {
+			c.log.Warn("cannot change accounting segments", "err", err)
 		}
 	}
 	if c.observe != nil {

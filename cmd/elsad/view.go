@@ -78,7 +78,7 @@ func (c *core) view() *usage.Snapshot {
 	v.EventsLost, v.EventsRejected, v.Resyncs = n.lost, n.rejected, n.resyncs
 	v.RecordsBSD, v.RecordsTaskstats, v.RecordsExact = n.bsd, n.taskstats, n.exact
 	v.TaskstatsLost, v.ExactLost = n.taskstatsLost, n.exactLost
-	v.LedgerSkipped, v.MissingLedger = n.skipped, n.missing
+	v.LedgerSkipped, v.MissingLedger = c.skipped.Bytes, n.missing
 	j := &c.join.Joined
 	v.Joined = map[string]uint64{
 		"exact": j.Exact, "taskstats": j.Taskstats, "ledger": j.Ledger, "no_line": j.NoLine,

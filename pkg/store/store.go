@@ -64,9 +64,6 @@ type Meta struct {
 	NextGroup uint32
 	// Reported is the CPU of all deaths the kernel reported.
 	Reported time.Duration
-	// Callers are processes of this service that switched accounting on, whose
-	// own lines in the ledger are no deaths.
-	Callers []groups.Key
 	// CleanStop is set when the service ended in order.
 	CleanStop bool
 }

@@ -76,7 +76,7 @@ func full() *State {
 	return &State{
 		Meta: Meta{
 			Created: day, BootID: "b", AsOf: 5, Position: acct.Position{Segment: 3, Offset: 640}, WallOffset: 77,
-			NextGroup: 9, Reported: 11, Callers: []groups.Key{{PID: 4, Start: 5}}, CleanStop: true,
+			NextGroup: 9, Reported: 11, CleanStop: true,
 		},
 		Groups: []groups.Group{{ID: 7, Name: "a/b", Owner: 1000, Labels: map[string]string{"k": "v"}, Created: day, Closed: day.Add(time.Hour)}},
 		Sets:   []Set{{ID: groups.Ungrouped, Usage: u}, {ID: 5, Groups: []uint32{3, 7}, Usage: u}},
