@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"elsa/pkg/api"
+	"elsa/pkg/groups"
+	"elsa/pkg/usage"
+)
+
+// fake is a service in memory with two groups of known bills, web and ci. Each
+// process that is added to a group costs it perProcess, which is on the bill
+// once somebody waits for it.
+type fake struct {
+	mu       sync.Mutex
+	snapshot usage.Snapshot
+	members  map[string][]api.Member
+	// journal is what was asked, a line each.
+	journal []string
+	// pending counts the processes added since somebody waited, by group.
+	pending map[string]int
+}
+
+var perProcess = usage.Usage{
+	Ended: 1, User: 1500 * time.Millisecond, System: 250 * time.Millisecond, Elapsed: 2 * time.Second,
+	ReadBytes: 1 << 20, WriteBytes: 4096, MaxRSS: 3 << 20, Exact: 1,
+}
+
+var day = time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
+
+func newFake() *fake {
+	web := usage.Usage{
+		Started: 501, Ended: 500, Live: 1, User: 1234567891, System: 2 * time.Second, Elapsed: 90 * time.Minute,
+		MinorFaults: 11, MajorFaults: 12, ReadBytes: 13 << 20, WriteBytes: 1536, ReadChars: 15, WriteChars: 16,
+		MaxRSS: 17 << 20, VoluntarySwitches: 18, InvoluntarySwitches: 19, ExitNonzero: 20, ExitSignal: 21,
+		Exact: 400, Sampled: 70, Rounded: 30, Inferred: 5,
+	}
+	ci := usage.Usage{Started: 2, Ended: 2, User: 26 * time.Hour, System: 100 * time.Second, MaxRSS: 5 << 30, Exact: 2}
+	f := &fake{members: map[string][]api.Member{}, pending: map[string]int{}}
+	f.snapshot = usage.Snapshot{
+		Time: day.Add(10*time.Hour + 123456789),
+		Groups: []usage.GroupTotal{
+			{Group: groups.Group{ID: 1, Name: "ci", Created: day, Closed: day.Add(9 * time.Hour)}, Usage: ci},
+			{Group: groups.Group{ID: 2, Name: "web", Owner: 4242, Created: day.Add(time.Hour), Labels: map[string]string{"team": "shop", "a": "b c"}}, Usage: web},
+		},
+		Ungrouped: usage.Usage{Started: 7, Ended: 7, User: 7 * time.Second}, Unattributed: usage.Usage{Ended: 1, User: time.Millisecond},
+		Service: usage.Service{
+			Created: day.Add(-24 * time.Hour), Started: day.Add(8 * time.Hour), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF",
+			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 1,
+			RecordsBSD: 41, RecordsTaskstats: 42, RecordsExact: 43, TaskstatsLost: 44, ExactLost: 45, LedgerSkipped: 64, MissingLedger: 48,
+			Joined: map[string]uint64{"taskstats": 47, "bsd": 3}, BacklogBytes: 128, Processes: 52, Members: 1, StoreBytes: 32768, ConservationRatio: 0.99995,
+		},
+	}
+	f.snapshot.AnyGroup.Add(&web)
+	f.snapshot.AnyGroup.Add(&ci)
+	f.snapshot.Total.Add(&f.snapshot.AnyGroup)
+	f.snapshot.Total.Add(&f.snapshot.Ungrouped)
+	f.snapshot.Total.Add(&f.snapshot.Unattributed)
+	f.members["web"] = []api.Member{
+		{PID: 17, PPID: 1, Command: "nginx", Started: day.Add(2 * time.Hour), CPUSeconds: 0.25, Groups: []string{"web"}},
+		{PID: 4711, PPID: 17, Command: "evil\x1b[2J", Started: day.Add(3 * time.Hour), CPUSeconds: 75.06, Groups: []string{"ci", "web"}},
+	}
+	return f
+}
+
+// note writes to the journal. The caller holds the lock.
+func (f *fake) note(format string, args ...any) {
+	f.journal = append(f.journal, fmt.Sprintf(format, args...))
+}
+
+func (f *fake) find(name string) (*usage.GroupTotal, error) {
+	for i := range f.snapshot.Groups {
+		if g := &f.snapshot.Groups[i]; g.Group.Name == name {
+			return g, nil
+		}
+	}
+	return nil, api.NoSuchGroup(name)
+}
+
+func (f *fake) CreateGroup(_ context.Context, c api.Caller, r api.CreateGroupRequest) (api.Group, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("create %s %v", r.Name, r.Labels)
+	if _, err := f.find(r.Name); err == nil {
+		return api.Group{}, api.Conflict("group %s exists", r.Name)
+	}
+	id := uint32(len(f.snapshot.Groups) + 1)
+	g := groups.Group{ID: id, Name: r.Name, Owner: c.UID, Labels: r.Labels, Created: day.Add(time.Duration(id) * time.Minute)}
+	f.snapshot.Groups = append(f.snapshot.Groups, usage.GroupTotal{Group: g})
+	return api.FromGroup(&g), nil
+}
+
+func (f *fake) Groups(context.Context, api.Caller) (gs []api.Group, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range f.snapshot.Groups {
+		gs = append(gs, api.FromGroup(&f.snapshot.Groups[i].Group))
+	}
+	return gs, nil
+}
+
+func (f *fake) Group(_ context.Context, _ api.Caller, name string) (api.GroupDetail, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, err := f.find(name)
+	if err != nil {
+		return api.GroupDetail{}, err
+	}
+	return api.GroupDetail{Group: api.FromGroup(&g.Group), Members: f.members[name]}, nil
+}
+
+func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r api.AddRequest) (api.AddResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, err := f.find(name)
+	if err != nil {
+		return api.AddResult{}, err
+	}
+	if !g.Group.Open() {
+		return api.AddResult{}, api.Conflict("group %s is closed", name)
+	}
+	var added []int
+	for _, pid := range r.PIDs {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil {
+			return api.AddResult{}, api.NotFound("no process has pid %d", pid)
+		}
+		argv0, _, _ := strings.Cut(string(line), "\x00")
+		f.note("add %s %d as %s tree=%v whole_life=%v move=%v", name, pid, argv0, r.Tree, r.WholeLife, r.Move)
+		if !slices.ContainsFunc(f.members[name], func(m api.Member) bool { return m.PID == pid }) {
+			f.members[name] = append(f.members[name], api.Member{PID: pid})
+			added = append(added, pid)
+			g.Usage.Started++
+			f.pending[name]++
+		}
+	}
+	return api.AddResult{Added: added}, nil
+}
+
+func (f *fake) RemoveMembers(_ context.Context, _ api.Caller, name string, r api.RemoveRequest) (api.RemoveResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.find(name); err != nil {
+		return api.RemoveResult{}, err
+	}
+	f.note("remove %s %v tree=%v", name, r.PIDs, r.Tree)
+	var removed []int
+	f.members[name] = slices.DeleteFunc(f.members[name], func(m api.Member) bool {
+		gone := slices.Contains(r.PIDs, m.PID)
+		if gone {
+			removed = append(removed, m.PID)
+		}
+		return gone
+	})
+	return api.RemoveResult{Removed: removed}, nil
+}
+
+func (f *fake) CloseGroup(_ context.Context, _ api.Caller, name string) (api.Group, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("close %s", name)
+	g, err := f.find(name)
+	if err != nil {
+		return api.Group{}, err
+	}
+	if g.Group.Open() {
+		g.Group.Closed = g.Group.Created.Add(time.Hour)
+	}
+	return api.FromGroup(&g.Group), nil
+}
+
+func (f *fake) DeleteGroup(_ context.Context, _ api.Caller, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("delete %s", name)
+	g, err := f.find(name)
+	if err != nil {
+		return err
+	}
+	if g.Group.Name == "ci" {
+		return api.Forbidden("group ci belongs to uid 0; only its owner, root and members of unix group elsa may do this")
+	}
+	f.snapshot.Groups = slices.DeleteFunc(f.snapshot.Groups, func(t usage.GroupTotal) bool { return t.Group.Name == name })
+	return nil
+}
+
+func (f *fake) Usage(_ context.Context, _ api.Caller, names []string, wait bool) (api.UsageReport, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("usage %v wait=%v", names, wait)
+	if wait {
+		for name, n := range f.pending {
+			if g, err := f.find(name); err == nil {
+				for range n {
+					g.Usage.Add(&perProcess)
+				}
+			}
+		}
+		clear(f.pending)
+	}
+	return api.FromSnapshot(&f.snapshot, names)
+}
+
+func (f *fake) Status(context.Context, api.Caller) (api.Status, error) {
+	return api.StatusFromSnapshot(&f.snapshot, "1.2.3"), nil
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"elsa/pkg/api"
+)
+
+// seconds is a duration for a person: 0.004s, 12.345s, 2m03.4s, 5h00m, 3d04h.
+func seconds(s float64) string {
+	switch d := time.Duration(s * float64(time.Second)); {
+	case d < 0:
+		return "-" + seconds(-s)
+	case d.Round(time.Millisecond) < time.Minute:
+		return fmt.Sprintf("%.3fs", s)
+	case d.Round(100*time.Millisecond) < time.Hour:
+		d = d.Round(100 * time.Millisecond)
+		return fmt.Sprintf("%dm%04.1fs", d/time.Minute, (d % time.Minute).Seconds())
+	case d.Round(time.Minute) < 24*time.Hour:
+		d = d.Round(time.Minute)
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	default:
+		d = d.Round(time.Hour)
+		return fmt.Sprintf("%dd%02dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	}
+}
+
+// bytes is a size for a person: 17 B, 12.3 MiB.
+func bytes(n uint64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n)/1024, 0
+	for f >= 1023.95 && unit < 5 { // what would print as 1024.0
+		f, unit = f/1024, unit+1
+	}
+	return fmt.Sprintf("%.1f %ciB", f, "KMGTPE"[unit])
+}
+
+// count is a number of things: 1 process, 2 processes.
+func count(n int, thing string) string {
+	switch {
+	case n == 1:
+		return "1 " + thing
+	case strings.HasSuffix(thing, "s"):
+		thing += "e"
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+func numbers(ns []int) string {
+	return strings.Trim(fmt.Sprint(ns), "[]")
+}
+
+// clock is a time for a person, in their zone.
+func clock(t time.Time) string { return t.Local().Format(time.DateTime) }
+
+// userName is the name of a user, or the number of one that has none here.
+func userName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return id
+}
+
+// labelText is key=value, in order of the keys.
+func labelText(labels map[string]string) string {
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		list = append(list, k+"="+labels[k])
+	}
+	return strings.Join(list, " ")
+}
+
+// precision names what the figures are, with numbers if they are not all one.
+func precision(p api.Precision) string {
+	var kinds, list []string
+	for _, k := range []struct {
+		name string
+		n    uint64
+	}{{"exact", p.Exact}, {"sampled", p.Sampled}, {"rounded", p.Rounded}} {
+		if k.n > 0 {
+			kinds = append(kinds, k.name)
+			list = append(list, fmt.Sprintf("%d %s", k.n, k.name))
+		}
+	}
+	if len(kinds) == 1 {
+		list = kinds
+	}
+	if p.Inferred > 0 {
+		list = append(list, fmt.Sprintf("%d inferred", p.Inferred))
+	}
+	return strings.Join(list, ", ")
+}
+
+// visible is s with nothing in it that moves a terminal's cursor: a process
+// may call itself anything.
+func visible(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"elsa/pkg/api"
+)
+
+func usageCommand(c *ctl) *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "usage [NAME...] [--wait]",
+		Short: "Show what groups used",
+		Long: `Show what groups used so far, their ended and live processes together; all
+groups, or those that are named. MEMORY is the largest resident set of any one
+process; READ and WRITTEN are what went from and to storage.
+
+Without names the rest of the machine is shown too. A process in several
+groups counts in each, and once in (any group). (unattributed) is what nobody
+could be charged with for certain. These and (ungrouped) add up to (total).
+
+PRECISION says how well the CPU time of the ended processes is known: exact,
+as the scheduler measured it; sampled by the tick, in microseconds; rounded
+down to 10 ms each. The membership of inferred ones was found after the kernel
+dropped events.`,
+		Example: `  elsactl usage
+  elsactl usage ci --wait -o json | jq '.groups[0].usage.cpu_seconds'`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := c.client().Usage(cmd.Context(), args, wait)
+			if err != nil {
+				return err
+			}
+			return c.printAs(r, usageRows(r, len(args) == 0), func() {
+				t := newTable("GROUP", "STATE", "LIVE>", "ENDED>", "USER>", "SYSTEM>", "MEMORY>", "READ>", "WRITTEN>", "PRECISION")
+				row := func(name, state string, u api.Usage, p string) {
+					t.row(name, state, fmt.Sprint(u.ProcessesLive), fmt.Sprint(u.ProcessesEnded),
+						seconds(u.CPUUserSeconds), seconds(u.CPUSystemSeconds),
+						bytes(u.MaxRSSBytes), bytes(u.ReadBytes), bytes(u.WriteBytes), p)
+				}
+				for _, g := range r.Groups {
+					row(g.Name, g.State, g.Usage, precision(g.Precision))
+				}
+				if len(args) == 0 {
+					row("(any group)", "", r.AnyGroup, "")
+					row("(ungrouped)", "", r.Ungrouped, "")
+					row("(unattributed)", "", r.Unattributed, "")
+					row("(total)", "", r.Total, "")
+				}
+				t.write(c.stdout)
+			})
+		},
+		ValidArgsFunction: c.completeGroups,
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until every process that died before is counted, 2 s at most")
+	return cmd
+}
+
+// usageRow is a line of the report as CSV.
+type usageRow struct {
+	// Scope is "group", or the part of the machine the line is about.
+	Scope   string            `json:"scope"`
+	Name    string            `json:"name"`
+	ID      *uint32           `json:"id"`
+	State   string            `json:"state"`
+	Created time.Time         `json:"created"`
+	Closed  time.Time         `json:"closed"`
+	Owner   *uint32           `json:"owner"`
+	Labels  map[string]string `json:"labels"`
+	api.Usage
+	*api.Precision
+}
+
+func usageRows(r api.UsageReport, all bool) []usageRow {
+	var rows []usageRow
+	for i := range r.Groups {
+		g := &r.Groups[i]
+		rows = append(rows, usageRow{
+			Scope: "group", Name: g.Name, ID: &g.ID, State: g.State, Created: g.Created, Closed: g.Closed,
+			Owner: &g.Owner, Labels: g.Labels, Usage: g.Usage, Precision: &g.Precision,
+		})
+	}
+	if all {
+		rows = append(rows, usageRow{Scope: "any_group", Usage: r.AnyGroup}, usageRow{Scope: "ungrouped", Usage: r.Ungrouped},
+			usageRow{Scope: "unattributed", Usage: r.Unattributed}, usageRow{Scope: "total", Usage: r.Total})
+	}
+	return rows
+}
