@@ -117,8 +117,8 @@ type Reader[T any] struct {
 // empty.
 func NewReader[T any](fd int, decode func(m Message, b *Batch[T]), opt Options) (*Reader[T], error) {
 	opt.setDefaults()
-	if _, err := dropCount(fd); err != nil {
-		return nil, fmt.Errorf("read socket's drop counter: %w", err)
+	if _, err := Drops(fd); err != nil {
+		return nil, err
 	}
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
@@ -159,15 +159,17 @@ func (r *Reader[T]) Await(ctx context.Context, ok func() bool) error {
 	}
 	for {
 		n, err := r.take()
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case n > 0:
-			continue
-		case ok():
+		}
+		if n == 0 && ok() {
 			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if n > 0 {
+			continue
 		}
 		if err := r.sleep(r.fd, -1); err != nil {
 			return err
@@ -335,11 +337,8 @@ func (r *Reader[T]) deliver(barrier uint64) error {
 	if r.unread {
 		r.unread = false
 		var drops uint32
-		drops, err = dropCount(r.fd)
-		if err == nil {
+		if drops, err = Drops(r.fd); err == nil {
 			b.Lost += uint64(drops - r.drops.Swap(drops)) // it may wrap
-		} else {
-			err = fmt.Errorf("read socket's drop counter: %w", err)
 		}
 	}
 	r.finish(b)

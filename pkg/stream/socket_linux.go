@@ -63,20 +63,20 @@ func (rx *receiver) message(i int) Message {
 	return m
 }
 
-// dropCount returns how many datagrams the kernel has dropped for want of
-// receive buffer since the socket was made (SK_MEMINFO_DROPS of
+// Drops returns how many datagrams the kernel has dropped for want of receive
+// buffer since the socket was made (SK_MEMINFO_DROPS of
 // include/uapi/linux/sock_diag.h). It wraps.
-func dropCount(fd int) (uint32, error) {
+func Drops(fd int) (uint32, error) {
 	const drops = 8
 	var info [9]uint32
 	size := uint32(unsafe.Sizeof(info))
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
 		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 	if errno != 0 {
-		return 0, errno
+		return 0, fmt.Errorf("read socket's drop counter: %w", errno)
 	}
 	if size < (drops+1)*4 {
-		return 0, fmt.Errorf("kernel returns %d bytes of SO_MEMINFO", size)
+		return 0, fmt.Errorf("read socket's drop counter: kernel returns %d bytes of SO_MEMINFO", size)
 	}
 	return info[drops], nil
 }

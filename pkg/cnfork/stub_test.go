@@ -1,0 +1,2 @@
+package cnfork
+func dialRole([]string) int { return 0 }
