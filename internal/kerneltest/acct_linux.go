@@ -56,7 +56,6 @@ var usualFiles = []string{
 	"/var/account/pacct",        // psacct
 	"/var/log/pacct",            // csh heritage
 	"/run/pacct_source",         // atopacctd
-	"/var/run/pacct_source",     // atopacctd
 	"/var/cache/atop.d/*",       // atop
 	"/tmp/atop.d/*",             // atop
 	"/var/lib/elsa/pacct/*",     // elsad

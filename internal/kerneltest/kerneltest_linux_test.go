@@ -32,8 +32,9 @@ func (v *verdict) Fatalf(format string, args ...any) {
 }
 
 func TestNeed(t *testing.T) {
-	has := Requirement{"this", func() error { return nil }}
-	lacks := Requirement{"that", func() error { return errors.New("it is not there") }}
+	has := Requirement{Name: "this", Probe: func() error { return nil }}
+	lacks := Requirement{Name: "that", Probe: func() error { return errors.New("it is not there") }}
+	unpatched := patched(lacks)
 	for _, tt := range []struct {
 		name, env, want string
 		needs           []Requirement
@@ -42,6 +43,10 @@ func TestNeed(t *testing.T) {
 		{"all there", "", "run", []Requirement{has, has}},
 		{"one missing", "", "skip", []Requirement{has, lacks}},
 		{"one missing, required", "require", "fail", []Requirement{has, lacks}},
+		{"one missing, all required", "patched", "fail", []Requirement{has, lacks}},
+		{"no patch", "", "skip", []Requirement{has, unpatched}},
+		{"no patch, required of a stock kernel", "require", "skip", []Requirement{has, unpatched}},
+		{"no patch, all required", "patched", "fail", []Requirement{has, unpatched}},
 		{"all there, required", "require", "run", []Requirement{has}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

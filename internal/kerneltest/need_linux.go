@@ -14,6 +14,9 @@ import (
 type Requirement struct {
 	Name  string
 	Probe func() error
+	// Patched tells that only a kernel with this project's patches has it, so
+	// that ELSA_KERNEL=require does not ask for it.
+	Patched bool
 }
 
 // The requirements that tests share. Each is probed once per process.
@@ -33,10 +36,13 @@ var (
 	BTF = once("CONFIG_DEBUG_INFO_BTF", probeBTF)
 	// BPF is a kernel that loads a raw tracepoint program for this process.
 	BPF = once("CONFIG_BPF_SYSCALL", probeBPF)
+	// ForkConnector is a kernel that has the fork connector, from patches/.
+	ForkConnector = patched(once("CONFIG_FORK_CONNECTOR", probeForkConnector))
 )
 
 // Need skips t unless the machine has all of needs, and says which is missing
-// and why. With ELSA_KERNEL=require in the environment it fails t instead.
+// and why. ELSA_KERNEL in the environment makes a failure of it: "require" for
+// all that a stock kernel has, "patched" for everything.
 func Need(t testing.TB, needs ...Requirement) {
 	t.Helper()
 	for _, n := range needs {
@@ -44,8 +50,9 @@ func Need(t testing.TB, needs ...Requirement) {
 		if err == nil {
 			continue
 		}
-		if os.Getenv("ELSA_KERNEL") == "require" {
-			t.Fatalf("ELSA_KERNEL=require: no %s: %v", n.Name, err)
+		switch env := os.Getenv("ELSA_KERNEL"); {
+		case env == "patched", env == "require" && !n.Patched:
+			t.Fatalf("ELSA_KERNEL=%s: no %s: %v", env, n.Name, err)
 		}
 		t.Skipf("needs %s: %v", n.Name, err)
 	}
@@ -53,6 +60,11 @@ func Need(t testing.TB, needs ...Requirement) {
 
 func once(name string, probe func() error) Requirement {
 	return Requirement{Name: name, Probe: sync.OnceValue(probe)}
+}
+
+func patched(r Requirement) Requirement {
+	r.Patched = true
+	return r
 }
 
 func probeRoot() error {

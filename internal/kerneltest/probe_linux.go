@@ -102,6 +102,35 @@ func probeProcEvents() error {
 	}
 }
 
+// probeForkConnector forks and looks for the message, which the kernel queues
+// before fork returns. Joining the group proves nothing.
+func probeForkConnector() error {
+	const group, idx, val = 12, 0xfeed, 0xbeef
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_CONNECTOR)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (group - 1)}); err != nil {
+		return err
+	}
+	if _, err := Fork(); err != nil {
+		return err
+	}
+	b := make([]byte, 256)
+	n, _, err := unix.Recvfrom(fd, b, unix.MSG_DONTWAIT)
+	if err == unix.EAGAIN {
+		return errors.New("no message of a fork")
+	}
+	if err != nil {
+		return err
+	}
+	if ne := binary.NativeEndian; n < 36 || ne.Uint32(b[16:]) != idx || ne.Uint32(b[20:]) != val {
+		return fmt.Errorf("a foreign message in the group: % x", b[:n])
+	}
+	return nil
+}
+
 // probeAcct names a file that cannot be: the kernel checks the permission
 // first and changes nothing.
 func probeAcct() error {
