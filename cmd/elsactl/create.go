@@ -36,6 +36,6 @@ func createCommand(c *ctl) *cobra.Command {
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().StringArrayVar(&labels, "label", nil, "attach free text to the group, a `KEY=VALUE`; may be repeated")
+	cmd.Flags().StringArrayVar(&labels, "label", nil, "attach `KEY=VALUE`, free text, to the group; may be repeated")
 	return cmd
 }

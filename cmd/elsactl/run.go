@@ -45,7 +45,7 @@ bill is one line of JSON, the last on standard error.`,
 	}
 	// What follows the command's name is the command's.
 	cmd.Flags().SetInterspersed(false)
-	cmd.Flags().StringVarP(&group, "group", "g", "", "run in this group, a `NAME`, made if it is missing")
+	cmd.Flags().StringVarP(&group, "group", "g", "", "run in the group `NAME`, made if it is missing")
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "print no bill")
 	cmd.RegisterFlagCompletionFunc("group", c.completeGroups)
 	return cmd
