@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package acct
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"elsa/internal/kerneltest"
+)
+
+func needAccounting(t *testing.T) {
+	t.Helper()
+	kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.BSDAcct)
+	kerneltest.LockAccounting(t)
+}
+
+// TestKernelOwned lets a storm of processes end while accounting is rotated,
+// read, released and taken over all the time: each is there once.
+func TestKernelOwned(t *testing.T) {
+	needAccounting(t)
+	const storms, each = 3, 1500
+	opt := OwnOptions{SegmentSize: 64 * BSDSize}
+	dir := filepath.Join(t.TempDir(), "pacct")
+	o, err := Own(dir, Position{}, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { o.Close() }()
+
+	seen := make(map[int]int)
+	var pos Position
+	var sk Skipped
+	step := func() {
+		end, err := o.End()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s Skipped
+		pos, s, err = o.Read(pos, end, func(recs []Record) error {
+			for _, r := range recs {
+				seen[int(r.PID)]++
+			}
+			return nil
+		})
+		if err != nil || pos != end {
+			t.Fatalf("read to %+v, %v; want %+v", pos, err, end)
+		}
+		sk.Add(s)
+		if err := o.Release(pos); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	pids := make(chan []int)
+	for range storms {
+		c := kerneltest.Spawn(t, "storm", "1500")
+		go func() { pids <- c.Pids() }()
+	}
+	var all []int
+	takeovers := 0
+	for got, steps := 0, 0; got < storms; steps++ {
+		select {
+		case p := <-pids:
+			if len(p) != each {
+				t.Errorf("a storm made %d processes, want %d", len(p), each)
+			}
+			all = append(all, p...)
+			got++
+		default:
+		}
+		step()
+		if steps%50 == 49 { // as if killed, and started again
+			if err := o.Detach(); err != nil {
+				t.Fatal(err)
+			}
+			if o, err = Own(dir, pos, opt); err != nil {
+				t.Fatal(err)
+			}
+			takeovers++
+		}
+	}
+	step()
+	doubled, missing := 0, 0
+	for _, pid := range all {
+		switch seen[pid] {
+		case 1:
+		case 0:
+			missing++
+		default:
+			doubled++
+		}
+	}
+	if missing > 0 || doubled > 0 || len(all) != storms*each {
+		t.Errorf("of %d processes %d are missing and %d doubled", len(all), missing, doubled)
+	}
+	switches := pos.Segment - 1
+	if sk != (Skipped{Callers: switches}) || switches < 20 || takeovers == 0 {
+		t.Errorf("skipped %+v in %d switches, %d of them in a new owner's name", sk, switches, takeovers)
+	}
+	if seen[os.Getpid()] != 0 {
+		t.Error("this process is among the dead")
+	}
+	t.Logf("%d processes, %d switches, %d take-overs", len(all), switches, takeovers)
+}
+
+func TestKernelOwnConflict(t *testing.T) {
+	needAccounting(t)
+	foreign := filepath.Join(t.TempDir(), "pacct")
+	if err := os.WriteFile(foreign, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := SwitchOn(foreign); err != nil {
+		t.Fatal(err)
+	}
+	writesForeign := func() bool {
+		before := fileSizes([]string{foreign})
+		if _, err := kerneltest.Fork(); err != nil {
+			t.Fatal(err)
+		}
+		return fileSizes([]string{foreign})[0] > before[0]
+	}
+	dir := filepath.Join(t.TempDir(), "own")
+	saved := usualFiles
+	defer func() { usualFiles = saved }()
+	for _, tt := range []struct {
+		usual []string
+		want  string
+	}{
+		{[]string{foreign}, foreign},
+		{saved, ""}, // a file nobody thought of
+	} {
+		usualFiles = tt.usual
+		_, err := Own(dir, Position{}, OwnOptions{})
+		var conflict *ConflictError
+		if !errors.As(err, &conflict) || conflict.Path != tt.want {
+			t.Errorf("own what goes to %q: %v", tt.want, err)
+		}
+		if !writesForeign() {
+			t.Fatal("a refused take-over switched accounting")
+		}
+	}
+
+	if err := SwitchOff(); err != nil {
+		t.Fatal(err)
+	}
+	o, err := Own(dir, Position{}, OwnOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := o.Writes(); !ok || err != nil {
+		t.Errorf("writes: %v, %v", ok, err)
+	}
+	if err := SwitchOn(foreign); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := o.Writes(); ok || err != nil {
+		t.Errorf("writes with accounting elsewhere: %v, %v", ok, err)
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	if !writesForeign() {
+		t.Error("Close switched another program's accounting off")
+	}
+}
+
+// TestKernelWatchDeath: whether accounting is on shows without knowing the file.
+func TestKernelWatchDeath(t *testing.T) {
+	needAccounting(t)
+	path := filepath.Join(t.TempDir(), "pacct")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if v, err := (linux{}).watchDeath(nil); err != nil || !v.off || v.on {
+			t.Fatalf("off: %+v, %v", v, err)
+		}
+		if err := SwitchOn(path); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := (linux{}).watchDeath(nil); err != nil || v.off || !v.on {
+			t.Fatalf("on: %+v, %v", v, err)
+		}
+		if err := SwitchOff(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestKernelSwitchRefused(t *testing.T) {
+	needAccounting(t)
+	for _, path := range []string{t.TempDir(), "/dev/null", "/proc/self/comm", filepath.Join(t.TempDir(), "none")} {
+		if err := SwitchOn(path); err == nil {
+			t.Errorf("accounting to %s is accepted", path)
+		} else {
+			t.Log(err)
+		}
+	}
+	space, err := SpaceState(t.TempDir())
+	if err != nil || space.Available == 0 || space.Suspend >= space.Resume {
+		t.Errorf("%+v, %v", space, err)
+	}
+}
