@@ -49,7 +49,6 @@ type core struct {
 	offsets   []int64 // wall clock less CLOCK_BOOTTIME; the latest last
 	resync    bool    // events were lost
 	gaps      int     // for so many steps, lines may name processes nobody saw
-	forkless  bool    // the source has no exit events (fork connector)
 
 	counters counters
 	skipped  acct.Skipped
@@ -156,16 +155,20 @@ func (c *core) takeEvents(b *stream.Batch[cnfork.Event]) {
 		c.resync = true
 		c.log.Warn("events lost: rescanning processes", "lost", b.Lost, "total", c.counters.lost)
 	}
+	now := proc.Boottime()
 	for i := range b.Items {
 		e := &b.Items[i]
-		at := int64(e.Time) + c.monotonic
+		at := e.Time + c.monotonic
 		switch e.Kind {
 		case cnfork.Fork:
 			c.counters.forks++
-			if e.PID == e.TGID || c.forkless {
-				c.tracker.Fork(e.ParentTGID, e.PID, at)
-			} else {
+			switch {
+			case e.TGID == 0: // the fork connector names tasks, and no time
+				c.tracker.Task(e.ParentPID, e.PID, now)
+			case e.Thread():
 				c.tracker.Thread(e.TGID)
+			default:
+				c.tracker.Fork(e.ParentTGID, e.PID, at)
 			}
 		case cnfork.Exec:
 			c.counters.execs++

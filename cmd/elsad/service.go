@@ -232,7 +232,7 @@ func (c *core) choose(who api.Caller, pids []int, tree bool) ([]groups.Life, err
 	if err := c.drain(); err != nil {
 		return nil, err
 	}
-	if tree || c.forkless {
+	if tree || c.tracker.NoExits {
 		if err := c.scan(c.trusted); err != nil {
 			return nil, err
 		}

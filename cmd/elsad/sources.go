@@ -61,14 +61,17 @@ func open(ctx context.Context, cfg *config, log *slog.Logger, from acct.Position
 }
 
 func (s *sources) openEvents(ctx context.Context, cfg *config, c *core) error {
-	kinds := map[string]cnfork.Source{"auto": cnfork.Auto, "proc": cnfork.Proc, "fork": cnfork.Fork_}
-	conn, err := cnfork.Dial(ctx, cnfork.Config{Source: kinds[cfg.source], Buffer: cfg.buffer})
+	source, err := cnfork.ParseSource(cfg.source)
+	if err != nil {
+		return err
+	}
+	conn, err := cnfork.Dial(ctx, cnfork.Config{Source: source, Buffer: cfg.buffer})
 	if err != nil {
 		return err
 	}
 	c.events = conn
 	c.service.EventSource = conn.Source().String()
-	c.forkless = conn.Source() == cnfork.Fork_
+	c.tracker.NoExits = conn.Source() == cnfork.SourceFork
 	s.tasks = append(s.tasks, conn.Run)
 	s.closes = append(s.closes, conn.Close)
 	return nil

@@ -126,6 +126,8 @@ func TestKernelTotalsContinueAfterCrash(t *testing.T) {
 			t.Errorf("crash %d: CPU fell from %v to %v", i, last, u.Usage.CPUSeconds)
 		}
 		last = u.Usage.CPUSeconds
+		r := d.status().Records
+		t.Logf("crash %d: %d ended, %d started, %d live, joined %v, missing %d", i, u.Usage.ProcessesEnded, u.Usage.ProcessesStarted, u.Usage.ProcessesLive, r.Joined, r.MissingLedger)
 	}
 	if err := os.WriteFile(stop, nil, 0o600); err != nil {
 		t.Fatal(err)
