@@ -27,36 +27,47 @@ const (
 	noted                        // the join keeps an account of this life
 )
 
-// entry is one process, 32 bytes.
+// entry is one process, 24 bytes.
 type entry struct {
 	start   int64 // ns, CLOCK_BOOTTIME
-	exit    int64 // the same, when dead
 	set     SetID
-	ppid    int32 // parent at fork, or in /proc when scanned
-	threads uint16
+	ppid    int32   // parent at fork, or in /proc when scanned
+	lived   float32 // seconds from start to exit, when dead
+	threads uint16  // live threads beside the leader
 	state   state
 	flags   uint8
-	epoch   uint32 // of death
+}
+
+// exit returns when a dead process ended, to seven digits of its life time, and
+// zero for any other.
+func (e *entry) exit() int64 {
+	if e.state != dead {
+		return 0
+	}
+	return e.start + int64(float64(e.lived)*1e9)
 }
 
 const (
-	pageBits = 8
+	// 64 entries fill an allocation of 1536 bytes: small enough that few
+	// processes with ids far apart cost little.
+	pageBits = 6
 	pageSize = 1 << pageBits
 	// maxPID is the kernel's PID_MAX_LIMIT on 64-bit machines.
 	maxPID = 1 << 22
 )
 
-type page struct {
-	used    int
-	entries [pageSize]entry
-}
+// maxSpare bounds the empty pages kept against thrashing: ids are given out in
+// turn, so pages fill and empty all the time.
+const maxSpare = 256
+
+type page [pageSize]entry
 
 // table maps pids to entries. Pages come and go with the pids in them, so that
 // memory follows the number of processes and a lookup costs two loads.
 type table struct {
 	pages []*page
-	spare *page // one emptied page, kept against thrashing
-	count int   // entries not free
+	used  []uint8 // entries in use of each page
+	spare []*page // empty
 }
 
 // get returns the entry of pid, or nil when there is none.
@@ -65,7 +76,7 @@ func (t *table) get(pid int32) *entry {
 	if i >= uint32(len(t.pages)) || t.pages[i] == nil {
 		return nil
 	}
-	e := &t.pages[i].entries[pid&(pageSize-1)]
+	e := &t.pages[i][pid&(pageSize-1)]
 	if e.state == free {
 		return nil
 	}
@@ -78,28 +89,32 @@ func (t *table) put(pid int32) *entry {
 	i := int(pid >> pageBits)
 	for i >= len(t.pages) {
 		t.pages = append(t.pages, nil)
+		t.used = append(t.used, 0)
 	}
 	p := t.pages[i]
 	if p == nil {
-		if p = t.spare; p == nil {
+		if n := len(t.spare); n > 0 {
+			p, t.spare = t.spare[n-1], t.spare[:n-1]
+		} else {
 			p = new(page)
 		}
-		t.spare = nil
 		t.pages[i] = p
 	}
-	p.used++
-	t.count++
-	return &p.entries[pid&(pageSize-1)]
+	t.used[i]++
+	return &p[pid&(pageSize-1)]
 }
 
 // drop frees the entry of pid.
 func (t *table) drop(pid int32) {
-	p := t.pages[pid>>pageBits]
-	p.entries[pid&(pageSize-1)] = entry{}
-	t.count--
-	if p.used--; p.used == 0 {
-		t.pages[pid>>pageBits] = nil
-		t.spare = p
+	i := pid >> pageBits
+	p := t.pages[i]
+	p[pid&(pageSize-1)] = entry{}
+	if t.used[i]--; t.used[i] > 0 {
+		return
+	}
+	t.pages[i] = nil
+	if len(t.spare) < maxSpare {
+		t.spare = append(t.spare, p)
 	}
 }
 
@@ -110,9 +125,9 @@ func (t *table) all(f func(pid int32, e *entry)) {
 		if p == nil {
 			continue
 		}
-		for j := range p.entries {
-			if p.entries[j].state != free {
-				f(int32(i<<pageBits|j), &p.entries[j])
+		for j := range p {
+			if p[j].state != free {
+				f(int32(i<<pageBits|j), &p[j])
 			}
 		}
 	}

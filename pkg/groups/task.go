@@ -18,29 +18,8 @@ const (
 
 // Task is Fork for a source that names tasks and tells no exits.
 func (t *Tracker) Task(parent, child int32, at int64) {
-	if child <= 0 || child > maxPID {
-		t.Ignored++
-		return
-	}
-	set, flags, known := t.heritage(parent)
-	if e := t.table.get(child); e != nil {
-		if at < e.start || e.flags&scanned != 0 && at-e.start <= startSlack {
-			t.Fork(parent, child, at) // the scan was faster
-			return
-		}
-		t.evict(child, e, at)
-	}
-	e := t.table.put(child)
-	e.start, e.ppid, e.set, e.state, e.flags = at, parent, set, task, flags
-	t.tasks = append(t.tasks, Key{child, at})
-	if set != Ungrouped {
-		t.touch(child, e)
-	}
-	if !known {
-		t.await(parent, Key{child, at})
-	}
-	if len(t.waiting) > 0 {
-		t.settle(child, e)
+	if e := t.born(parent, child, at, task); e != nil {
+		t.tasks = append(t.tasks, Key{child, at})
 	}
 }
 
@@ -56,7 +35,6 @@ func (t *Tracker) Classify(threads bool, look func(Key) Kind) {
 			}
 		})
 	}
-	keep := t.tasks[:0]
 	for _, k := range t.tasks {
 		e := t.table.get(k.PID)
 		if e == nil || e.start != k.Start || e.state != task {
@@ -66,21 +44,13 @@ func (t *Tracker) Classify(threads bool, look func(Key) Kind) {
 		case Process:
 			e.state = live
 			t.enter(k.PID, e)
-			continue
 		case ThreadOf:
 			e.state = thread
-			continue
 		case Gone:
-			if e.exit == 0 {
-				e.exit, e.epoch = k.Start, t.epoch
-			} else if t.epoch-e.epoch >= 2 {
-				t.free(k.PID, e)
-				continue
-			}
+			t.expect(k)
 		}
-		keep = append(keep, k)
 	}
-	t.tasks = keep
+	t.tasks = t.tasks[:0]
 }
 
 // AddThread adds a thread found in /proc to the process tgid: what it forks

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package groups
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Scanned is a process as a snapshot of /proc shows it.
+type Scanned struct {
+	PID, PPID int32
+	Start     int64 // ns, CLOCK_BOOTTIME, truncated to 10 ms
+	Threads   int32 // live threads, the leader included
+	Zombie    bool  // its last thread exited and nobody waited for it yet
+}
+
+// Resync makes the tracker agree with a complete snapshot of /proc. now is a
+// time just before the snapshot was taken; since is the last moment of which every
+// event is known (zero: none, as at the very first start): what was born before
+// since and is not known was in no group. What was
+// born later takes its parent's set, marked as inferred; where its parent is gone
+// too (the kernel shows the reaper in its place) it is unattributed. A known
+// process that the snapshot lacks is given to gone, which must decide by a second
+// proof, since one reading of /proc is not proof of absence.
+func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool) {
+	r := resync{Tracker: t, since: since, now: now, open: map[int32]bool{}}
+	there := make(map[int32]bool, len(procs))
+	for i := range procs {
+		there[procs[i].PID] = true
+		r.see(&procs[i])
+	}
+	if r.replaced {
+		r.reopen()
+	}
+	for pid := range r.open {
+		r.decide(pid)
+	}
+
+	var absent []Key
+	t.table.all(func(pid int32, e *entry) {
+		if (e.state == live || e.state == reaped) && !there[pid] {
+			absent = append(absent, Key{pid, e.start})
+		}
+	})
+	for _, k := range absent {
+		if !gone(k) {
+			continue
+		}
+		if e := t.table.get(k.PID); e.state == live {
+			t.die(k.PID, e, now)
+		} else {
+			t.free(k.PID, e)
+		}
+	}
+	for parent := range t.waiting {
+		if t.table.get(parent) == nil {
+			t.forsake(parent) // it is dead: nothing will tell
+		}
+	}
+}
+
+// resync is one run of Resync.
+type resync struct {
+	*Tracker
+	since, now int64
+	open       map[int32]bool // processes whose set is to be decided
+	replaced   bool           // a known process was another one by now
+}
+
+func (r *resync) see(p *Scanned) {
+	if p.PID <= 0 || p.PID > maxPID {
+		r.Ignored++
+		return
+	}
+	if e := r.table.get(p.PID); e != nil {
+		switch d := p.Start - e.start; {
+		case d <= -startSlack:
+			return // events were faster than the snapshot
+		case d < startSlack:
+			r.know(p, e)
+			return
+		}
+		r.evict(p.PID, e, p.Start)
+		r.replaced = true
+	}
+	late := r.since > 0 && r.bornSince(p.Start)
+	if p.Zombie && !late {
+		return // its record is older than all we account for
+	}
+	e := r.table.put(p.PID)
+	e.start, e.ppid, e.state, e.flags = p.Start, p.PPID, live, scanned
+	e.threads = otherThreads(p.Threads)
+	switch {
+	case late:
+		e.set, e.flags = Unattributed, scanned|unproven
+		r.open[p.PID] = true
+		r.enter(p.PID, e)
+	case r.since > 0:
+		// It was counted when it was first seen; only its place is new.
+		r.count(e.set, +1)
+		r.settle(p.PID, e)
+	default:
+		r.enter(p.PID, e)
+		r.settle(p.PID, e)
+	}
+	if p.Zombie {
+		r.die(p.PID, e, r.now)
+	}
+}
+
+// know brings a known process up to date.
+func (r *resync) know(p *Scanned, e *entry) {
+	e.threads = otherThreads(p.Threads)
+	if e.state == task || e.state == thread {
+		e.state = live
+		r.enter(p.PID, e)
+	}
+	switch {
+	case p.Zombie && e.state == live:
+		r.die(p.PID, e, r.now)
+	case !p.Zombie && e.state == dead && e.exit() < r.now:
+		r.revive(p.PID, e) // the birth of a thread was lost
+	}
+}
+
+func otherThreads(n int32) uint16 { return uint16(min(max(n-1, 0), 1<<16-1)) }
+
+// bornSince reports whether the event of a birth may be later than since.
+func (r *resync) bornSince(start int64) bool { return start >= r.since-startSlack }
+
+// reopen finds the processes that took the set of a life that was over: their
+// parent has its pid, and the parent's own fork was lost.
+func (r *resync) reopen() {
+	var born []Key
+	r.table.all(func(pid int32, e *entry) {
+		if r.bornSince(e.start) && !r.open[pid] {
+			born = append(born, Key{pid, e.start})
+		}
+	})
+	slices.SortFunc(born, func(a, b Key) int { return cmp.Compare(a.Start, b.Start) })
+	for _, k := range born {
+		parent := r.table.get(k.PID).ppid
+		if r.open[parent] && r.table.get(parent).start <= k.Start {
+			r.open[k.PID] = true
+		}
+	}
+}
+
+// decide gives an open process its set, its parent first.
+func (r *resync) decide(pid int32) {
+	delete(r.open, pid)
+	e := r.table.get(pid)
+	if r.open[e.ppid] {
+		r.decide(e.ppid)
+	}
+	k := Key{pid, e.start}
+	if e.flags&unproven != 0 {
+		r.unwait(e.ppid, k)
+	}
+	set, flags := r.infer(e)
+	r.assign(pid, e, set, flags)
+	if flags&unproven != 0 {
+		r.await(e.ppid, k)
+	}
+}
+
+// infer finds the set of a process by its parent. The one that /proc shows may be
+// the reaper.
+func (r *resync) infer(e *entry) (SetID, uint8) {
+	found := e.flags&scanned != 0
+	if found && (e.ppid == 0 || e.ppid == 2) {
+		return Ungrouped, 0 // init and the kernel's own threads
+	}
+	parent := r.table.get(e.ppid)
+	if parent == nil || parent.flags&unproven != 0 || found && e.ppid == 1 || parent.start > e.start+startSlack {
+		return Unattributed, unproven
+	}
+	return parent.set, inferred
+}
