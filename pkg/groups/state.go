@@ -22,6 +22,14 @@ func (t *Tracker) Touch(k Key) {
 	}
 }
 
+// Note marks the life of key as one the join keeps an account of.
+func (t *Tracker) Note(k Key) {
+	if e := t.table.get(k.PID); e != nil && e.start == k.Start && e.flags&noted == 0 {
+		e.flags |= noted
+		t.touch(k.PID, e)
+	}
+}
+
 // TouchAll queues every life for TakeChanged, for a store that was emptied.
 func (t *Tracker) TouchAll() {
 	t.table.all(func(pid int32, e *entry) {
