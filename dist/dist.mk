@@ -7,16 +7,19 @@ datadir    ?= $(prefix)/share
 libdir     ?= $(prefix)/lib
 sysconfdir ?= /etc
 docdir     ?= $(datadir)/doc/elsa
+zshdir     ?= $(datadir)/zsh/site-functions
 OUT        := dist/out
-STAGE      := $(OUT)/stage
 
 # A Debian and an RPM version must begin with a digit and have no hyphen.
 PACKAGE_VERSION = $(shell echo '$(VERSION)' | \
 	sed -E 's/^v//; /^[0-9]+\./!s/^/0~git./; s/-([0-9]+)-g/+\1.g/; s/-/~/g')
+# Whoever publishes packages puts an address here.
+MAINTAINER  ?= ELSA developers <elsa@localhost>
+PACKAGE_DATE = $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 NFPM_VERSION = v2.45.2
 NFPM         = $(OUT)/tools/nfpm
 
-.PHONY: deb rpm package-test stage
+.PHONY: deb rpm package-test
 
 install: build ## programs, units, man pages and examples, under DESTDIR and prefix
 	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(docdir) $(DESTDIR)$(sysconfdir)/default \
@@ -32,31 +35,35 @@ install: build ## programs, units, man pages and examples, under DESTDIR and pre
 	test -e $(DESTDIR)$(sysconfdir)/default/elsad || install -m 644 dist/elsad.default $(DESTDIR)$(sysconfdir)/default/elsad
 	install -m 644 dist/prometheus/*.yml $(DESTDIR)$(datadir)/elsa/prometheus/
 	install -m 644 dist/grafana/*.json $(DESTDIR)$(datadir)/elsa/grafana/
-	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(docdir)/
+	install -m 644 $(wildcard README.md) CHANGELOG.md LICENSE $(DESTDIR)$(docdir)/
 	for page in $(wildcard dist/man/*.[158]); do \
 		install -D -m 644 $$page $(DESTDIR)$(datadir)/man/man$${page##*.}/$${page##*/} || exit 1; done
-	for file in $(wildcard dist/completions/*); do case $$file in \
-		*.bash) to=bash-completion/completions/elsactl;; \
-		*.fish) to=fish/vendor_completions.d/elsactl.fish;; \
-		*.zsh|*/_elsactl) to=zsh/vendor-completions/_elsactl;; \
-		*) continue;; esac; \
-		install -D -m 644 $$file $(DESTDIR)$(datadir)/$$to || exit 1; done
-
-# What goes into a package, in place. Configuration and the license texts are
-# placed by nfpm.yaml, as each kind of package wants them.
-stage:
-	rm -rf $(STAGE)
-	$(MAKE) install DESTDIR=$(STAGE) prefix=/usr sysconfdir=/etc VERSION='$(VERSION)'
-	rm -r $(STAGE)/etc $(STAGE)/usr/share/doc/elsa/LICENSE
-	if [ -d $(STAGE)/usr/share/man ]; then find $(STAGE)/usr/share/man -type f -exec gzip -9n {} +; fi
-	mv $(STAGE)/usr/share/doc/elsa/CHANGELOG.md $(STAGE)/usr/share/doc/elsa/changelog && gzip -9n $(STAGE)/usr/share/doc/elsa/changelog
+	install -D -m 644 dist/completions/elsactl.bash $(DESTDIR)$(datadir)/bash-completion/completions/elsactl
+	install -D -m 644 dist/completions/elsactl.fish $(DESTDIR)$(datadir)/fish/vendor_completions.d/elsactl.fish
+	install -D -m 644 dist/completions/_elsactl $(DESTDIR)$(zshdir)/_elsactl
 
 $(NFPM):
 	GOFLAGS= GOBIN=$(CURDIR)/$(OUT)/tools $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
 
-deb rpm: stage $(NFPM) ## a package in dist/out
-	rm -f $(OUT)/*.$@
-	VERSION='$(PACKAGE_VERSION)' GOARCH=$$($(GO) env GOARCH) STAGE=$(STAGE) $(NFPM) package -f dist/nfpm.yaml -p $@ -t $(OUT)
+deb: $(NFPM) ## a Debian package in dist/out
+	$(call package,$@,/usr/share/zsh/vendor-completions)
+
+rpm: $(NFPM) ## an RPM package in dist/out
+	$(call package,$@,/usr/share/zsh/site-functions)
+
+# package lays out all files but configuration and license, which nfpm.yaml
+# places as each kind of package wants them, and packs them up.
+define package
+	rm -rf $(OUT)/$1 $(OUT)/*.$1
+	$(MAKE) install DESTDIR=$(OUT)/$1 prefix=/usr sysconfdir=/etc zshdir=$2 VERSION='$(VERSION)'
+	rm -r $(OUT)/$1/etc $(OUT)/$1/usr/share/doc/elsa/LICENSE
+	find $(OUT)/$1/usr/share/man -type f -exec gzip -9n {} +
+	printf 'elsa (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' '$(PACKAGE_VERSION)' \
+		'$(MAINTAINER)' "$$(date -u -R -d @$(PACKAGE_DATE))" | gzip -9n > $(OUT)/changelog.gz
+	find $(OUT)/$1 -exec touch -h -d @$(PACKAGE_DATE) {} +
+	VERSION='$(PACKAGE_VERSION)' MAINTAINER='$(MAINTAINER)' SOURCE_DATE_EPOCH=$(PACKAGE_DATE) STAGE=$(OUT)/$1 \
+		GOARCH=$$($(GO) env GOARCH) $(NFPM) package -f dist/nfpm.yaml -p $1 -t $(OUT)
+endef
 
 package-test: deb rpm ## the packages installed, used and removed in a fresh Debian tree
 	test/packages/packages.sh $(OUT)

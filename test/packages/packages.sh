@@ -1,0 +1,134 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# packages.sh DIR installs the deb and the rpm in DIR into a fresh Debian tree,
+# uses what they installed, and removes them again. Nothing may be left behind.
+# Needs root; fetches the tools and the tree with apt and debootstrap.
+set -eu
+
+dir=$(realpath "$1")
+deb=$(ls "$dir"/*.deb)
+rpm=$(ls "$dir"/*.rpm)
+work=$(mktemp -d "${TMPDIR:-/tmp}/elsa-packages.XXXXXX")
+root=$work/root
+daemon=
+
+say() { echo "packages: $*"; }
+fail() {
+	echo "packages: FAIL: $*" >&2
+	exit 1
+}
+cleanup() {
+	[ -z "$daemon" ] || kill "$daemon" 2>/dev/null || true
+	! mountpoint -q "$root/proc" || umount "$root/proc"
+	rm -rf --one-file-system "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+[ "$(id -u)" = 0 ] || fail "run it as root"
+missing=
+for tool in lintian debootstrap rpm systemd-analyze:systemd; do
+	command -v "${tool%:*}" >/dev/null || missing="$missing ${tool#*:}"
+done
+if [ -n "$missing" ]; then
+	apt-get update -qq
+	# shellcheck disable=SC2086
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+lintian --fail-on error,warning --display-level ">=warning" "$deb" 2>&1 | grep -v 'root privileges' && fail "lintian has something to say"
+say "lintian is silent"
+
+# The same mirror and release as this machine's.
+. /etc/os-release
+mirror=$(apt-get indextargets --format '$(SITE)' "Created-By: Packages" | grep -v security | head -1)
+debootstrap --variant=minbase "$VERSION_CODENAME" "$root" "$mirror" >"$work/debootstrap.log" 2>&1 || {
+	tail -20 "$work/debootstrap.log" >&2
+	fail "debootstrap"
+}
+
+in_tree() { PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C chroot "$root" "$@"; }
+
+# files lists the tree without what any package leaves: the packagers' books,
+# and the group, which stays because its number may be in use.
+files() {
+	find "$root" -xdev -printf '/%P %m %U:%G\n' | grep -Ev \
+		'^/(proc|var/log|var/lib/(dpkg|rpm|systemd)|var/cache|usr/lib/sysimage|etc/g?shadow|etc/group|etc/\.pwd\.lock|tmp)' | sort
+}
+files >"$work/before"
+
+check_installed() {
+	for f in /usr/sbin/elsad /usr/bin/elsactl /usr/lib/systemd/system/elsad.service \
+		/usr/share/elsa/prometheus/elsa.rules.yml /usr/share/elsa/grafana/elsa.json "$1"; do
+		[ -f "$root$f" ] || fail "$f is missing"
+	done
+	in_tree getent group elsa >/dev/null || fail "there is no group elsa"
+	[ "$(stat -c '%a %u' "$root/var/lib/elsa")" = "700 0" ] || fail "/var/lib/elsa has the wrong mode"
+	in_tree elsad --version >/dev/null || fail "elsad does not run"
+	in_tree elsactl --version >/dev/null || fail "elsactl does not run"
+	# The small tree has neither systemd nor procps.
+	out=$(systemd-analyze verify --man=no --root="$root" elsad.service elsad-guard.service 2>&1 |
+		grep elsa | grep -Ev 'Unit sysinit.target not found|/bin/kill is not executable' || true)
+	[ -z "$out" ] || fail "the unit: $out"
+}
+
+# use_it runs the installed service as the unit would, but leaves the machine's
+# accounting alone.
+use_it() {
+	mount -t proc proc "$root/proc"
+	in_tree elsad --acct off --web.listen-address 127.0.0.1:0 >"$work/elsad.log" 2>&1 &
+	daemon=$!
+	n=0
+	until in_tree elsactl group create packaged >/dev/null 2>&1; do
+		n=$((n + 1))
+		if [ $n -gt 50 ] || ! kill -0 $daemon 2>/dev/null; then
+			cat "$work/elsad.log" >&2
+			fail "elsad does not get ready"
+		fi
+		sleep 0.2
+	done
+	in_tree elsactl run --quiet -g packaged -- /bin/true || fail "elsactl run"
+	in_tree elsactl usage packaged --wait -o json | grep -q '"processes_ended": *1' || fail "the process is not on the bill"
+	kill -TERM $daemon
+	wait $daemon || fail "elsad ends with status $?"
+	daemon=
+	umount "$root/proc"
+}
+
+check_gone() {
+	files >"$work/after"
+	diff "$work/before" "$work/after" >&2 || fail "$1 leaves something behind"
+}
+
+cp "$deb" "$root/tmp/elsa.deb"
+in_tree dpkg -i /tmp/elsa.deb >/dev/null
+check_installed /etc/default/elsad
+[ -L "$root/etc/systemd/system/multi-user.target.wants/elsad.service" ] || fail "the service is not enabled"
+say "deb: installed"
+use_it
+say "deb: elsad and elsactl do their work"
+echo 'ELSAD_FLAGS=--acct=off' >>"$root/etc/default/elsad"
+in_tree dpkg -i /tmp/elsa.deb >/dev/null
+grep -q acct=off "$root/etc/default/elsad" || fail "an upgrade overwrites the configuration"
+[ -f "$root/var/lib/elsa/elsa.db" ] || fail "an upgrade removes the bills"
+say "deb: upgraded, configuration and bills kept"
+in_tree dpkg -r elsa >/dev/null
+[ ! -e "$root/usr/sbin/elsad" ] || fail "removal leaves elsad"
+[ -f "$root/etc/default/elsad" ] && [ -f "$root/var/lib/elsa/elsa.db" ] || fail "removal takes configuration or bills"
+in_tree dpkg -P elsa >/dev/null
+check_gone "purge"
+say "deb: removed and purged, nothing left"
+
+# What every RPM system has.
+mkdir -p "$root/etc/sysconfig" "$root/usr/lib/sysusers.d" "$root/usr/share/licenses" \
+	"$root/usr/share/fish/vendor_completions.d" "$root/usr/share/zsh/site-functions" \
+	"$root/usr/share/bash-completion/completions"
+files >"$work/before"
+in_rpm() { rpm --force-debian --root "$root" --dbpath /var/lib/rpm --nodeps "$@"; }
+in_rpm --nosignature -i "$rpm"
+check_installed /etc/sysconfig/elsad
+in_rpm -e elsa
+rmdir "$root/var/lib/elsa" # its bills are the administrator's
+rm -rf "$root/run/elsa"
+check_gone "rpm -e"
+say "rpm: installed and removed, nothing left"
