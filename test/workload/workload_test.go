@@ -4,12 +4,15 @@ package workload
 
 import (
 	"errors"
+	"io/fs"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"elsa/pkg/proc"
 )
 
 func TestVerbs(t *testing.T) {
@@ -47,10 +50,28 @@ func TestVerbs(t *testing.T) {
 			if tt.waited && got.Rusage < tt.burned-ms {
 				t.Errorf("rusage %v, want at least %v", got.Rusage, tt.burned)
 			}
-			if args[0] == "doublefork" && (got.PID <= 0 || unix.Kill(got.PID, 0) == unix.EPERM) {
-				t.Errorf("the daemon's pid is %d", got.PID)
-			}
 		})
+	}
+}
+
+// TestDaemon looks at what doublefork leaves behind: an orphan in a session
+// whose leader is gone.
+func TestDaemon(t *testing.T) {
+	got := Run(t, "doublefork", "60000")
+	defer unix.Kill(got.PID, unix.SIGKILL)
+	p, err := proc.Default.Process(int32(got.PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := unix.Getsid(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Command() == "" || p.Dead() || p.Session == int32(own) || p.Session == p.PID || p.PPID == p.Session {
+		t.Errorf("daemon %+v of a test in session %d", p, own)
+	}
+	if _, err := proc.Default.Process(p.Session); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the leader of the daemon's session: %v, want it gone", err)
 	}
 }
 

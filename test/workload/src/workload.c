@@ -188,6 +188,20 @@ static void exec_from_thread(long ms) {
 	pthread_join(t, NULL); // exec ends this thread
 }
 
+// leave makes a process that stays behind: it burns, and holds no descriptor on
+// whose end somebody might wait.
+static pid_t leave(long ms) {
+	pid_t pid = start();
+	if (pid != 0)
+		return pid;
+	int null = open("/dev/null", O_RDWR);
+	for (int fd = 0; fd <= 2; fd++)
+		dup2(null, fd);
+	burn(CLOCK_PROCESS_CPUTIME_ID, ms);
+	end();
+	return 0;
+}
+
 // doublefork leaves a daemon behind and returns its pid.
 static pid_t doublefork(long ms) {
 	int p[2];
@@ -197,10 +211,7 @@ static pid_t doublefork(long ms) {
 	pid_t pid = start();
 	if (pid == 0) {
 		setsid();
-		if ((daemon = start()) == 0) {
-			burn(CLOCK_PROCESS_CPUTIME_ID, ms);
-			end();
-		}
+		daemon = leave(ms);
 		if (write(p[1], &daemon, sizeof daemon) != sizeof daemon)
 			die("write");
 		_exit(0);
@@ -213,10 +224,7 @@ static pid_t doublefork(long ms) {
 
 static void orphans(long n, long ms) {
 	for (long i = 0; i < n; i++)
-		if (start() == 0) {
-			burn(CLOCK_PROCESS_CPUTIME_ID, ms);
-			end();
-		}
+		leave(ms);
 }
 
 // killed_shell lets a process make n children and wait for none, kills it when
