@@ -35,6 +35,7 @@ func (j *Join) Move(c groups.Change, whole bool) {
 		j.set(c.From).AddMeasure(&part)
 		j.billed += part.CPU()
 		acc.base = acc.last
+		acc.last.MaxRSS = 0 // the peak that was is not the new set's
 		acc.set = c.To
 		return
 	}

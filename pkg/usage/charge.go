@@ -43,6 +43,7 @@ func (j *Join) charge(d *deathOf, now int64) {
 	case d.ex != nil:
 		m := measureOf(d.ex)
 		m.Elapsed = max(m.Elapsed, o.estimate.Elapsed)
+		o.ownPeak(&m)
 		best, o.grade = m, exact
 		j.Joined.Exact++
 	case d.ts != nil:
@@ -88,6 +89,15 @@ func (j *Join) charge(d *deathOf, now int64) {
 	o.next = j.open[o.key.PID]
 	j.open[o.key.PID] = o
 	j.opened++
+}
+
+// ownPeak mends the peak memory of an exact record for a process that came into
+// its set in mid-life: the record's is that of its whole life, all programs it
+// executed. Taskstats has that of the last program, and samples were taken since.
+func (d *death) ownPeak(m *Measure) {
+	if d.base.MaxRSS > 0 && d.estimate.MaxRSS > 0 {
+		m.MaxRSS = d.estimate.MaxRSS
+	}
 }
 
 func exitOf(d *deathOf) uint32 {

@@ -229,6 +229,7 @@ func (j *Join) correct(r *acct.Record) bool {
 			j.Joined.Late++
 		}
 		m := measureOf(r)
+		d.ownPeak(&m)
 		j.report(d, m.CPU())
 		j.lift(d, &m, exact)
 		if prev != nil {
