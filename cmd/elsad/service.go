@@ -222,6 +222,9 @@ func (s *service) RemoveMembers(ctx context.Context, who api.Caller, name string
 // may be charged as a whole; what a group was billed stays on its bill.
 func (c *core) move(change groups.Change, whole bool) {
 	c.join.Move(change, whole && change.From <= groups.Unattributed)
+	if c.tracker.NoExits {
+		c.addThreads(change.Life.PID)
+	}
 	c.tracker.Note(change.Life.Key())
 }
 

@@ -44,6 +44,9 @@ func (c *core) step() error {
 			return err
 		}
 	}
+	if c.tracker.NoExits {
+		c.tracker.Classify(c.mark%64 == 0, c.look)
+	}
 	if err := c.joinLines(end); err != nil {
 		return err
 	}
@@ -133,7 +136,38 @@ func (c *core) scan(since int64) error {
 		seen[i] = scanned(&c.procs[i])
 	}
 	c.tracker.Resync(seen, since, now, func(k groups.Key) bool { return !c.alive(k) })
+	if c.tracker.NoExits {
+		for i := range c.procs {
+			if c.procs[i].Threads > 1 {
+				c.addThreads(c.procs[i].PID)
+			}
+		}
+	}
 	return nil
+}
+
+// addThreads tells the tracker the threads of a process, for a source that
+// names the thread that forks.
+func (c *core) addThreads(pid int32) {
+	tids, err := c.proc.Threads(pid)
+	if err != nil {
+		return // it is gone
+	}
+	for _, tid := range tids {
+		c.tracker.AddThread(tid, pid)
+	}
+}
+
+// look says what a task of the fork connector is.
+func (c *core) look(k groups.Key) groups.Kind {
+	_, err := c.proc.Process(k.PID)
+	switch {
+	case err == nil:
+		return groups.Process
+	case c.proc.IsThread(k.PID):
+		return groups.ThreadOf
+	}
+	return groups.Gone
 }
 
 func scanned(p *proc.Process) groups.Scanned {

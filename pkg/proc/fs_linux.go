@@ -75,6 +75,14 @@ func (r FS) Process(pid int32) (Process, error) {
 	return p, nil
 }
 
+// IsThread reports whether pid is the id of a live thread that is not its
+// process's first. Such a thread has a directory, which no listing shows.
+func (r FS) IsThread(pid int32) bool {
+	_, err := r.process(pid)
+	var no noProcess
+	return errors.As(err, &no) && no.threadOf != 0
+}
+
 func (r FS) process(pid int32) (Process, error) {
 	// Files below one open directory are of one process: once it is gone
 	// they are gone, even if its pid is in use again.
