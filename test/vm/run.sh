@@ -1,0 +1,148 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# run.sh VERSION VARIANT...: boot each variant of the kernel (see kernel.sh)
+# under QEMU with the project's own static binaries and run the tests inside.
+# A boot has passed when its init has written "success" to the second serial
+# port in time. Its console is kept under ${XDG_CACHE_HOME:-~/.cache}/elsa/vm/log.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+version=$1
+shift
+logs=${XDG_CACHE_HOME:-$HOME/.cache}/elsa/vm/log
+limit=${ELSA_VM_TIMEOUT:-900}
+say() { echo "vm: $*"; }
+
+need() { # command, package
+	command -v "$1" >/dev/null || missing+=("$2")
+}
+missing=()
+need gcc gcc
+need ld binutils
+need make make
+need flex flex
+need bison bison
+need bc bc
+need perl perl
+need patch patch
+need xz xz-utils
+need cpio cpio
+need qemu-system-x86_64 qemu-system-x86
+[ -e /usr/include/libelf.h ] || missing+=(libelf-dev)
+[ -e /usr/include/string.h ] || missing+=(libc6-dev)
+if [ ${#missing[@]} -gt 0 ]; then
+	if [ "$(id -u)" != 0 ]; then
+		say "missing: apt-get install ${missing[*]}" >&2
+		exit 1
+	fi
+	say "installing ${missing[*]}"
+	DEBIAN_FRONTEND=noninteractive
+	export DEBIAN_FRONTEND
+	install=(apt-get -qq install -y --no-install-recommends "${missing[@]}")
+	"${install[@]}" >/dev/null 2>&1 || { apt-get -qq update && "${install[@]}" >/dev/null; }
+fi
+
+work=$(mktemp -d)
+qemu=
+clean_up() {
+	[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true
+	rm -rf "$work"
+}
+trap clean_up EXIT
+mkdir -p "$logs" "$work/root/bin"
+
+say "building the test binaries"
+cd "$root"
+export CGO_ENABLED=0
+go vet -tags vm ./test/vm/suite
+go build -trimpath -o "$work/root/init" ./test/vm/init
+go test -c -trimpath -tags vm -o "$work/root/bin/suite.test" ./test/vm/suite
+gcc -O2 -Wall -Wextra -Werror -ffreestanding -nostdlib -static -fno-pie -no-pie -fno-stack-protector \
+	-Wl,-z,noexecstack,--build-id=none -o "$work/root/bin/storm" test/vm/storm/storm.c
+
+# plan prints what a variant's init shall do. Where a patch is missing, each of
+# its tests must fail: a test that cannot fail proves nothing.
+plan() {
+	local t fork=pass slice=pass
+	case $1 in
+	stock) fork=fail slice=fail ;;
+	slice) fork=fail ;;
+	esac
+	if [ "$fork$slice" = passpass ]; then
+		echo "suite pass 600s /bin/suite.test -test.v"
+		return
+	fi
+	for t in $("$work/root/bin/suite.test" -test.list .); do
+		case $t in
+		TestFork*) echo "$t $fork 120s /bin/suite.test -test.v -test.run ^$t\$" ;;
+		TestExitRecordHas*) echo "$t $slice 120s /bin/suite.test -test.v -test.run ^$t\$" ;;
+		*) echo "$t pass 120s /bin/suite.test -test.v -test.run ^$t\$" ;;
+		esac
+	done
+}
+
+# boot runs the plan in $work/root/plan; console and verdict are left behind.
+boot() { # name, directory of the kernel, arguments for qemu
+	local kernel=$2
+	console=$logs/$version-$1.console verdict=$work/verdict
+	shift 2
+	rm -f "$console" "$verdict"
+	(cd "$work/root" && find . | cpio -o -H newc --quiet -R 0:0) >"$work/initrd"
+	timeout --kill-after=10 "$limit" nice qemu-system-x86_64 -nodefaults -no-reboot -display none \
+		-machine q35 -cpu max -m 1G "$@" -kernel "$kernel/bzImage" -initrd "$work/initrd" \
+		-append "console=ttyS0 panic=-1 tsc=reliable loglevel=4" \
+		-serial "file:$console" -serial "file:$verdict" </dev/null >"$work/qemu.log" 2>&1 &
+	qemu=$!
+	wait "$qemu" || true
+	qemu=
+	tr -d '\r' <"$verdict" 2>/dev/null | grep -qx success
+}
+
+test_in() { # variant, directory of the kernel
+	local start=$SECONDS
+	plan "$1" >"$work/root/plan"
+	if ! boot "$1" "$2" -accel tcg,thread=multi -smp 2; then
+		cat "$work/qemu.log"
+		tr -d '\r' <"$console" 2>/dev/null | tail -80
+		say "linux $version $1: FAILED, no success after $((SECONDS - start)) s; console in $console"
+		return 1
+	fi
+	say "linux $version $1: success ($(grep -c '^--- PASS' "$console") tests passed, $(grep -c '^--- FAIL' "$console") failed as they must, $((SECONDS - start)) s)"
+	tr -d '\r' <"$console" | sed -n "s/^figure: /$1 | /p" >>"$work/figures"
+}
+
+# The emulator can count instructions and let that be the time, one to the
+# nanosecond. What a fork costs is then not blurred by what else this machine
+# does: nobody need repeat it.
+count_in() { # variant, directory of the kernel
+	echo "latency pass 120s /bin/suite.test -test.v -test.run ^TestLatency\$" >"$work/root/plan"
+	boot "$1-count" "$2" -accel tcg -icount shift=0,sleep=off -smp 1 || { say "linux $version $1: FAILED to count instructions"; return 1; }
+	tr -d '\r' <"$console" | sed -n "s/^figure: fork+exit us/$1 | fork+exit 1000 instructions/p" >>"$work/figures"
+}
+
+side_by_side() {
+	echo "== linux $version"
+	awk -F ' [|] ' '
+		!($2 in seen) { seen[$2] = 1; name[++n] = $2 }
+		{ value[$2, $1] = $3; variants[$1] = 1 }
+		END {
+			for (i = 1; i <= n; i++) {
+				print name[i]
+				for (j = 1; j <= split("stock slice patched debug", order, " "); j++)
+					if ((name[i], order[j]) in value) printf "    %-8s %s\n", order[j], value[name[i], order[j]]
+			}
+		}' "$work/figures"
+}
+
+"$here/kernel.sh" "$version" "$@" >"$work/kernels"
+mapfile -t kernels <"$work/kernels"
+failed=0
+: >"$work/figures"
+for variant; do
+	test_in "$variant" "${kernels[0]}" || failed=1
+	[ "$variant" = debug ] || [ "$variant" = slice ] || count_in "$variant" "${kernels[0]}" || failed=1
+	kernels=("${kernels[@]:1}")
+done
+side_by_side
+exit $failed
