@@ -72,7 +72,8 @@ func TestMembers(t *testing.T) {
 			if diff := cmp.Diff(c.starts, starts); diff != "" {
 				t.Errorf("starts (-want +got):\n%s", diff)
 			}
-			endAll(t, w)
+			w.endAll()
+			w.checkEmpty(t)
 		})
 	}
 }

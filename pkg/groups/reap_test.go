@@ -97,7 +97,8 @@ func TestReap(t *testing.T) {
 			if s := w.String(); s != c.left {
 				t.Errorf("left %s, want %s", s, c.left)
 			}
-			endAll(t, w)
+			w.endAll()
+			w.checkEmpty(t)
 		})
 	}
 }
@@ -170,7 +171,8 @@ func TestBarrier(t *testing.T) {
 	if s := w.String(); s != "15{}" {
 		t.Errorf("left: %s, want 15{}", s)
 	}
-	endAll(t, w)
+	w.endAll()
+	w.checkEmpty(t)
 }
 
 // TestBarrierRevived checks that a death taken back does not shorten the time
@@ -188,7 +190,8 @@ func TestBarrierRevived(t *testing.T) {
 		t.Errorf("Awaiting() = %d, want 1", n)
 	}
 	w.reap(10)
-	endAll(t, w)
+	w.endAll()
+	w.checkEmpty(t)
 }
 
 func TestBury(t *testing.T) {
@@ -206,5 +209,6 @@ func TestBury(t *testing.T) {
 	if s := w.String(); s != "11{} 12{}" {
 		t.Errorf("left: %s, want 11{} 12{}", s)
 	}
-	endAll(t, w)
+	w.endAll()
+	w.checkEmpty(t)
 }

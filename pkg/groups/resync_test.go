@@ -215,7 +215,8 @@ func TestResync(t *testing.T) {
 			if got := w.String(); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
-			endAll(t, w)
+			w.endAll()
+			w.checkEmpty(t)
 		})
 	}
 }

@@ -67,7 +67,16 @@ func (t *Tracker) AddThread(tid, tgid int32) {
 	} else if e.state < task {
 		return // a process took the id meanwhile
 	}
+	k := Key{tid, e.start}
+	if e.flags&unproven != 0 {
+		t.unwait(e.ppid, k)
+	}
 	e.ppid, e.set, e.state, e.flags = tgid, p.set, thread, p.flags&(inferred|unproven)
+	if e.flags&unproven != 0 {
+		t.await(tgid, k)
+	} else {
+		t.settle(tid, e)
+	}
 }
 
 // Tasks counts the tasks that are not known to be processes.

@@ -182,20 +182,10 @@ func TestEvents(t *testing.T) {
 			if got := w.String(); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
-			endAll(t, w)
+			w.endAll()
+			w.checkEmpty(t)
 		})
 	}
-}
-
-// endAll ends every process, reads its record, and checks that nothing is left.
-func endAll(t *testing.T, w *world) {
-	t.Helper()
-	w.scan(w.now) // finds process 1 alone
-	w.Classify(true, func(Key) Kind { return Gone })
-	for range 2 {
-		w.Barrier(func(Life) bool { return true })
-	}
-	w.checkEmpty(t)
 }
 
 func TestCounters(t *testing.T) {

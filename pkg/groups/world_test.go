@@ -111,6 +111,15 @@ func (w *world) String() string {
 	return strings.Join(all, " ")
 }
 
+// endAll ends every process but 1 and forgets it.
+func (w *world) endAll() {
+	w.scan(w.now) // finds process 1 alone
+	w.Classify(true, func(Key) Kind { return Gone })
+	for range 2 {
+		w.Barrier(func(Life) bool { return true })
+	}
+}
+
 // checkEmpty fails when anything is kept although only process 1 is there.
 func (w *world) checkEmpty(t testing.TB) {
 	t.Helper()
