@@ -86,6 +86,16 @@ type Record struct {
 	MaxRSS uint64
 	// VoluntarySwitches and InvoluntarySwitches are context switches.
 	VoluntarySwitches, InvoluntarySwitches uint64
+
+	// MaxVM is the address space's high-water mark in bytes. RSSTime and
+	// VMTime are memory in use times the CPU time it was in use for, in
+	// byte-seconds. Taskstats only.
+	MaxVM           uint64
+	RSSTime, VMTime float64
+	// CPUDelay was spent waiting for a CPU; BlockDelay for block I/O,
+	// SwapDelay for swap-in and ReclaimDelay for memory reclaim, which the
+	// kernel measures only with kernel.task_delayacct=1. Taskstats only.
+	CPUDelay, BlockDelay, SwapDelay, ReclaimDelay time.Duration
 }
 
 // The ac_flag bits of include/uapi/linux/acct.h.

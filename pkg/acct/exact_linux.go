@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acct
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+
+	"elsa/pkg/stream"
+)
+
+// ExactConfig shapes an [ExactSource]. The zero value of each field means its
+// default.
+type ExactConfig struct {
+	// RingBytes is the ring buffer between kernel and reader; rounded up to a
+	// power of two of pages. A process takes 192 bytes of it, and a thread 32,
+	// until it is read. Default 8 MiB: 43000 processes.
+	RingBytes int
+	// Pause is how long the source lets samples gather once one has come, and
+	// so the delay that reading many at a time adds. Default 5ms.
+	Pause time.Duration
+	// Hold bounds how long the record of a process waits for those of its
+	// threads that the kernel frees after the process itself. Default 200ms.
+	Hold time.Duration
+	// Queue is the number of batches in circulation. Default 16.
+	Queue int
+}
+
+// ExactSource delivers one [Record] per process, with the CPU time that the
+// scheduler measured, after the process was reaped and the kernel freed its
+// last task. It is a [stream.Source]: one goroutine in Run, one consumer.
+//
+// The records come from a BPF program at the tracepoint sched_process_free,
+// on any kernel from 5.8 that has type information and from any namespace.
+// Pids are those of the initial pid namespace. While nothing ends, nothing
+// runs; it allocates nothing per record.
+type ExactSource struct {
+	cfg     ExactConfig
+	missing []string
+	join    *exactJoin
+	origin  time.Time
+
+	ring    *ebpf.Map
+	drops   *ebpf.Map
+	counter *ebpf.Memory
+	prog    *ebpf.Program
+	link    link.Link
+	reader  *ringbuf.Reader
+	closing sync.Once
+
+	cur       *stream.Batch[Record]
+	out, free chan *stream.Batch[Record]
+	want      atomic.Uint64 // last Mark
+	delivered uint64        // last Barrier
+	lost      uint64        // samples dropped, as delivered
+	marked    chan struct{} // ends a pause
+	partial   atomic.Uint64
+}
+
+const exactItems = 1024 // in a batch
+
+// DialExact loads the program and attaches it. From then on each death is kept
+// for Run, also before Run is called. Close, or the end of Run, detaches it.
+//
+// It needs CAP_BPF and CAP_PERFMON (or root), and before kernel 5.11
+// CAP_SYS_RESOURCE or a locked-memory limit above the ring's size. The error
+// says what is missing.
+func DialExact(ctx context.Context, cfg ExactConfig) (*ExactSource, error) {
+	if cfg.RingBytes <= 0 {
+		cfg.RingBytes = 8 << 20
+	}
+	if cfg.Pause <= 0 {
+		cfg.Pause = 5 * time.Millisecond
+	}
+	if cfg.Hold <= 0 {
+		cfg.Hold = 200 * time.Millisecond
+	}
+	if cfg.Queue <= 0 {
+		cfg.Queue = 16
+	}
+	cfg.Queue = max(cfg.Queue, 2)
+	s := &ExactSource{
+		cfg:    cfg,
+		join:   newExactJoin(os.Getpagesize(), cfg.Hold),
+		origin: time.Now(),
+		out:    make(chan *stream.Batch[Record], cfg.Queue),
+		free:   make(chan *stream.Batch[Record], cfg.Queue),
+		marked: make(chan struct{}, 1),
+	}
+	for range cfg.Queue {
+		s.free <- new(stream.Batch[Record])
+	}
+	if err := s.attach(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("attach exact accounting: %w", explainBPF(err))
+	}
+	return s, nil
+}
+
+func (s *ExactSource) attach(ctx context.Context) error {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return fmt.Errorf("read kernel's type information: %w", err)
+	}
+	types, err := findTypes(spec)
+	if err != nil {
+		return err
+	}
+	program, missing, err := exactProgram(types, "ring", "drops")
+	if err != nil {
+		return err
+	}
+	s.missing = missing
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.ring, err = newMap(&ebpf.MapSpec{
+		Name: "elsa_exact", Type: ebpf.RingBuf, MaxEntries: ringSize(s.cfg.RingBytes),
+	})
+	if err != nil {
+		return fmt.Errorf("make ring buffer: %w", err)
+	}
+	s.drops, err = newMap(&ebpf.MapSpec{
+		Name: "elsa_drops", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE,
+	})
+	if err != nil {
+		return fmt.Errorf("make drop counter: %w", err)
+	}
+	if s.counter, err = s.drops.Memory(); err != nil {
+		return fmt.Errorf("map drop counter: %w", err)
+	}
+	if err := program.Instructions.AssociateMap("ring", s.ring); err != nil {
+		return err
+	}
+	if err := program.Instructions.AssociateMap("drops", s.drops); err != nil {
+		return err
+	}
+	if s.prog, err = ebpf.NewProgram(program); err != nil {
+		return fmt.Errorf("load program: %w", err)
+	}
+	if s.reader, err = ringbuf.NewReader(s.ring); err != nil {
+		return fmt.Errorf("open ring buffer: %w", err)
+	}
+	if s.link, err = link.AttachTracing(link.TracingOptions{Program: s.prog}); err != nil {
+		return fmt.Errorf("attach to sched_process_free: %w", err)
+	}
+	return nil
+}
+
+// newMap makes a map. Kernels before 5.11 charge it to the locked-memory limit
+// and then answer EPERM, so it tries once more without a limit.
+func newMap(spec *ebpf.MapSpec) (*ebpf.Map, error) {
+	m, err := ebpf.NewMap(spec)
+	if !errors.Is(err, unix.EPERM) {
+		return m, err
+	}
+	unlimited := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	if unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unlimited) != nil {
+		return nil, err
+	}
+	return ebpf.NewMap(spec)
+}
+
+// ringSize rounds up to what the kernel takes: a power of two of pages.
+func ringSize(bytes int) uint32 {
+	size := os.Getpagesize()
+	for size < bytes && size < 1<<30 {
+		size *= 2
+	}
+	return uint32(size)
+}
+
+// explainBPF adds the mend to errors that have one.
+func explainBPF(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w (run as root or with CAP_BPF and CAP_PERFMON; before kernel 5.11 also CAP_SYS_RESOURCE)", err)
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, btf.ErrNotFound), errors.Is(err, ebpf.ErrNotSupported):
+		return fmt.Errorf("%w (it takes kernel 5.8 or later with CONFIG_DEBUG_INFO_BTF)", err)
+	}
+	return err
+}
+
+// Missing names the kernel's fields that this kernel does not have. They are
+// zero in all records.
+func (s *ExactSource) Missing() []string { return s.missing }
+
+// Incomplete returns for how many processes, so far, the figures of some thread
+// did not come in time. Their records hold what is known: the CPU time of those
+// threads without what came after the scheduler's last tick, and none of their
+// I/O. Safe from any goroutine.
+func (s *ExactSource) Incomplete() uint64 { return s.partial.Load() }
+
+// Batches implements [stream.Source].
+func (s *ExactSource) Batches() <-chan *stream.Batch[Record] { return s.out }
+
+// Release implements [stream.Source]. Each batch must be released, once.
+func (s *ExactSource) Release(b *stream.Batch[Record]) {
+	b.Reset()
+	select {
+	case s.free <- b:
+	default:
+		panic("acct: batch released twice")
+	}
+}
+
+// Mark implements [stream.Source]. What the kernel has queued are the
+// processes it has freed: that comes some milliseconds after the reap. A
+// record held back for its threads may come after the barrier.
+func (s *ExactSource) Mark(n uint64) {
+	s.want.Store(n)
+	s.wake()
+}
+
+func (s *ExactSource) wake() {
+	select {
+	case s.marked <- struct{}{}:
+	default:
+	}
+	_ = s.reader.Flush() // fails only when closed
+}
+
+// Close detaches the program and frees its memory. It must not be called while
+// Run is running; calling it again does nothing.
+func (s *ExactSource) Close() error {
+	var errs []error
+	s.closing.Do(func() {
+		if s.link != nil {
+			errs = append(errs, s.link.Close())
+		}
+		if s.reader != nil {
+			errs = append(errs, s.reader.Close())
+		}
+		if s.prog != nil {
+			errs = append(errs, s.prog.Close())
+		}
+		for _, m := range []*ebpf.Map{s.ring, s.drops} {
+			if m != nil {
+				errs = append(errs, m.Close())
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// Run implements [stream.Source]. It detaches the program when it returns.
+func (s *ExactSource) Run(ctx context.Context) error {
+	defer close(s.out)
+	defer s.Close()
+	defer context.AfterFunc(ctx, s.wake)()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	var rec ringbuf.Record
+	for {
+		err := s.drain(ctx, &rec)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		// Sleep until there is something to do: a sample, a mark, or a held
+		// record that may be over its time.
+		var deadline time.Time
+		if len(s.join.held) > 0 {
+			deadline = time.Now().Add(s.cfg.Pause)
+		}
+		s.reader.SetDeadline(deadline)
+		err = s.reader.ReadInto(&rec)
+		switch {
+		case err == nil:
+			if s.take(ctx, &rec) != nil {
+				return nil // ctx is done
+			}
+			pause.Reset(s.cfg.Pause)
+			select {
+			case <-pause.C:
+			case <-s.marked:
+			}
+		case errors.Is(err, ringbuf.ErrFlushed), errors.Is(err, os.ErrDeadlineExceeded):
+		default:
+			return fmt.Errorf("read ring buffer: %w", err)
+		}
+	}
+}
+
+// past makes a read return what is there, without waiting.
+var past = time.Unix(1, 0)
+
+// drain reads until the ring is empty and delivers everything.
+func (s *ExactSource) drain(ctx context.Context, rec *ringbuf.Record) error {
+	// A barrier holds if it was asked for before a look that finds the ring
+	// empty, so take the number first.
+	want := s.want.Load()
+	s.reader.SetDeadline(past)
+	for {
+		err := s.reader.ReadInto(rec)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		switch {
+		case err == nil:
+			err = s.take(ctx, rec)
+		case errors.Is(err, ringbuf.ErrFlushed):
+			want, err = s.want.Load(), ctx.Err() // this wake-up will not come again
+		default:
+			err = fmt.Errorf("read ring buffer: %w", err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.partial.Store(s.join.incomplete)
+	lost := s.dropped()
+	if len(s.join.held) == 0 && want <= s.delivered && lost == s.lost {
+		s.deliver()
+		return nil
+	}
+	if err := s.room(ctx); err != nil {
+		return err
+	}
+	s.cur.Items = s.join.expire(s.cur.Items, s.now())
+	s.cur.Lost, s.lost = s.cur.Lost+lost-s.lost, lost
+	if want > s.delivered {
+		s.cur.Barrier, s.delivered = want, want
+	}
+	s.deliver()
+	return nil
+}
+
+// take adds one sample to the batch in the making.
+func (s *ExactSource) take(ctx context.Context, rec *ringbuf.Record) error {
+	if s.cur != nil && len(s.cur.Items) >= exactItems {
+		s.deliver()
+	}
+	if err := s.room(ctx); err != nil {
+		return err
+	}
+	var ok bool
+	if s.cur.Items, ok = s.join.add(s.cur.Items, rec.RawSample, s.now()); !ok {
+		s.cur.Rejected++
+	}
+	return nil
+}
+
+// room waits for a free batch if there is none in the making.
+func (s *ExactSource) room(ctx context.Context) error {
+	if s.cur != nil {
+		return nil
+	}
+	select {
+	case s.cur = <-s.free:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// deliver sends the batch in the making if it says anything. All batches fit
+// the channel, so it does not block.
+func (s *ExactSource) deliver() {
+	if b := s.cur; b != nil && (len(b.Items) > 0 || b.Lost > 0 || b.Rejected > 0 || b.Barrier > 0) {
+		s.cur = nil
+		s.out <- b
+	}
+}
+
+// now is a monotonic clock.
+func (s *ExactSource) now() int64 { return int64(time.Since(s.origin)) }
+
+// dropped returns how many samples found the ring full.
+func (s *ExactSource) dropped() uint64 {
+	var b [8]byte
+	_, _ = s.counter.ReadAt(b[:], 0) // cannot fail: eight bytes are mapped
+	return binary.NativeEndian.Uint64(b[:])
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acct
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mdlayher/genetlink"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"elsa/pkg/stream"
+)
+
+// TaskstatsConfig shapes a [TaskstatsConn]. The zero value of each field means
+// its default.
+type TaskstatsConfig struct {
+	// ReadBuffer is the socket's receive buffer in bytes; the kernel doubles
+	// it. A thread's end takes 1280 bytes of that, or 2304 if its process has
+	// or had others. Default 64 MiB.
+	ReadBuffer int
+	// Queue is the number of batches in circulation. Default 16.
+	Queue int
+}
+
+// TaskstatsConn delivers one [Record] per process from the kernel's taskstats
+// family, sent as the process's last thread ends: before its parent is told.
+// It is a [stream.Source].
+//
+// A record with Whole false is not of a whole process. Before version 12 of the
+// structure (Linux 5.19) all are, since the kernel does not say which process
+// a thread was of: PID is then the thread's id, but for the last thread of
+// several. Later it is a sum over threads, given when messages were lost and
+// the rest of the process will not come. Threads that ended before DialTaskstats
+// are in no record.
+type TaskstatsConn struct {
+	*stream.Reader[Record]
+	family     genetlink.Family
+	self       int32  // our own process id
+	deregister []byte // the request to end it
+	closing    sync.Once
+
+	// What decode keeps from one message to the next.
+	exit       threadExit // of the message in hand
+	join       *threadJoin
+	drops      uint32 // the socket's drops that join knows of
+	answered   bool   // to our request
+	answer     unix.Errno
+	childSeen  bool // a record of a child of ours came
+	unreadable error
+}
+
+const netlinkHeader = 16 // struct nlmsghdr
+
+// DialTaskstats registers for the exits on all CPUs, also those that come
+// online later. It lets a process of its own end and returns when the record
+// of that has arrived, because in another network namespace all seems to work
+// and nothing ever does. It takes two seconds at the longest.
+//
+// It needs CAP_NET_ADMIN in the initial namespaces, and CONFIG_TASKSTATS. The
+// error says what is missing.
+func DialTaskstats(ctx context.Context, cfg TaskstatsConfig) (*TaskstatsConn, error) {
+	c, err := dialTaskstats(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("register for taskstats: %w", err)
+	}
+	return c, nil
+}
+
+func dialTaskstats(ctx context.Context, cfg TaskstatsConfig) (*TaskstatsConn, error) {
+	if cfg.ReadBuffer <= 0 {
+		cfg.ReadBuffer = 64 << 20
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	family, err := taskstatsFamily()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := taskstatsSocket(cfg.ReadBuffer)
+	if err != nil {
+		return nil, err
+	}
+	c := &TaskstatsConn{family: family, self: int32(os.Getpid()), join: newThreadJoin()}
+	c.Reader, err = stream.NewReader(fd, c.decode, stream.Options{Size: 4096, Queue: cfg.Queue})
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	if err := c.register(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// taskstatsFamily asks on a socket of its own: exit records could come between
+// request and reply.
+func taskstatsFamily() (genetlink.Family, error) {
+	conn, err := genetlink.Dial(nil)
+	if err != nil {
+		return genetlink.Family{}, err
+	}
+	defer conn.Close()
+	family, err := conn.GetFamily(taskstatsName)
+	if errors.Is(err, os.ErrNotExist) {
+		err = errors.New("the kernel has no such family: it needs CONFIG_TASKSTATS")
+	}
+	return family, err
+}
+
+func taskstatsRequest(family genetlink.Family, attribute uint16, cpus []byte) (netlink.Message, error) {
+	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: attribute, Data: cpus}})
+	if err != nil {
+		return netlink.Message{}, err
+	}
+	m := genetlink.Message{Header: genetlink.Header{Command: taskstatsGet, Version: family.Version}, Data: attrs}
+	data, err := m.MarshalBinary()
+	return netlink.Message{
+		Header: netlink.Header{
+			Length: uint32(netlinkHeader + len(data)),
+			Type:   netlink.HeaderType(family.ID),
+			Flags:  netlink.Request,
+		},
+		Data: data,
+	}, err
+}
+
+// taskstatsSocket returns a socket that is not in Go's poller.
+func taskstatsSocket(buffer int) (int, error) {
+	conn, err := netlink.Dial(unix.NETLINK_GENERIC, nil)
+	if err != nil {
+		return -1, err
+	}
+	defer conn.Close()
+	// After an overrun take what fits again, not only when all was read.
+	if err := conn.SetOption(netlink.NoENOBUFS, true); err != nil {
+		return -1, err
+	}
+	if err := conn.SetReadBuffer(buffer); err != nil {
+		return -1, err
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	if e := raw.Control(func(old uintptr) {
+		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+	}); e != nil {
+		return -1, e
+	}
+	return fd, err
+}
+
+// register asks for the exits on all CPUs, waits for the kernel's answer, and
+// then for the record of a process that it makes end.
+func (c *TaskstatsConn) register(ctx context.Context) error {
+	cpus, err := os.ReadFile("/sys/devices/system/cpu/possible")
+	if err != nil {
+		return err
+	}
+	cpus = append(bytes.TrimSpace(cpus), 0) // the kernel wants the NUL
+	if c.deregister, err = c.request(taskstatsDeregister, 0, cpus); err != nil {
+		return err
+	}
+	request, err := c.request(taskstatsRegister, netlink.Acknowledge, cpus)
+	if err != nil {
+		return err
+	}
+	kernel := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
+	if err := unix.Sendto(c.Descriptor(), request, 0, kernel); err != nil {
+		return err
+	}
+	if err := c.Await(ctx, func() bool { return c.answered }); err != nil {
+		return fmt.Errorf("wait for the kernel's answer: %w", err)
+	}
+	switch c.answer {
+	case 0:
+	case unix.EPERM:
+		return fmt.Errorf("%w (run as root or with CAP_NET_ADMIN)", c.answer)
+	case unix.EINVAL:
+		return fmt.Errorf("%w (run in the initial user and pid namespaces)", c.answer)
+	default:
+		return c.answer
+	}
+	// A process that cannot execute its program: it is forked and ends.
+	if _, err := syscall.ForkExec("/dev/null/none", nil, nil); err == nil {
+		return errors.New("started a program that cannot exist")
+	}
+	err = c.Await(ctx, func() bool { return c.unreadable != nil || c.childSeen })
+	if c.unreadable != nil {
+		return c.unreadable
+	}
+	if err != nil {
+		return fmt.Errorf("wait for the record of our own child's end: %w (run in the initial network namespace)", err)
+	}
+	return nil
+}
+
+func (c *TaskstatsConn) request(attribute uint16, flags netlink.HeaderFlags, cpus []byte) ([]byte, error) {
+	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: attribute, Data: cpus}})
+	if err != nil {
+		return nil, err
+	}
+	g := genetlink.Message{Header: genetlink.Header{Command: taskstatsGet, Version: c.family.Version}, Data: attrs}
+	data, err := g.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	m := netlink.Message{
+		Header: netlink.Header{
+			Length: uint32(netlinkHeader + len(data)),
+			Type:   netlink.HeaderType(c.family.ID),
+			Flags:  netlink.Request | flags,
+		},
+		Data: data,
+	}
+	return m.MarshalBinary()
+}
+
+// decode adds one datagram to b.
+func (c *TaskstatsConn) decode(m stream.Message, b *stream.Batch[Record]) {
+	if drops := c.Drops(); drops != c.drops {
+		c.drops = drops
+		c.join.lost()
+	}
+	if !m.Kernel || m.Truncated || !c.message(m.Data, b) {
+		b.Rejected++
+	}
+}
+
+// message adds one netlink message to b. It returns false if it is none that
+// is expected here.
+func (c *TaskstatsConn) message(data []byte, b *stream.Batch[Record]) bool {
+	if len(data) < netlinkHeader {
+		return false
+	}
+	ne := binary.NativeEndian
+	length, kind, body := ne.Uint32(data), ne.Uint16(data[4:]), data[netlinkHeader:]
+	if length < netlinkHeader || uint64(length) > uint64(len(data)) {
+		return false
+	}
+	body = body[:length-netlinkHeader]
+	switch kind {
+	case unix.NLMSG_ERROR: // also the answer when all is well
+		if len(body) < 4 {
+			return false
+		}
+		c.answered, c.answer = true, unix.Errno(-int32(ne.Uint32(body)))
+		return true
+	case c.family.ID:
+		if err := decodeTaskstats(&c.exit, body); err != nil {
+			c.unreadable = err
+			return false
+		}
+		c.childSeen = c.childSeen || c.exit.rec.PPID == c.self
+		b.Items = c.join.add(b.Items, &c.exit)
+		return true
+	}
+	return false
+}
+
+// Close ends the registration and closes the socket. It must not be called
+// while Run is running; calling it again does nothing.
+func (c *TaskstatsConn) Close() error {
+	var err error
+	c.closing.Do(func() {
+		// Without this a later socket that gets the same netlink port would be
+		// sent the records. If it fails there is nothing more to be done.
+		_ = unix.Sendto(c.Descriptor(), c.deregister, unix.MSG_DONTWAIT, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		err = c.Reader.Close()
+	})
+	return err
+}
