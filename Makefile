@@ -7,7 +7,7 @@ DESTDIR  ?=
 prefix   ?= /usr
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  := -s -w -X main.release=$(VERSION)
-export GOFLAGS := -buildvcs=false
+export GOFLAGS += -buildvcs=false
 
 .PHONY: help build demo check test bench install clean
 

@@ -31,6 +31,8 @@ type config struct {
 	maxGroups      int
 	logFormat      string
 	logLevel       string
+	checkStore     bool
+	stopAccounting bool
 }
 
 func defaults() *config { return &config{} }
@@ -49,6 +51,8 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.buffer, "event-buffer", 64<<20, "receive buffer for events in bytes; 832 bytes an event")
 	f.IntVar(&c.maxGroups, "metrics.max-groups", metrics.DefaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
 	f.StringVar(&c.logFormat, "log.format", "text", "text or json")
+	f.BoolVar(&c.checkStore, "check", false, "verify the database and end; the service must not be running")
+	f.BoolVar(&c.stopAccounting, "stop-accounting", false, "switch off accounting that a crashed elsad left on, and end")
 	f.StringVar(&c.logLevel, "log.level", "info", "debug, info, warn or error")
 }
 

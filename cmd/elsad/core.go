@@ -53,9 +53,12 @@ type core struct {
 	counters counters
 	skipped  acct.Skipped
 	service  usage.Service // the parts that do not change
+	watch    watch
+	reopen   reopener      // nil when events cannot be subscribed to anew
 	sampler  *proc.Sampler // for requests, in the core's goroutine
 	procs    []proc.Process
-	failing  string // the last commit error told
+	failing  string // the last error of commits told
+	segments string // and of changing segments
 	observe  func(time.Duration)
 	requests chan func()
 	stopped  chan struct{}
@@ -68,6 +71,7 @@ type counters struct {
 	bsd, taskstats, exact      uint64
 	taskstatsLost, exactLost   uint64
 	missing                    uint64
+	silences                   uint64
 	suspended                  bool
 }
 

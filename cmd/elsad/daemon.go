@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -30,7 +29,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
 	if err := makeStateDir(cfg.stateDir); err != nil {
 		return err
 	}
-	db, err := store.Open(filepath.Join(cfg.stateDir, "elsa.db"), time.Now())
+	db, err := store.Open(cfg.database(), time.Now())
 	if err != nil {
 		return mend(err, cfg)
 	}
@@ -79,7 +78,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
 	tasks, ctx := errgroup.WithContext(ctx)
 	streams, stopStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStreams()
-	src.run(tasks, streams)
+	src.run(tasks, streams, c)
 
 	// What was there before: members, forks we missed, the ledger's backlog.
 	if err := c.restore(state); err != nil {

@@ -42,6 +42,12 @@ every death to them. elsactl(1) makes groups and shows their bills.`,
 				return err
 			}
 			slog.SetDefault(log)
+			switch {
+			case cfg.checkStore:
+				return checkStore(cfg, os.Stdout)
+			case cfg.stopAccounting:
+				return stopAccounting(cfg)
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT)
 			defer stop()
 			return serve(ctx, cfg, log)

@@ -15,17 +15,51 @@ import (
 	"elsa/pkg/cnfork"
 	"elsa/pkg/proc"
 	"elsa/pkg/store"
+	"elsa/pkg/stream"
 )
 
 // sources holds what was opened, to run and to close.
 type sources struct {
 	tasks  []func(context.Context) error
 	closes []func() error
+
+	events     *cnfork.Conn
+	buffer     int
+	stopEvents func() error // ends its Run and closes it
 }
 
-func (s *sources) run(g *errgroup.Group, ctx context.Context) {
+// run starts reading. The core may ask for a new stream of events later.
+func (s *sources) run(g *errgroup.Group, ctx context.Context, c *core) {
 	for _, t := range s.tasks {
 		g.Go(func() error { return t(ctx) })
+	}
+	s.runEvents(g, ctx)
+	c.reopen = func() (stream.Source[cnfork.Event], error) {
+		conn, err := cnfork.Dial(ctx, cnfork.Config{Source: s.events.Source(), Buffer: s.buffer})
+		if err != nil {
+			return nil, err
+		}
+		if err := s.stopEvents(); err != nil {
+			return nil, err
+		}
+		s.events = conn
+		s.runEvents(g, ctx)
+		return conn, nil
+	}
+}
+
+func (s *sources) runEvents(g *errgroup.Group, ctx context.Context) {
+	conn := s.events
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	g.Go(func() error {
+		defer close(ended)
+		return conn.Run(ctx)
+	})
+	s.stopEvents = func() error {
+		cancel()
+		<-ended
+		return conn.Close()
 	}
 }
 
@@ -42,7 +76,7 @@ func (s *sources) close() error {
 // is switched on after the events are subscribed to: a process whose line is in
 // the ledger was forked under our eyes or is found in /proc. It goes on at from.
 func open(ctx context.Context, cfg *config, log *slog.Logger, from acct.Position, c *core) (s *sources, err error) {
-	s = &sources{}
+	s = &sources{buffer: cfg.buffer}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -69,11 +103,10 @@ func (s *sources) openEvents(ctx context.Context, cfg *config, c *core) error {
 	if err != nil {
 		return err
 	}
-	c.events = conn
+	c.events, s.events, s.stopEvents = conn, conn, conn.Close
 	c.service.EventSource = conn.Source().String()
 	c.tracker.NoExits = conn.Source() == cnfork.SourceFork
-	s.tasks = append(s.tasks, conn.Run)
-	s.closes = append(s.closes, conn.Close)
+	s.closes = append(s.closes, func() error { return s.stopEvents() })
 	return nil
 }
 

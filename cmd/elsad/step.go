@@ -53,7 +53,8 @@ func (c *core) step() error {
 	c.gaps = max(c.gaps-1, 0)
 	c.tracker.Barrier(c.unledgered)
 	c.join.Step(proc.Boottime(), c.orphan)
-	return nil
+	c.watchLedger()
+	return c.watchEvents()
 }
 
 func (c *core) setClocks() {
@@ -288,26 +289,32 @@ func (c *core) commit() error {
 	err := c.store.Commit(c.write)
 	c.unsaved = err != nil
 	if err != nil {
-		if msg := err.Error(); msg != c.failing {
-			c.failing = msg
-			c.log.Error("cannot commit; nothing is lost, trying again", "err", err)
-		}
+		c.tell(&c.failing, "commit (nothing is lost, trying again)", err)
 		return err
 	}
-	if c.failing != "" {
-		c.failing = ""
-		c.log.Info("commits work again")
-	}
+	c.tell(&c.failing, "commit", nil)
 	c.regroup = c.regroup[:0]
 	if c.ledger != nil {
-		if err := errors.Join(c.ledger.Release(c.position), c.ledger.Rotate()); err != nil {
-			c.log.Warn("cannot change accounting segments", "err", err)
-		}
+		err := errors.Join(c.ledger.Release(c.position), c.ledger.Rotate())
+		c.tell(&c.segments, "accounting segments", err)
 	}
 	if c.observe != nil {
 		c.observe(time.Since(began))
 	}
 	return nil
+}
+
+// tell logs an error that may come every second once, and once that it is over.
+// told is what was said last.
+func (c *core) tell(told *string, what string, err error) {
+	switch {
+	case err == nil && *told != "":
+		*told = ""
+		c.log.Info(what + " works again")
+	case err != nil && err.Error() != *told:
+		*told = err.Error()
+		c.log.Error("cannot do "+what, "err", err)
+	}
 }
 
 func (c *core) write(tx *store.Tx) {

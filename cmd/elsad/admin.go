@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"elsa/pkg/acct"
+	"elsa/pkg/store"
+)
+
+// checkStore verifies the database: every page, and every value in it.
+func checkStore(cfg *config, w io.Writer) error {
+	path := cfg.database()
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("check database: %w", err)
+	}
+	db, err := store.Open(path, time.Now())
+	if err != nil {
+		return mend(err, cfg)
+	}
+	defer db.Close()
+	if err := db.Verify(); err != nil {
+		return err
+	}
+	st, err := db.Load()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s: ok: %d groups, %d sets, %d members, ledger at %v\n",
+		path, len(st.Groups), len(st.Sets), len(st.Members), st.Meta.Position)
+	return nil
+}
+
+// stopAccounting switches off the accounting that an elsad which did not end in
+// order left on, so that the kernel does not fill the disk. The lines written
+// so far stay, for the next elsad. Accounting of others is left alone.
+func stopAccounting(cfg *config) error {
+	dir := filepath.Join(cfg.stateDir, "pacct")
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	db, err := store.Open(cfg.database(), time.Now())
+	if err != nil {
+		return mend(err, cfg)
+	}
+	defer db.Close()
+	st, err := db.Load()
+	if err != nil {
+		return err
+	}
+	ledger, err := acct.Own(dir, st.Meta.Position, acct.OwnOptions{})
+	var conflict *acct.ConflictError
+	if errors.As(err, &conflict) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return ledger.Close()
+}
+
+func (c *config) database() string { return filepath.Join(c.stateDir, "elsa.db") }
