@@ -35,16 +35,14 @@ func (o *overflow) split(s *usage.Snapshot) (hidden []bool, omitted int, sum usa
 	hidden, omitted = choose(s.Groups, o.limit)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.prev == nil {
+	switch {
+	case o.prev == nil:
 		o.since = s.Time
-	}
-	// A scrape that was overtaken by a later one adds nothing.
-	if o.prev != nil && s.Time.After(o.prev.Time) {
-		o.grow(s, hidden)
-	}
-	if o.prev == nil || s.Time.After(o.prev.Time) {
 		o.prev, o.hidden = s, hidden
-	}
+	case s.Time.After(o.prev.Time):
+		o.grow(s, hidden)
+		o.prev, o.hidden = s, hidden
+	} // a scrape that was overtaken by a later one adds nothing
 	sum = o.sum
 	for i := range hidden {
 		if hidden[i] {

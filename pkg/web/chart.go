@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -32,8 +31,8 @@ type tick struct {
 }
 
 // draw makes a chart of values in cores, oldest first, up to end.
-func draw(values []float64, width, height int, end time.Time) chart {
-	c := chart{Width: width, Height: height}
+func draw(values []float64, width, height int, end time.Time) *chart {
+	c := &chart{Width: width, Height: height}
 	top, sum, n := 0.0, 0.0, 0
 	for _, v := range values {
 		if !math.IsNaN(v) {
@@ -51,7 +50,7 @@ func draw(values []float64, width, height int, end time.Time) chart {
 	c.Max, c.Half = cores(scale), cores(scale/2)
 	c.Label = fmt.Sprintf("CPU over the last hour: highest %s, mean %s cores", cores(top), cores(sum/float64(n)))
 
-	var line strings.Builder
+	var line []byte
 	first, last := -1.0, 0.0
 	for i, v := range values {
 		if math.IsNaN(v) {
@@ -61,25 +60,23 @@ func draw(values []float64, width, height int, end time.Time) chart {
 		y := float64(height) - 1 - v/scale*float64(height-2)
 		if first < 0 {
 			first = x
-			line.WriteByte('M')
+			line = append(line, 'M')
 		} else {
-			line.WriteByte('L')
+			line = append(line, 'L')
 		}
-		line.WriteString(coordinate(x))
-		line.WriteByte(' ')
-		line.WriteString(coordinate(y))
+		line = strconv.AppendFloat(line, x, 'f', 1, 64)
+		line = append(line, ' ')
+		line = strconv.AppendFloat(line, y, 'f', 1, 64)
 		last = x
 	}
-	c.Line = line.String()
-	c.Area = fmt.Sprintf("%sL%s %dL%s %dZ", c.Line, coordinate(last), height, coordinate(first), height)
+	c.Line = string(line)
+	c.Area = fmt.Sprintf("%sL%.1f %dL%.1f %dZ", c.Line, last, height, first, height)
 	for i := range 5 {
 		at := end.Add(time.Duration(i-4) * 15 * time.Minute)
 		c.Ticks = append(c.Ticks, tick{i * width / 4, at.Format("15:04")})
 	}
 	return c
 }
-
-func coordinate(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 
 // ceiling returns 1, 2 or 5 times a power of ten that is not below v, and at
 // least a hundredth: less than that is noise.
@@ -97,6 +94,6 @@ func ceiling(v float64) float64 {
 
 // Middle is half the height; ViewWidth and ViewHeight leave room for the text
 // around a large chart.
-func (c chart) Middle() int     { return c.Height / 2 }
-func (c chart) ViewWidth() int  { return c.Width + 52 + 24 }
-func (c chart) ViewHeight() int { return c.Height + 10 + 28 }
+func (c *chart) Middle() int     { return c.Height / 2 }
+func (c *chart) ViewWidth() int  { return c.Width + 52 + 24 }
+func (c *chart) ViewHeight() int { return c.Height + 10 + 28 }

@@ -23,7 +23,7 @@ type detail struct {
 	Group *groups.Group
 	Usage *usage.Usage
 	Now   float64
-	Chart chart
+	Chart *chart
 	// HasMembers is whether the service tells; MembersError why it did not.
 	HasMembers   bool
 	Members      []Member

@@ -131,7 +131,7 @@ func (h *history) cores(r *ring) []float64 {
 		switch {
 		case b*int64(binWidth) < h.since.UnixNano():
 			values = append(values, math.NaN())
-		case r == nil || b > r.newest || b <= r.newest-binCount:
+		case r == nil || b > r.newest:
 			values = append(values, 0)
 		default:
 			values = append(values, float64(r.seconds[b%binCount])/binWidth.Seconds())

@@ -20,9 +20,9 @@ const (
 // list is the content of the first page.
 type list struct {
 	Columns []heading
-	Rows    []line
+	Rows    []*line
 	// Shares are what is not one group's: any group, none, not known.
-	Shares  []line
+	Shares  []*line
 	Service usage.Service
 	Total   usage.Usage
 	// Query is what was asked for; All counts the groups, Matching those that
@@ -38,7 +38,7 @@ type list struct {
 type line struct {
 	Name, URL, State string
 	Now              float64
-	Chart            chart
+	Chart            *chart
 	Usage            *usage.Usage
 	ring             *ring
 }
@@ -86,12 +86,12 @@ func (p *Page) makeList(q query, s *usage.Snapshot) *list {
 	defer p.mu.Unlock()
 	h := &p.history
 
-	var rows []line
+	rows := make([]*line, 0, len(s.Groups))
 	for i := range s.Groups {
 		g := &s.Groups[i]
 		if strings.Contains(g.Group.Name, q.Filter) {
 			ring := h.rings[g.Group.ID]
-			rows = append(rows, line{
+			rows = append(rows, &line{
 				Name: g.Group.Name, State: g.Group.State(),
 				Usage: &g.Usage, Now: h.now(ring), ring: ring,
 			})
@@ -101,11 +101,11 @@ func (p *Page) makeList(q query, s *usage.Snapshot) *list {
 		head := heading{Text: c.text, URL: q.sortedBy(c.key)}
 		if c.key == q.Sort {
 			head.Sorted = q.Order
-			slices.SortStableFunc(rows, func(a, b line) int {
+			slices.SortStableFunc(rows, func(a, b *line) int {
 				if q.Order == descending {
-					return c.compare(&b, &a)
+					return c.compare(b, a)
 				}
-				return c.compare(&a, &b)
+				return c.compare(a, b)
 			})
 		}
 		l.Columns = append(l.Columns, head)
@@ -121,8 +121,7 @@ func (p *Page) makeList(q query, s *usage.Snapshot) *list {
 	if l.To < len(rows) {
 		l.Next = q.page(first/rowsPerPage + 2)
 	}
-	for i := range l.Rows {
-		row := &l.Rows[i]
+	for _, row := range l.Rows {
 		row.URL = groupURL(row.Name, 0)
 		row.Chart = draw(h.cores(row.ring), sparkWidth, sparkHeight, s.Time)
 	}
@@ -135,7 +134,7 @@ func (p *Page) makeList(q query, s *usage.Snapshot) *list {
 		{"in no group", &h.ungrouped, &s.Ungrouped},
 		{"groups not known", &h.unattributed, &s.Unattributed},
 	} {
-		l.Shares = append(l.Shares, line{
+		l.Shares = append(l.Shares, &line{
 			Name: share.name, Usage: share.u, Now: h.now(share.ring),
 			Chart: draw(h.cores(share.ring), sparkWidth, sparkHeight, s.Time),
 		})
