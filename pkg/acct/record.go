@@ -84,6 +84,8 @@ type Record struct {
 	ReadCalls, WriteCalls uint64
 	// MaxRSS is the resident set's high-water mark in bytes.
 	MaxRSS uint64
+	// ImageRSS is that of the program executed last. Taskstats only.
+	ImageRSS uint64
 	// VoluntarySwitches and InvoluntarySwitches are context switches.
 	VoluntarySwitches, InvoluntarySwitches uint64
 

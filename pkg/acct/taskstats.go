@@ -193,6 +193,7 @@ func (x *threadExit) decodeThread(b []byte) error {
 		ReadCalls:           ne.Uint64(b[tsReadCalls:]),
 		WriteCalls:          ne.Uint64(b[tsWriteCalls:]),
 		MaxRSS:              ne.Uint64(b[tsHiwaterRSS:]) << 10,
+		ImageRSS:            ne.Uint64(b[tsHiwaterRSS:]) << 10,
 		VoluntarySwitches:   ne.Uint64(b[tsNvcsw:]),
 		InvoluntarySwitches: ne.Uint64(b[tsNivcsw:]),
 		MaxVM:               ne.Uint64(b[tsHiwaterVM:]) << 10,

@@ -32,6 +32,9 @@ func (j *Join) charge(d *deathOf, now int64) {
 	if d.ts != nil {
 		m := measureOf(d.ts)
 		m.Elapsed = max(m.Elapsed, o.estimate.Elapsed)
+		if o.base.MaxRSS > 0 {
+			m.MaxRSS = d.ts.ImageRSS
+		}
 		o.estimate, o.grade = m, sampled
 	}
 	if d.line == nil && o.estimate.Elapsed == 0 && d.life.Exit > d.life.Start {
