@@ -163,7 +163,6 @@ func TestChromium(t *testing.T) {
 			t.Errorf("a script is not refused: %s\n%s", dom, stderr)
 		}
 	})
-	paths = nil
 
 	for _, c := range []struct {
 		name, path, file string
@@ -202,8 +201,10 @@ func TestChromium(t *testing.T) {
 			checkPicture(t, file, len(c.flags) > 0)
 		})
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	slices.Sort(paths)
-	want := []string{"/", "/group", "/style.css"}
+	want := []string{"/", "/group", "/style.css", "/violation"}
 	if diff := cmp.Diff(want, slices.Compact(paths)); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
