@@ -68,7 +68,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return statusFailed
 }
 
-// complain prints err on one line.
+// complain prints err on one line, whatever is in it.
 func (c *ctl) complain(err error) {
-	fmt.Fprintf(c.stderr, "elsactl: %s\n", strings.Join(strings.Fields(err.Error()), " "))
+	fmt.Fprintf(c.stderr, "elsactl: %s\n", visible(strings.Join(strings.Fields(err.Error()), " ")))
 }

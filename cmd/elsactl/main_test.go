@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -71,6 +72,15 @@ func TestUnreachable(t *testing.T) {
 		if status != 1 || stderr.String() != want || stdout.String() != "" {
 			t.Errorf("%s: status %d, stdout %q, stderr %q", args, status, stdout.String(), stderr.String())
 		}
+	}
+}
+
+// Whatever the service says is one line.
+func TestComplain(t *testing.T) {
+	var b strings.Builder
+	(&ctl{stderr: &b}).complain(errors.New("first\n\tsecond\r\nthird \x1b[2J"))
+	if want := "elsactl: first second third \\x1b[2J\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
 

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite what scripts expect, the manual
 
 func TestMain(m *testing.M) {
 	// The child of run is elsactl too, under another name.
-	testscript.Main(m, map[string]func(){"elsactl": main, execName: main})
+	testscript.Main(m, map[string]func(){"elsactl": main, execName: main, "interrupts": interrupts})
 }
 
 // TestScript runs elsactl's real main against a real server of a fake service,

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -130,11 +129,7 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, err
 }
 
-// groupPath escapes a name, dots too: "." and ".." are names here, but a path
-// would lose them.
-func groupPath(name string) string {
-	return "/v1/groups/" + strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
-}
+func groupPath(name string) string { return "/v1/groups/" + url.PathEscape(name) }
 
 // do sends in, if not nil, and decodes the answer into out, if not nil.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {

@@ -21,9 +21,11 @@ type fake struct {
 	caller Caller
 	names  []string // of the last Usage
 	wait   bool
+	// entered is closed when a call that waits for its caller began.
+	entered chan struct{}
 }
 
-func newFake() *fake { return &fake{groups: map[string]*GroupDetail{}} }
+func newFake() *fake { return &fake{groups: map[string]*GroupDetail{}, entered: make(chan struct{})} }
 
 var fakeTime = time.Date(2026, 3, 4, 5, 6, 7, 890, time.UTC)
 
@@ -44,6 +46,7 @@ func (f *fake) CreateGroup(ctx context.Context, c Caller, r CreateGroupRequest) 
 	case "fault":
 		return Group{}, errors.New("the inner secret")
 	case "wait-for-hangup":
+		close(f.entered)
 		<-ctx.Done()
 		return Group{}, ctx.Err()
 	}

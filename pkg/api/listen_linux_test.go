@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"elsa/internal/kerneltest"
 )
 
@@ -44,6 +46,34 @@ func dead(t *testing.T, path string) {
 	l.Close()
 }
 
+// busy leaves a live socket that takes no more connections for now.
+func busy(t *testing.T, path string) {
+	t.Helper()
+	socket := func() int {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		return fd
+	}
+	addr := &unix.SockaddrUnix{Name: path}
+	fd := socket()
+	if err := unix.Bind(fd, addr); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if err := unix.Connect(socket(), addr); err == unix.EAGAIN {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestListenOver(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -60,6 +90,7 @@ func TestListenOver(t *testing.T) {
 			}
 			t.Cleanup(func() { l.Close() })
 		}},
+		{name: "socket that is too busy to answer", err: "is another elsad there?", there: busy},
 		{name: "file", err: "there is a file already", there: func(t *testing.T, path string) {
 			os.WriteFile(path, []byte("precious"), 0o600)
 		}},

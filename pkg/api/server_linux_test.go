@@ -423,11 +423,19 @@ func TestSlowClient(t *testing.T) {
 
 // A caller that hangs up ends its request, which is not an error of ours.
 func TestHangUp(t *testing.T) {
-	socket, log := serve(t, newFake())
+	var log *logLines
+	t.Cleanup(func() { // runs after the server's end, when all is said
+		if s := log.String(); s != "" {
+			t.Errorf("logged: %s", s)
+		}
+	})
+	f := newFake()
+	socket, l := serve(t, f)
+	log = l
 	ctx, cancel := context.WithCancel(t.Context())
 	c := NewClient(socket)
 	defer c.Close()
-	go cancel()
+	go func() { <-f.entered; cancel() }()
 	_, err := c.CreateGroup(ctx, CreateGroupRequest{Name: "wait-for-hangup"})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want canceled", err)
@@ -435,9 +443,6 @@ func TestHangUp(t *testing.T) {
 	// The fake holds its lock until the hang-up reached it.
 	if _, err := c.Groups(t.Context()); err != nil {
 		t.Error(err)
-	}
-	if s := log.String(); s != "" {
-		t.Errorf("logged: %s", s)
 	}
 }
 
