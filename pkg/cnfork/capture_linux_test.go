@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -28,7 +29,9 @@ import (
 var update = flag.Bool("update", false, "record testdata/*.hex from the running kernel")
 
 func TestMain(m *testing.M) {
-	kerneltest.Main(m, map[string]kerneltest.Role{"ids": idsRole, "dump": dumpRole, "dial": dialRole})
+	kerneltest.Main(m, map[string]kerneltest.Role{
+		"ids": idsRole, "dump": dumpRole, "dial": dialRole, "threads": threadsRole,
+	})
 }
 
 // idsRole changes its thread's ids and name and prints the thread id.
@@ -110,34 +113,39 @@ func (r *recorder) find(what uint32, ids map[int]int) []byte {
 	}
 }
 
+// record subscribes and delivers the datagrams until the test ends.
+func record(t *testing.T) *stream.Reader[[]byte] {
+	t.Helper()
+	c, err := Dial(t.Context(), Config{Source: SourceProc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := stream.NewReader(c.Descriptor(), func(m stream.Message, b *stream.Batch[[]byte]) {
+		b.Items = append(b.Items, bytes.Clone(m.Data))
+	}, stream.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Detach()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, r.Close(), c.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
 // TestKernelCapture records one datagram of each kind, each caused by a known
 // command, and writes them with -update. Without, it shows that the running
 // kernel still says the same of the same causes: each is found by its ids, read
 // at fixed offsets, and must be as long as the recorded one.
 func TestKernelCapture(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.ProcEvents)
-	c, err := Dial(t.Context(), Config{Source: SourceProc})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	raw, err := stream.NewReader(c.Descriptor(), func(m stream.Message, b *stream.Batch[[]byte]) {
-		b.Items = append(b.Items, bytes.Clone(m.Data))
-	}, stream.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
-	raw.Detach()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- raw.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	raw := record(t)
 	rec := &recorder{t: t, r: raw}
 
 	var uts unix.Utsname

@@ -102,8 +102,8 @@ func (c *Conn) Stats() Stats {
 // Source returns SourceProc or SourceFork.
 func (c *Conn) Source() Source { return c.source }
 
-// Close unsubscribes and closes the socket. It must not be called while Run is
-// running. After Detach it leaves both alone.
+// Close unsubscribes and closes the socket, once. It must not be called while
+// Run is running. After Detach it leaves both alone.
 func (c *Conn) Close() error {
 	if c.listening {
 		c.listening = false

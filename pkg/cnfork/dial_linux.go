@@ -64,7 +64,7 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c, err := dial(ctx, cfg, cfg.Source)
 	if err != nil {
-		return nil, fmt.Errorf("subscribe to %s: %w", cfg.Source, explain(err, cfg.Source))
+		return nil, fmt.Errorf("subscribe to %s events: %w", cfg.Source, explain(err, cfg.Source, os.Readlink))
 	}
 	return c, nil
 }
@@ -244,26 +244,30 @@ func (c *Conn) prove(ctx context.Context) error {
 	return errSilent
 }
 
-// explain adds to an error of dial what causes it and what would mend it.
-func explain(err error, source Source) error {
+// explain puts what causes an error of dial, and what would mend it, in front
+// of it. link reads /proc/self/ns.
+func explain(err error, source Source, link func(name string) (string, error)) error {
+	say := func(cause string) error { return fmt.Errorf("%s (%w)", cause, err) }
+	foreign := func(name string) error {
+		return say("this is not the initial " + name + " namespace, where alone the kernel reports: run on the host, or share the host's " + name + " namespace")
+	}
 	for _, ns := range []struct{ name, initial string }{
 		{"pid", "pid:[4026531836]"}, // include/linux/proc_ns.h
 		{"user", "user:[4026531837]"},
 	} {
-		link, lerr := os.Readlink("/proc/self/ns/" + ns.name)
-		if lerr == nil && link != ns.initial {
-			return fmt.Errorf("%w: this is not the initial %s namespace, where alone the kernel reports; start it on the host, or share the host's %[2]s namespace", err, ns.name)
+		if got, err := link("/proc/self/ns/" + ns.name); err == nil && got != ns.initial {
+			return foreign(ns.name)
 		}
 	}
 	switch {
 	case errors.Is(err, unix.ECONNREFUSED):
-		return fmt.Errorf("%w: this is not the initial net namespace, where alone the kernel reports; start it on the host, or share the host's net namespace", err)
+		return foreign("net")
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return fmt.Errorf("%w: CAP_NET_ADMIN is missing; run as root or grant it", err)
+		return say("CAP_NET_ADMIN is missing: run as root or grant it")
 	case errors.Is(err, errSilent) && source == SourceFork:
-		return fmt.Errorf("%w: the kernel has no fork connector; build it with the patches and CONFIG_FORK_CONNECTOR=y, or use the process connector", err)
+		return say("the kernel has no fork connector: build it with the patches and CONFIG_FORK_CONNECTOR=y, or use the process connector")
 	case errors.Is(err, errNoAck), errors.Is(err, unix.EPROTONOSUPPORT):
-		return fmt.Errorf("%w: the kernel has no process connector; build it with CONFIG_CONNECTOR=y and CONFIG_PROC_EVENTS=y", err)
+		return say("the kernel has no process connector: build it with CONFIG_CONNECTOR=y and CONFIG_PROC_EVENTS=y")
 	}
 	return err
 }

@@ -67,8 +67,9 @@ type Event struct {
 	// for Fork from the process connector the new task's real_parent, which
 	// is not the task that forked if CLONE_PARENT was given, or for a thread;
 	// from the fork connector ParentPID is the task that forked, by thread id,
-	// and ParentTGID zero. Exit has them since Linux 4.18, and only for first
-	// threads; Coredump since 4.18.
+	// and ParentTGID zero. Exit has them only for first threads, not if the
+	// parent has already reaped the child, and, as Coredump, only since Linux
+	// 4.18.
 	ParentPID, ParentTGID int32
 	// ExitCode is the status as wait(2) reports it: code<<8 | signal. For Ack
 	// it is the error number, or zero.

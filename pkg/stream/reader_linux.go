@@ -97,8 +97,9 @@ type Reader[T any] struct {
 	delivered uint64        // last Barrier
 	drops     atomic.Uint32 // socket's drop counter, as accounted for
 
-	mu       sync.Mutex // guards wakeFD against use after Close
+	mu       sync.Mutex // guards the descriptors against use after Close
 	wakeFD   int
+	running  bool
 	closed   bool
 	detached bool
 }
@@ -214,13 +215,16 @@ func (r *Reader[T]) Detach() int {
 	return r.fd
 }
 
-// Close closes the socket. It must not be called while Run is running; calling
-// it again does nothing.
+// Close closes the socket. While Run is running it is an error and does
+// nothing; so does calling it again.
 func (r *Reader[T]) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	switch {
+	case r.closed:
 		return nil
+	case r.running:
+		return errors.New("close reader: Run has not returned")
 	}
 	r.closed = true
 	err := unix.Close(r.wakeFD)
@@ -237,6 +241,10 @@ func (r *Reader[T]) Run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(r.out)
+	if err := r.begin(); err != nil {
+		return err
+	}
+	defer r.end()
 	defer context.AfterFunc(ctx, r.wake)()
 
 	pause := r.opt.MinPause
@@ -259,6 +267,22 @@ func (r *Reader[T]) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+func (r *Reader[T]) begin() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return errors.New("run reader: it is closed")
+	}
+	r.running = true
+	return nil
+}
+
+func (r *Reader[T]) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running = false
 }
 
 // drain reads until the socket is empty and delivers everything. It returns

@@ -508,6 +508,20 @@ func TestReaderClose(t *testing.T) {
 	}
 	unix.Close(fd)
 
+	if err := r.Run(t.Context()); err == nil {
+		t.Error("Run of a closed Reader returns no error")
+	}
+
+	fd, w = pair(t)
+	running, _ := start(t, fd, Options{})
+	send(t, w, 1)
+	running.Release(next(t, running))
+	if err := running.Close(); err == nil {
+		t.Error("Close while Run is running returns no error")
+	}
+	send(t, w, 2) // the socket is still there
+	running.Release(next(t, running))
+
 	fd, w = pair(t)
 	if r, err = NewReader(fd, number, Options{}); err != nil {
 		t.Fatal(err)
