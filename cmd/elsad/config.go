@@ -28,6 +28,7 @@ type config struct {
 	exact          string
 	commitInterval time.Duration
 	buffer         int
+	recordBuffer   int
 	maxGroups      int
 	logFormat      string
 	logLevel       string
@@ -49,6 +50,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.exact, "exact", "auto", "exact CPU at task release, by BPF: auto, on or off")
 	f.DurationVar(&c.commitInterval, "commit-interval", time.Second, "how often the bills are made durable")
 	f.IntVar(&c.buffer, "event-buffer", 64<<20, "receive buffer for events in bytes; 832 bytes an event")
+	f.IntVar(&c.recordBuffer, "taskstats-buffer", 64<<20, "receive buffer for taskstats in bytes; 1280 bytes or more a thread's end")
 	f.IntVar(&c.maxGroups, "metrics.max-groups", metrics.DefaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
 	f.StringVar(&c.logFormat, "log.format", "text", "text or json")
 	f.BoolVar(&c.checkStore, "check", false, "verify the database and end; the service must not be running")
@@ -83,6 +85,9 @@ func (c *config) check() error {
 	}
 	if c.buffer < 4096 || c.buffer > 1<<30 {
 		return fmt.Errorf("bad --event-buffer %d: use 4096 to %d", c.buffer, 1<<30)
+	}
+	if c.recordBuffer < 4096 || c.recordBuffer > 1<<30 {
+		return fmt.Errorf("bad --taskstats-buffer %d: use 4096 to %d", c.recordBuffer, 1<<30)
 	}
 	if c.stateDir == "" || c.socket == "" {
 		return fmt.Errorf("bad --state-dir or --socket: it is empty")

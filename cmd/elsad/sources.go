@@ -115,7 +115,7 @@ func (s *sources) openTaskstats(ctx context.Context, cfg *config, log *slog.Logg
 	if cfg.taskstats == "off" {
 		return nil
 	}
-	conn, err := acct.DialTaskstats(ctx, acct.TaskstatsConfig{})
+	conn, err := acct.DialTaskstats(ctx, acct.TaskstatsConfig{ReadBuffer: cfg.recordBuffer})
 	if err != nil {
 		if cfg.taskstats == "on" {
 			return err
