@@ -76,7 +76,7 @@ check_installed() {
 # accounting alone.
 use_it() {
 	mount -t proc proc "$root/proc"
-	in_tree elsad --acct off --web.listen-address 127.0.0.1:0 >"$work/elsad.log" 2>&1 &
+	chroot "$root" /usr/sbin/elsad --acct off --web.listen-address 127.0.0.1:0 >"$work/elsad.log" 2>&1 &
 	daemon=$!
 	n=0
 	until in_tree elsactl group create packaged >/dev/null 2>&1; do
@@ -90,7 +90,11 @@ use_it() {
 	in_tree elsactl run --quiet -g packaged -- /bin/true || fail "elsactl run"
 	in_tree elsactl usage packaged --wait -o json | grep -q '"processes_ended": *1' || fail "the process is not on the bill"
 	kill -TERM $daemon
-	wait $daemon || fail "elsad ends with status $?"
+	wait $daemon || {
+		status=$?
+		cat "$work/elsad.log" >&2
+		fail "elsad ends with status $status"
+	}
 	daemon=
 	umount "$root/proc"
 }
