@@ -53,7 +53,8 @@ func TestKernelExactCPU(t *testing.T) {
 		var u = d.usage(name)
 		eventually(t, name+" has ended", func() bool { u = d.usage(name); return u.Usage.ProcessesLive == 0 })
 		burned := truth.Burned.Seconds()
-		if got := u.Usage.CPUSeconds; got < burned*0.999 || got > burned*(1+tt.slack)+0.02 {
+		// A busy machine's clock readings cost up to a percent of what they time.
+		if got := u.Usage.CPUSeconds; got < burned*0.99 || got > burned*(1+tt.slack)+0.02 {
 			t.Errorf("%s: %.4f s of CPU billed, %.4f s burned", name, got, burned)
 		}
 		if got, want := u.Usage.ProcessesEnded, uint64(truth.Processes); got != want {
