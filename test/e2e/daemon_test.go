@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package e2e runs the real binaries on the running kernel, as a user would.
+//
+// It builds them, unless ELSA_E2E_BIN names the directory they are in.
+// ELSA_E2E_SOURCE is the --source they read events from, auto by default.
 package e2e
 
 import (
@@ -28,6 +31,9 @@ var bin string // the directory of the binaries under test
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if bin = os.Getenv("ELSA_E2E_BIN"); bin != "" {
+			return m.Run()
+		}
 		dir, err := os.MkdirTemp("", "elsa-e2e")
 		if err != nil {
 			panic(err)
@@ -67,6 +73,9 @@ func needKernel(t testing.TB) {
 // must end with status 0.
 func start(t testing.TB, args ...string) *daemon {
 	t.Helper()
+	if source := os.Getenv("ELSA_E2E_SOURCE"); source != "" {
+		args = append([]string{"--source", source}, args...)
+	}
 	d := &daemon{t: t, dir: t.TempDir(), args: args}
 	d.start()
 	t.Cleanup(func() {
