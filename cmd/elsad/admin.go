@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 
 	"elsa/pkg/acct"
@@ -64,6 +65,24 @@ func stopAccounting(cfg *config) error {
 		return err
 	}
 	return ledger.Close()
+}
+
+// startProfile begins the CPU profile, if one is wanted, and returns what ends it.
+func (c *config) startProfile() (func(), error) {
+	if c.profile == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(c.profile)
+	if err != nil {
+		return nil, fmt.Errorf("make profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 func (c *config) database() string { return filepath.Join(c.stateDir, "elsa.db") }

@@ -32,6 +32,7 @@ type config struct {
 	maxGroups      int
 	logFormat      string
 	logLevel       string
+	profile        string
 	checkStore     bool
 	stopAccounting bool
 }
@@ -53,6 +54,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.recordBuffer, "taskstats-buffer", 64<<20, "receive buffer for taskstats in bytes; 1280 bytes or more a thread's end")
 	f.IntVar(&c.maxGroups, "metrics.max-groups", metrics.DefaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
 	f.StringVar(&c.logFormat, "log.format", "text", "text or json")
+	f.StringVar(&c.profile, "debug.cpu-profile", "", "write a profile of elsad's own CPU time to this file, for go tool pprof")
 	f.BoolVar(&c.checkStore, "check", false, "verify the database and end; the service must not be running")
 	f.BoolVar(&c.stopAccounting, "stop-accounting", false, "switch off accounting that a crashed elsad left on, and end")
 	f.StringVar(&c.logLevel, "log.level", "info", "debug, info, warn or error")

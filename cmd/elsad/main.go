@@ -48,6 +48,11 @@ every death to them. elsactl(1) makes groups and shows their bills.`,
 			case cfg.stopAccounting:
 				return stopAccounting(cfg)
 			}
+			stopProfile, err := cfg.startProfile()
+			if err != nil {
+				return err
+			}
+			defer stopProfile()
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT)
 			defer stop()
 			return serve(ctx, cfg, log)
