@@ -16,15 +16,17 @@ import (
 )
 
 // A command must be in its group before its first instruction, and elsactl
-// itself must not. So a second elsactl, the child, does nothing but wait on a
-// socket until the first has put it in the group; then it becomes the command.
-// What it used until it was added is not charged.
+// itself must not. So a second elsactl, the child, starts, says that it did and
+// waits on a socket until the first has put it in the group; then it becomes
+// the command. What it used until it was added is not charged; that it has
+// started by then leaves little more than execve(2) to be charged.
 
 // execName is the name by which elsactl is told to be the child.
 const execName = "elsactl-exec"
 
-// childSocket is the child's end: it reads one byte, then executes, which
-// closes the socket, or writes the errno that execve(2) gave.
+// childSocket is the child's end: it writes one byte when it has started, reads
+// one, then executes, which closes the socket, or writes the errno that
+// execve(2) gave.
 const childSocket = 3
 
 func init() {
@@ -43,11 +45,12 @@ func execMain(args []string) (status int) {
 		return statusUsage
 	}
 	unix.CloseOnExec(childSocket)
+	env := os.Environ()
 	var b [4]byte
+	unix.Write(childSocket, b[:1])
 	if n, err := readRetry(childSocket, b[:1]); n != 1 || err != nil {
 		return statusFailed // elsactl gave up
 	}
-	env := os.Environ()
 	err := syscall.Exec(args[0], args[1:], env)
 	if err == syscall.ENOEXEC { // a script without #!, for which execvp(3) takes sh
 		err = syscall.Exec("/bin/sh", append([]string{"sh", args[0]}, args[2:]...), env)
@@ -74,24 +77,30 @@ type child struct {
 	socket *os.File
 }
 
-// hold starts the child for a command whose file is path. Standard input,
-// output and error are elsactl's own.
+// hold starts the child for a command whose file is path, and returns once it
+// waits. Standard input, output and error are elsactl's own.
 func hold(path string, argv []string) (*child, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("make a socket pair: %w", err)
 	}
 	ours, theirs := os.NewFile(uintptr(pair[0]), "child"), os.NewFile(uintptr(pair[1]), "parent")
-	defer theirs.Close()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = append([]string{execName, path}, argv...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs} // becomes childSocket
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	theirs.Close() // or its end could not be seen
+	if err != nil {
 		ours.Close()
 		return nil, fmt.Errorf("start a second elsactl: %w", err)
 	}
-	return &child{cmd, ours}, nil
+	c := &child{cmd, ours}
+	if _, err := ours.Read(make([]byte, 1)); err != nil {
+		c.abandon()
+		return nil, fmt.Errorf("start a second elsactl: it ended at once: %v", c.ProcessState)
+	}
+	return c, nil
 }
 
 // release lets the command run, and returns once it does. The error is execve's

@@ -134,6 +134,15 @@ func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r api.Ad
 			return api.AddResult{}, api.NotFound("no process has pid %d", pid)
 		}
 		argv0, _, _ := strings.Cut(string(line), "\x00")
+		// The child of run marks its socket once it has started, which is when
+		// it may be added: its start must not be charged.
+		if argv0 == execName {
+			info, _ := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, childSocket))
+			// O_CLOEXEC and O_RDWR
+			if _, flags, _ := strings.Cut(string(info), "flags:"); strings.HasPrefix(strings.TrimSpace(flags), "02000002") {
+				argv0 += " started"
+			}
+		}
 		f.note("add %s %d as %s tree=%v whole_life=%v move=%v", name, pid, argv0, r.Tree, r.WholeLife, r.Move)
 		if !slices.ContainsFunc(f.members[name], func(m api.Member) bool { return m.PID == pid }) {
 			f.members[name] = append(f.members[name], api.Member{PID: pid})
