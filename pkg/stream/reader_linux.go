@@ -43,10 +43,10 @@ type Options struct {
 	// Queue is the number of batches in circulation: in the channel, with the
 	// consumer and in the making. Default 16.
 	Queue int
-	// MinPause and MaxPause bound the pause between two drains while messages
-	// keep coming, and so the delay that reading in batches adds. Defaults 1ms
-	// and 5ms; whole milliseconds. Negative: no pause.
-	MinPause, MaxPause time.Duration
+	// Pause is how long messages may gather after the first before they are
+	// read: the delay that reading many at a time adds, unless Mark asks for
+	// them sooner. Default 5ms; whole milliseconds. Negative: none.
+	Pause time.Duration
 	// Drops is how much of the socket's drop counter is accounted for
 	// already; see [Reader.Drops]. Zero is right for a fresh socket.
 	Drops uint32
@@ -64,13 +64,9 @@ func (o *Options) setDefaults() {
 	set(&o.Queue, 16)
 	o.Items = max(o.Items, o.Datagrams)
 	o.Queue = max(o.Queue, 2)
-	if o.MinPause == 0 {
-		o.MinPause = time.Millisecond
+	if o.Pause == 0 {
+		o.Pause = 5 * time.Millisecond
 	}
-	if o.MaxPause == 0 {
-		o.MaxPause = 5 * time.Millisecond
-	}
-	o.MaxPause = max(o.MaxPause, o.MinPause)
 }
 
 // Reader takes datagrams off a socket and delivers what they decode to. It is
@@ -78,9 +74,9 @@ func (o *Options) setDefaults() {
 //
 // Run keeps a thread of its own outside Go's poller, which would wake for each
 // message; that wake-up costs ten times what reading the message does. It
-// sleeps while nothing comes, and pauses a few milliseconds between drains
-// while much comes, so that messages are taken many at a time. Mark and the end
-// of the context interrupt both. It allocates nothing per message.
+// sleeps while nothing comes. When something comes it waits a few milliseconds
+// for more and then reads until the socket is empty. Mark and the end of the
+// context interrupt both waits. It allocates nothing per message.
 type Reader[T any] struct {
 	fd     int
 	decode func(Message, *Batch[T])
@@ -247,23 +243,21 @@ func (r *Reader[T]) Run(ctx context.Context) error {
 	defer r.end()
 	defer context.AfterFunc(ctx, r.wake)()
 
-	pause := r.opt.MinPause
 	for {
-		n, err := r.drain(ctx)
+		err := r.drain(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			pause = r.opt.MinPause
-			err = r.sleep(r.fd, -1)
-		} else if pause > 0 {
-			err = r.sleep(-1, int(pause.Milliseconds()))
-			pause = min(2*pause, r.opt.MaxPause)
+		if err := r.sleep(r.fd, -1); err != nil {
+			return err
 		}
-		if err != nil {
+		if ctx.Err() != nil || r.want.Load() != r.delivered || r.opt.Pause < 0 {
+			continue // no time to wait for more
+		}
+		if err := r.sleep(-1, int(r.opt.Pause.Milliseconds())); err != nil {
 			return err
 		}
 	}
@@ -285,23 +279,21 @@ func (r *Reader[T]) end() {
 	r.running = false
 }
 
-// drain reads until the socket is empty and delivers everything. It returns
-// how many datagrams there were.
-func (r *Reader[T]) drain(ctx context.Context) (total int, err error) {
+// drain reads until the socket is empty and delivers everything.
+func (r *Reader[T]) drain(ctx context.Context) error {
 	for {
 		if err := r.room(ctx); err != nil {
-			return total, errors.Join(err, r.deliver(0))
+			return errors.Join(err, r.deliver(0))
 		}
 		// A barrier holds if it was asked for before a look that finds the
 		// queue empty, so take the number first.
 		want := r.want.Load()
 		n, err := r.take()
-		total += n
 		switch {
 		case err != nil:
-			return total, errors.Join(err, r.deliver(0))
+			return errors.Join(err, r.deliver(0))
 		case n == 0:
-			return total, r.deliver(want)
+			return r.deliver(want)
 		}
 	}
 }

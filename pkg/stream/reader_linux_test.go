@@ -131,7 +131,7 @@ func TestReaderDeliversAllInOrder(t *testing.T) {
 // and that a barrier never overtakes what was queued before it.
 func TestReaderBarrier(t *testing.T) {
 	fd, w := pair(t)
-	r, stop := start(t, fd, Options{MinPause: time.Hour, MaxPause: time.Hour})
+	r, stop := start(t, fd, Options{Pause: time.Hour})
 	var sent, got uint64
 	for mark := uint64(1); mark <= 300; mark++ {
 		for range mark % 7 { // sometimes nothing at all
@@ -276,7 +276,7 @@ func udp(t *testing.T) (reader, writer int) {
 func TestReaderStopsWithoutLoss(t *testing.T) {
 	const items, queue = 4, 2
 	fd, w := pair(t)
-	r, stop := start(t, fd, Options{Items: items, Datagrams: items, Queue: queue, MinPause: -1, MaxPause: -1})
+	r, stop := start(t, fd, Options{Items: items, Datagrams: items, Queue: queue, Pause: -1})
 	r.Detach()
 	defer unix.Close(fd)
 	const sent = 3 * items
@@ -421,7 +421,7 @@ func TestReaderSleepsWhenIdle(t *testing.T) {
 
 func TestReaderAllocatesNothing(t *testing.T) {
 	fd, w := pair(t)
-	r, _ := start(t, fd, Options{MinPause: -1, MaxPause: -1})
+	r, _ := start(t, fd, Options{Pause: -1})
 	buf := make([]byte, 8)
 	run := func(count int) {
 		got := 0
