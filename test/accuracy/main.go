@@ -142,7 +142,13 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 		sum.name = w.name
 		t.rows = append(t.rows, sum)
-		fmt.Fprintf(os.Stderr, "%s: done\n", w.name)
+		fmt.Fprintf(os.Stderr, "%s:", w.name)
+		for _, r := range sum.readings {
+			if n := r.exact + r.sampled + r.rounded; n > 0 {
+				fmt.Fprintf(os.Stderr, " %d exact, %d sampled, %d rounded;", r.exact, r.sampled, r.rounded)
+			}
+		}
+		fmt.Fprintln(os.Stderr)
 	}
 	t.print(out)
 	if o.bin != "" {
