@@ -33,17 +33,17 @@ func (g *Group) State() string {
 	return "closed"
 }
 
-// maxName is the longest group name, in bytes.
-const maxName = 128
+// MaxName is the longest group name, in bytes.
+const MaxName = 128
 
 // CheckName reports whether name may name a group: 1 to 128 of letters,
 // digits and . _ - / : @ (ASCII). The error names the offending part.
 func CheckName(name string) error {
 	switch {
 	case name == "":
-		return fmt.Errorf("bad group name %q: it is empty; use 1-%d of letters, digits, . _ - / : @", name, maxName)
-	case len(name) > maxName:
-		return fmt.Errorf("bad group name %.20q…: %d characters; use at most %d", name, len(name), maxName)
+		return fmt.Errorf("bad group name %q: it is empty; use 1-%d of letters, digits, . _ - / : @", name, MaxName)
+	case len(name) > MaxName:
+		return fmt.Errorf("bad group name %.20q…: %d characters; use at most %d", name, len(name), MaxName)
 	}
 	for _, c := range name {
 		switch {

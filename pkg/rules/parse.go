@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"fmt"
+	"strings"
+	"text/template"
+
+	"go.yaml.in/yaml/v3"
+
+	"elsa/pkg/groups"
+)
+
+// maxRules bounds what every exec is matched against.
+const maxRules = 1000
+
+// Parse reads rules from a node of a YAML document:
+//
+//	match: first          # or all
+//	list:
+//	  - group: ci/{{.User}}
+//	    command: [make, ninja*]
+//	    executable: /usr/bin/*
+//	    user: [alice, "1000"]
+//	    unix-group: users
+//	    cgroup: /system.slice/*
+//	    parent: build
+//	    env: {CI: "true", JOB: "*"}
+//
+// An error names the line, as "line 4: …".
+func Parse(n *yaml.Node) (*Set, error) {
+	s := &Set{Mode: First}
+	err := fields(n, func(key string, v *yaml.Node) error {
+		switch key {
+		case "match":
+			s.Mode = Mode(v.Value)
+			if s.Mode != First && s.Mode != All {
+				return errorAt(v, "bad match %q: use first or all", v.Value)
+			}
+		case "list":
+			if v.Kind != yaml.SequenceNode {
+				return errorAt(v, "list is not a list of rules")
+			}
+			if len(v.Content) > maxRules {
+				return errorAt(v, "%d rules: use at most %d", len(v.Content), maxRules)
+			}
+			for _, item := range v.Content {
+				r, err := parseRule(item)
+				if err != nil {
+					return err
+				}
+				s.Rules = append(s.Rules, r)
+			}
+		default:
+			return errorAt(v, "unknown key %q: use match and list", key)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func parseRule(n *yaml.Node) (Rule, error) {
+	r := Rule{Line: n.Line}
+	conditions := map[string]*[]pattern{
+		"command": &r.command, "executable": &r.executable, "user": &r.user,
+		"unix-group": &r.unixGroup, "cgroup": &r.cgroup, "parent": &r.parent,
+	}
+	err := fields(n, func(key string, v *yaml.Node) error {
+		switch {
+		case key == "group":
+			return r.parseGroup(v)
+		case key == "env":
+			return fields(v, func(name string, value *yaml.Node) error {
+				p, err := patterns(value)
+				if err != nil {
+					return err
+				}
+				if len(p) != 1 {
+					return errorAt(value, "env %s needs one value; * stands for any", name)
+				}
+				r.env = append(r.env, assignment{name, &p[0]})
+				return nil
+			})
+		case conditions[key] != nil:
+			p, err := patterns(v)
+			*conditions[key] = p
+			return err
+		}
+		return errorAt(v, "unknown condition %q: use command, executable, user, unix-group, cgroup, parent or env", key)
+	})
+	switch {
+	case err != nil:
+		return r, err
+	case r.Group == "":
+		return r, errorAt(n, "rule has no group")
+	case len(r.command)+len(r.executable)+len(r.user)+len(r.unixGroup)+len(r.cgroup)+len(r.parent)+len(r.env) == 0:
+		return r, errorAt(n, "rule for group %s has no condition; to take every process say command: \"*\"", r.Group)
+	}
+	return r, nil
+}
+
+func (r *Rule) parseGroup(v *yaml.Node) error {
+	r.Group = v.Value
+	if !strings.Contains(v.Value, "{{") {
+		if err := groups.CheckName(v.Value); err != nil {
+			return errorAt(v, "%v", err)
+		}
+		return nil
+	}
+	t, err := template.New("group").Option("missingkey=error").Parse(v.Value)
+	if err == nil {
+		err = t.Execute(&strings.Builder{}, names{nobody{}})
+	}
+	if err != nil {
+		return errorAt(v, "bad group template %q: %v", v.Value, strings.TrimPrefix(err.Error(), "template: "))
+	}
+	r.name = t
+	return nil
+}
+
+// nobody is a process to try templates on.
+type nobody struct{}
+
+func (nobody) Command() string     { return "x" }
+func (nobody) UID() uint32         { return 0 }
+func (nobody) GID() uint32         { return 0 }
+func (nobody) User() string        { return "x" }
+func (nobody) UnixGroup() string   { return "x" }
+func (nobody) Executable() string  { return "/x" }
+func (nobody) Cgroup() string      { return "/x" }
+func (nobody) Groups() []string    { return nil }
+func (nobody) Env(string) []string { return []string{"x"} }
+
+// patterns reads one pattern or a list of them.
+func patterns(n *yaml.Node) ([]pattern, error) {
+	items := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		items = n.Content
+	}
+	var ps []pattern
+	for _, item := range items {
+		if item.Kind != yaml.ScalarNode || item.Value == "" {
+			return nil, errorAt(item, "need a text, or a list of texts")
+		}
+		ps = append(ps, pattern(item.Value))
+	}
+	if len(ps) == 0 {
+		return nil, errorAt(n, "the list is empty")
+	}
+	return ps, nil
+}
+
+// fields calls f for every pair of a mapping.
+func fields(n *yaml.Node, f func(key string, v *yaml.Node) error) error {
+	if n.Kind != yaml.MappingNode {
+		return errorAt(n, "need keys with values")
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if seen[key.Value] {
+			return errorAt(key, "%q is there twice", key.Value)
+		}
+		seen[key.Value] = true
+		if err := f(key.Value, n.Content[i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func errorAt(n *yaml.Node, format string, args ...interface{}) error {
+	return fmt.Errorf("line %d: %s", n.Line, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rules says which groups a process belongs to by what it is: its
+// command, executable, user, control group, environment, or the groups it is in.
+// It is pure: what it needs to know of a process comes in as [Facts].
+package rules
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"text/template"
+
+	"elsa/pkg/groups"
+)
+
+// Facts are what is known of a process. They are asked for only as far as a
+// rule needs them, since most cost a file of /proc each.
+type Facts interface {
+	Command() string          // comm, at most 15 bytes
+	UID() uint32              // real user id
+	GID() uint32              // real group id
+	User() string             // its name, or the number
+	UnixGroup() string        // the same for the group id
+	Executable() string       // path; empty when unknown
+	Cgroup() string           // path in the unified or first hierarchy
+	Groups() []string         // groups the process is in
+	Env(name string) []string // the variable's values: none or one
+}
+
+// Mode says how many rules may match a process.
+type Mode string
+
+const (
+	First Mode = "first" // the first rule that matches
+	All   Mode = "all"   // every rule that matches
+)
+
+// Set is a list of rules, ready to match. It is immutable and safe for
+// concurrent use. The zero value matches nothing.
+type Set struct {
+	Mode  Mode
+	Rules []Rule
+}
+
+// Rule puts the processes that fulfil all its conditions in a group. A
+// condition that is not given is fulfilled.
+type Rule struct {
+	// Line is where the rule begins in its file.
+	Line int
+	// Group is the group's name, which may be a template.
+	Group string
+
+	command, executable, user, unixGroup, cgroup, parent []pattern
+	env                                                  []assignment
+	name                                                 *template.Template
+}
+
+type assignment struct {
+	name  string
+	value *pattern // nil: any
+}
+
+// Match is the outcome of a rule.
+type Match struct {
+	Rule  *Rule
+	Group string
+}
+
+// Match returns the groups that the process should be in.
+func (s *Set) Match(f Facts) []Match {
+	var found []Match
+	for i := range s.Rules {
+		r := &s.Rules[i]
+		if !r.fulfilled(f) {
+			continue
+		}
+		if name := r.expand(f); name != "" {
+			found = append(found, Match{r, name})
+			if s.Mode != All {
+				break
+			}
+		}
+	}
+	return found
+}
+
+// String is for people: "line 12: group user/{{.User}}".
+func (r *Rule) String() string { return fmt.Sprintf("line %d: group %s", r.Line, r.Group) }
+
+func (r *Rule) fulfilled(f Facts) bool {
+	if len(r.command) > 0 && !any(r.command, f.Command()) {
+		return false
+	}
+	if len(r.user) > 0 && !any(r.user, f.User()) && !any(r.user, fmt.Sprint(f.UID())) {
+		return false
+	}
+	if len(r.unixGroup) > 0 && !any(r.unixGroup, f.UnixGroup()) && !any(r.unixGroup, fmt.Sprint(f.GID())) {
+		return false
+	}
+	if len(r.parent) > 0 && !anyOf(r.parent, f.Groups()) {
+		return false
+	}
+	if len(r.executable) > 0 && !any(r.executable, f.Executable()) {
+		return false
+	}
+	if len(r.cgroup) > 0 && !any(r.cgroup, f.Cgroup()) {
+		return false
+	}
+	for _, e := range r.env {
+		values := f.Env(e.name)
+		if len(values) == 0 || e.value != nil && !anyOf([]pattern{*e.value}, values) {
+			return false
+		}
+	}
+	return true
+}
+
+// names is what a group's template can use.
+type names struct{ f Facts }
+
+func (n names) User() string      { return n.f.User() }
+func (n names) UnixGroup() string { return n.f.UnixGroup() }
+func (n names) UID() uint32       { return n.f.UID() }
+func (n names) GID() uint32       { return n.f.GID() }
+func (n names) Command() string   { return n.f.Command() }
+func (n names) Exe() string       { return n.f.Executable() }
+func (n names) ExeBase() string   { return path.Base(n.f.Executable()) }
+func (n names) Cgroup() string    { return n.f.Cgroup() }
+
+// Unit is the last part of the control group that names a systemd unit.
+func (n names) Unit() string {
+	parts := strings.Split(n.f.Cgroup(), "/")
+	for i := len(parts) - 1; i >= 0; i-- {
+		if strings.HasSuffix(parts[i], ".service") || strings.HasSuffix(parts[i], ".scope") || strings.HasSuffix(parts[i], ".slice") {
+			return parts[i]
+		}
+	}
+	return ""
+}
+
+// Env is the value of an environment variable, empty when it is not set.
+func (n names) Env(name string) string {
+	if v := n.f.Env(name); len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// expand makes the group's name. What a name may not hold becomes "_"; an empty
+// name is none.
+func (r *Rule) expand(f Facts) string {
+	if r.name == nil {
+		return r.Group
+	}
+	var b strings.Builder
+	if err := r.name.Execute(&b, names{f}); err != nil {
+		return ""
+	}
+	name := strings.Map(func(c rune) rune {
+		if groups.CheckName(string(c)) == nil {
+			return c
+		}
+		return '_'
+	}, b.String())
+	if len(name) > groups.MaxName {
+		name = name[:groups.MaxName]
+	}
+	return name
+}
+
+// pattern is a glob in which * stands for any text, also with slashes, and ? for
+// one character.
+type pattern string
+
+func (p pattern) match(s string) bool {
+	// The usual two-pointer walk: on a mismatch, let the last * take one more.
+	var i, j int
+	star, mark := -1, 0
+	for j < len(s) {
+		switch {
+		case i < len(p) && p[i] == '*':
+			star, mark = i, j
+			i++
+		case i < len(p) && (p[i] == '?' || p[i] == s[j]):
+			i++
+			j++
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
+		}
+	}
+	for i < len(p) && p[i] == '*' {
+		i++
+	}
+	return i == len(p)
+}
+
+func any(ps []pattern, s string) bool {
+	for _, p := range ps {
+		if p.match(s) {
+			return true
+		}
+	}
+	return false
+}
+
+func anyOf(ps []pattern, all []string) bool {
+	for _, s := range all {
+		if any(ps, s) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+)
+
+func parse(text string) (*Set, error) {
+	var n yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &n); err != nil {
+		return nil, err
+	}
+	return Parse(n.Content[0])
+}
+
+type process struct {
+	command, user, exe, cgroup string
+	uid                        uint32
+	groups                     []string
+	env                        map[string]string
+}
+
+func (p process) Command() string    { return p.command }
+func (p process) UID() uint32        { return p.uid }
+func (p process) GID() uint32        { return 100 }
+func (p process) User() string       { return p.user }
+func (p process) UnixGroup() string  { return "users" }
+func (p process) Executable() string { return p.exe }
+func (p process) Cgroup() string     { return p.cgroup }
+func (p process) Groups() []string   { return p.groups }
+func (p process) Env(name string) []string {
+	if v, ok := p.env[name]; ok {
+		return []string{v}
+	}
+	return nil
+}
+
+const list = `
+match: %s
+list:
+  - {group: build, command: [make, "ninja*"]}
+  - {group: "user/{{.User}}", user: [alice, "1001"]}
+  - {group: "unit/{{.Unit}}", cgroup: "/system.slice/*"}
+  - {group: jobs, env: {CI: "true", JOB: "*"}}
+  - {group: deep, parent: "user/*", executable: "/opt/*/bin/?"}
+  - {group: everyone, unix-group: users, command: "*"}
+`
+
+func TestMatch(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		p    process
+		all  []string
+	}{
+		{"command", process{command: "make"}, []string{"build", "everyone"}},
+		{"glob", process{command: "ninja-build"}, []string{"build", "everyone"}},
+		{"no partial match", process{command: "cmake"}, []string{"everyone"}},
+		{"user by name", process{user: "alice"}, []string{"user/alice", "everyone"}},
+		{"user by number", process{user: "Bob Ü", uid: 1001}, []string{"user/Bob__", "everyone"}},
+		{"unit", process{cgroup: "/system.slice/ssh.service/x"}, []string{"unit/ssh.service", "everyone"}},
+		{"environment", process{env: map[string]string{"CI": "true", "JOB": "7"}}, []string{"jobs", "everyone"}},
+		{"environment, other value", process{env: map[string]string{"CI": "no", "JOB": "7"}}, []string{"everyone"}},
+		{"parent and path", process{groups: []string{"x", "user/a"}, exe: "/opt/a/b/bin/c"}, []string{"deep", "everyone"}},
+		{"parent but no path", process{groups: []string{"user/a"}, exe: "/opt/bin"}, []string{"everyone"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, mode := range []Mode{All, First} {
+				s, err := parse(strings.Replace(list, "%s", string(mode), 1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := tt.all
+				if mode == First {
+					want = want[:1]
+				}
+				var got []string
+				for _, m := range s.Match(tt.p) {
+					got = append(got, m.Group)
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("match: %s (-want +got):\n%s", mode, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown key", "match: first\nrules: []", `line 2: unknown key "rules"`},
+		{"mode", "match: some", `line 1: bad match "some"`},
+		{"no list", "list: make", "line 1: list is not a list"},
+		{"no group", "list:\n  - command: make", "line 2: rule has no group"},
+		{"no condition", "list:\n  - group: a", "line 2: rule for group a has no condition"},
+		{"bad name", "list:\n  - command: x\n    group: a b", "line 3: bad group name"},
+		{"unknown condition", "list:\n  - group: a\n    cmd: x", `line 3: unknown condition "cmd"`},
+		{"twice", "list:\n  - group: a\n    group: b", `line 3: "group" is there twice`},
+		{"template", "list:\n  - {command: x, group: '{{.Nobody}}'}", "line 2: bad group template"},
+		{"template syntax", "list:\n  - {command: x, group: '{{.User'}", "line 2: bad group template"},
+		{"empty list", "list:\n  - {group: a, command: []}", "line 2: the list is empty"},
+		{"nested", "list:\n  - {group: a, command: [[x]]}", "line 2: need a text"},
+		{"env", "list:\n  - {group: a, env: CI}", "line 2: need keys with values"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := parse(tt.text)
+			if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("got %v, %v; want an error that begins with %q", s, err, tt.want)
+			}
+		})
+	}
+}
+
+// A pattern without wildcards matches itself only; one with is compared with the
+// plainest definition.
+func FuzzPattern(f *testing.F) {
+	f.Add("a*b?c", "axxbyc")
+	f.Add("*", "")
+	f.Add("**?", "ab")
+	f.Fuzz(func(t *testing.T, p, s string) {
+		if len(p) > 12 || len(s) > 16 {
+			return // the definition takes exponential time
+		}
+		if got, want := pattern(p).match(s), defined(p, s); got != want {
+			t.Errorf("%q matches %q: %v, want %v", p, s, got, want)
+		}
+	})
+}
+
+func defined(p, s string) bool {
+	switch {
+	case p == "":
+		return s == ""
+	case p[0] == '*':
+		return defined(p[1:], s) || s != "" && defined(p, s[1:])
+	case s == "":
+		return false
+	}
+	return (p[0] == '?' || p[0] == s[0]) && defined(p[1:], s[1:])
+}
