@@ -32,6 +32,7 @@ type config struct {
 	maxGroups      int
 	logFormat      string
 	logLevel       string
+	file           string
 	profile        string
 	checkStore     bool
 	stopAccounting bool
@@ -41,6 +42,7 @@ func defaults() *config { return &config{} }
 
 func (c *config) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
+	f.StringVar(&c.file, "config", "", "configuration file: every flag by its name, and rules; see elsa.conf(5)")
 	f.StringVar(&c.stateDir, "state-dir", "/var/lib/elsa", "directory of the database elsa.db and of owned accounting segments, pacct/")
 	f.StringVar(&c.socket, "socket", api.DefaultSocket, "control socket")
 	f.StringVar(&c.listen, "web.listen-address", "127.0.0.1:9943", "address of HTTP: /metrics, /-/healthy, /-/ready and the page; port 0 takes a free one")

@@ -10,10 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"elsa/internal/fault"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
+	"elsa/pkg/rules"
 	"elsa/pkg/store"
 	"elsa/pkg/stream"
 	"elsa/pkg/usage"
@@ -54,6 +56,9 @@ type core struct {
 	skipped  acct.Skipped
 	service  usage.Service // the parts that do not change
 	watch    watch
+	rules    *rules.Set
+	names    nameCache
+	ruleTold string        // the last error of rules told
 	reopen   reopener      // nil when events cannot be subscribed to anew
 	sampler  *proc.Sampler // for requests, in the core's goroutine
 	procs    []proc.Process
@@ -71,6 +76,7 @@ type counters struct {
 	bsd, taskstats, exact      uint64
 	taskstatsLost, exactLost   uint64
 	missing                    uint64
+	ruled, ruleMisses          uint64
 	silences                   uint64
 	suspended                  bool
 }
@@ -118,7 +124,10 @@ func (c *core) finish() error {
 	err := c.step()
 	c.sampleMembers()
 	c.meta.CleanStop = true
-	return errors.Join(err, c.commit())
+	fault.Point(fault.StopStepped)
+	err = errors.Join(err, c.commit())
+	fault.Point(fault.StopCommitted)
+	return err
 }
 
 // errSource explains a stream that ended by itself; Run's own error says why.
@@ -177,6 +186,10 @@ func (c *core) takeEvents(b *stream.Batch[cnfork.Event]) {
 		case cnfork.Exec:
 			c.counters.execs++
 			c.tracker.Exec(e.TGID)
+			c.applyRules(e.TGID)
+		case cnfork.UID, cnfork.GID:
+			c.counters.other++
+			c.applyRules(e.TGID)
 		case cnfork.Exit:
 			c.counters.exits++
 			c.tracker.Exit(e.PID, e.TGID, at)

@@ -16,6 +16,7 @@ import (
 	"elsa/pkg/groups"
 	"elsa/pkg/metrics"
 	"elsa/pkg/proc"
+	"elsa/pkg/rules"
 	"elsa/pkg/store"
 	"elsa/pkg/usage"
 	"elsa/pkg/web"
@@ -24,7 +25,7 @@ import (
 // serve is the service from start to end. Everything that can be refused is
 // refused before the service is ready, and what was switched on is switched off
 // again, whatever happens.
-func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
+func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (err error) {
 	// Durable state: the database is also the lock against a second elsad.
 	if err := makeStateDir(cfg.stateDir); err != nil {
 		return err
@@ -50,7 +51,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
 	c := &core{
 		log: log, proc: proc.Default, interval: cfg.commitInterval, store: db,
 		tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
-		sampler:  proc.Default.NewSampler(),
+		sampler: proc.Default.NewSampler(), rules: set, names: nameCache{},
 		requests: make(chan func()), stopped: make(chan struct{}),
 	}
 	readers := newLive(c)
@@ -86,6 +87,11 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
 		tasks.Wait()
 		return err
 	}
+	if err := c.applyToAll(); err != nil {
+		stopStreams()
+		tasks.Wait()
+		return err
+	}
 	c.service.Started = time.Now()
 
 	tasks.Go(func() error {
@@ -97,6 +103,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) (err error) {
 	})
 	tasks.Go(func() error { return http.Run(ctx) })
 	tasks.Go(func() error { return watchPage(ctx, c, readers, page) })
+	tasks.Go(func() error { return reload(ctx, c, cfg.file) })
 	tasks.Go(func() error { return watchdog(ctx, c) })
 
 	log.Info("ready", "address", http.Addr(), "socket", cfg.socket, "events", c.service.EventSource,

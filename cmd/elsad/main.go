@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"elsa/pkg/rules"
 )
 
 func main() { os.Exit(execute(os.Args[1:])) }
@@ -33,6 +35,13 @@ every death to them. elsactl(1) makes groups and shows their bills.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			set := &rules.Set{}
+			if cfg.file != "" {
+				var err error
+				if set, err = readFile(cfg.file, cmd.Flags()); err != nil {
+					return err
+				}
+			}
 			if err := cfg.check(); err != nil {
 				return err
 			}
@@ -55,7 +64,7 @@ every death to them. elsactl(1) makes groups and shows their bills.`,
 			defer stopProfile()
 			ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT)
 			defer stop()
-			return serve(ctx, cfg, log)
+			return serve(ctx, cfg, set, log)
 		},
 	}
 	cfg.flags(cmd.Flags())

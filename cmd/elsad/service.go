@@ -52,25 +52,33 @@ func (c *core) durable() error {
 
 func (s *service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateGroupRequest) (out api.Group, err error) {
 	err = s.do(ctx, func() error {
-		c := s.core
-		at, exists := c.place(r.Name)
-		if exists {
-			return api.Conflict("group %s exists already", r.Name)
+		g, err := s.core.makeGroup(r.Name, who.UID, r.Labels)
+		if err != nil {
+			return err
 		}
-		if c.meta.NextGroup == math.MaxUint32 {
-			return api.Conflict("no group ids are left")
-		}
-		g := groups.Group{ID: c.meta.NextGroup, Name: r.Name, Owner: who.UID, Labels: r.Labels, Created: time.Now().UTC()}
-		if g.Labels == nil {
-			g.Labels = map[string]string{}
-		}
-		c.meta.NextGroup++
-		c.groups = slices.Insert(c.groups, at, g)
-		c.regroup = append(c.regroup, g.ID)
-		out = api.FromGroup(&g)
-		return c.durable()
+		out = api.FromGroup(g)
+		return s.core.durable()
 	})
 	return out, err
+}
+
+// makeGroup makes a group. The pointer is valid until groups change.
+func (c *core) makeGroup(name string, owner uint32, labels map[string]string) (*groups.Group, error) {
+	at, exists := c.place(name)
+	if exists {
+		return nil, api.Conflict("group %s exists already", name)
+	}
+	if c.meta.NextGroup == math.MaxUint32 {
+		return nil, api.Conflict("no group ids are left")
+	}
+	g := groups.Group{ID: c.meta.NextGroup, Name: name, Owner: owner, Labels: labels, Created: time.Now().UTC()}
+	if g.Labels == nil {
+		g.Labels = map[string]string{}
+	}
+	c.meta.NextGroup++
+	c.groups = slices.Insert(c.groups, at, g)
+	c.regroup = append(c.regroup, g.ID)
+	return &c.groups[at], nil
 }
 
 func (s *service) Groups(ctx context.Context, _ api.Caller) (out []api.Group, err error) {

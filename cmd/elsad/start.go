@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"elsa/internal/fault"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/store"
@@ -21,6 +22,7 @@ func (c *core) restore(st *store.State) error {
 	}
 	c.setClocks()
 	c.load(st)
+	fault.Point(fault.RestoreLoaded)
 	rebooted := st.Meta.BootID != "" && st.Meta.BootID != boot
 	if rebooted {
 		err = c.buryAll(st)
@@ -30,8 +32,13 @@ func (c *core) restore(st *store.State) error {
 	if err != nil {
 		return err
 	}
+	fault.Point(fault.RestoreJoined)
 	c.meta.BootID, c.meta.CleanStop = boot, false
-	return c.commit()
+	if err := c.commit(); err != nil {
+		return err
+	}
+	fault.Point(fault.RestoreCommit)
+	return nil
 }
 
 // load puts groups, sets and bills back.
@@ -68,6 +75,7 @@ func (c *core) resume(st *store.State) error {
 	if err := c.scan(st.Meta.AsOf); err != nil {
 		return err
 	}
+	fault.Point(fault.RestoreScanned)
 	c.backlog()
 	return c.step()
 }

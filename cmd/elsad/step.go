@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"elsa/internal/fault"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -35,6 +36,7 @@ func (c *core) step() error {
 	if err := c.drain(); err != nil {
 		return err
 	}
+	fault.Point(fault.StepDrained)
 	c.asOf = now
 	if !c.resync && c.gaps == 0 {
 		c.trusted = now
@@ -50,6 +52,7 @@ func (c *core) step() error {
 	if err := c.joinLines(end); err != nil {
 		return err
 	}
+	fault.Point(fault.StepJoined)
 	c.gaps = max(c.gaps-1, 0)
 	c.tracker.Barrier(c.unledgered)
 	c.join.Step(proc.Boottime(), c.orphan)
@@ -118,6 +121,7 @@ func (c *core) rescan() error {
 	if err := c.scan(c.trusted); err != nil {
 		return err
 	}
+	fault.Point(fault.ResyncScanned)
 	// What died before the scan may have its line after this step's end.
 	c.resync, c.gaps = false, 2
 	c.counters.resyncs++
@@ -219,6 +223,7 @@ func (c *core) line(r *acct.Record, resolved map[int]groups.Life, n int, now int
 	if !ok {
 		c.tracker.Stray(life.Set)
 	}
+	c.ruleAtDeath(r, &life)
 	c.join.Line(r, life, ok, now)
 }
 
@@ -275,6 +280,7 @@ func (c *core) commit() error {
 		return nil // an idle machine writes nothing
 	}
 	began := time.Now()
+	fault.Point(fault.CommitBegin)
 	c.tracker.TakeStarts(c.join.Start)
 	if c.unsaved {
 		c.tracker.TouchAll()
@@ -294,10 +300,14 @@ func (c *core) commit() error {
 	}
 	c.tell(&c.failing, "commit", nil)
 	c.regroup = c.regroup[:0]
+	fault.Point(fault.CommitDone)
 	if c.ledger != nil {
-		err := errors.Join(c.ledger.Release(c.position), c.ledger.Rotate())
+		err := c.ledger.Release(c.position)
+		fault.Point(fault.CommitReleased)
+		err = errors.Join(err, c.ledger.Rotate())
 		c.tell(&c.segments, "accounting segments", err)
 	}
+	fault.Point(fault.CommitRotated)
 	if c.observe != nil {
 		c.observe(time.Since(began))
 	}

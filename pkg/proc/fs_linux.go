@@ -116,7 +116,11 @@ func (r FS) process(pid int32) (Process, error) {
 	if err != nil {
 		return Process{}, err
 	}
-	p.UID = uint32(uid)
+	gid, err := number(status, "Gid")
+	if err != nil {
+		return Process{}, err
+	}
+	p.UID, p.GID = uint32(uid), uint32(gid)
 	return p, nil
 }
 

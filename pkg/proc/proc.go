@@ -45,6 +45,8 @@ type Process struct {
 	Start int64
 	// UID is the real user id, or [UnknownUID] in a snapshot.
 	UID uint32
+	// GID is the real group id; zero in a snapshot.
+	GID uint32
 	// Comm is the command name, NUL padded, at most 15 bytes. Programs set it
 	// to what they like: it may hold parentheses, spaces and newlines.
 	Comm [16]byte

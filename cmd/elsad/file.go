@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+
+	"elsa/pkg/rules"
+)
+
+// readFile reads the configuration file: every flag by its name, and rules. It
+// sets the flags that the command line did not, and returns the rules. An error
+// names file and line.
+func readFile(path string, flags *pflag.FlagSet) (*rules.Set, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	defer f.Close()
+	set, err := parseFile(f, flags)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	return set, nil
+}
+
+// maxFile bounds the configuration file.
+const maxFile = 1 << 20
+
+func parseFile(r io.Reader, flags *pflag.FlagSet) (*rules.Set, error) {
+	var doc yaml.Node
+	err := yaml.NewDecoder(io.LimitReader(r, maxFile)).Decode(&doc)
+	if errors.Is(err, io.EOF) {
+		return &rules.Set{}, nil // an empty file
+	}
+	if err != nil {
+		return nil, err
+	}
+	top := doc.Content[0]
+	if top.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("line %d: need keys with values", top.Line)
+	}
+	set := &rules.Set{}
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		key, v := top.Content[i], top.Content[i+1]
+		if key.Value == "rules" {
+			if set, err = rules.Parse(v); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		flag := flags.Lookup(key.Value)
+		if flag == nil || notInFile[key.Value] {
+			return nil, fmt.Errorf("line %d: unknown key %q: use the name of a flag, or rules", key.Line, key.Value)
+		}
+		if v.Kind != yaml.ScalarNode {
+			return nil, fmt.Errorf("line %d: %s needs one value", v.Line, key.Value)
+		}
+		if flag.Changed {
+			continue // the command line wins
+		}
+		if err := flag.Value.Set(v.Value); err != nil {
+			return nil, fmt.Errorf("line %d: bad %s %q: %v", v.Line, key.Value, v.Value, err)
+		}
+	}
+	return set, nil
+}
+
+// notInFile are the flags that make no sense in a file.
+var notInFile = map[string]bool{"config": true, "check": true, "stop-accounting": true, "help": true, "version": true}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestKernelRules(t *testing.T) {
+	needKernel(t)
+	dir := t.TempDir()
+	config := filepath.Join(dir, "elsa.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark := "elsa-e2e-" + strconv.Itoa(os.Getpid())
+	write(`
+commit-interval: 200ms
+log.level: debug
+rules:
+  match: all
+  list:
+    - group: marked/{{.User}}
+      env: {ELSA_TEST_MARK: ` + mark + `}
+    - group: seqs
+      command: seq
+      parent: marked/*
+`)
+	d := start(t, "--config", config)
+	run := func(script string) {
+		t.Helper()
+		t.Setenv("ELSA_TEST_MARK", mark)
+		cmd := d.ctlCommand() // only for its environment
+		cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", script}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		os.Unsetenv("ELSA_TEST_MARK")
+	}
+	// The shell lives long enough to be looked at; what it forks inherits.
+	run("sleep 0.2; for i in 1 2 3; do /bin/true; done; seq 30000 | sleep 0.2")
+	marked, seqs := d.usage("marked/root").Usage, d.usage("seqs").Usage
+	if marked.ProcessesEnded != 7 {
+		t.Errorf("marked/root: %d processes ended, want the shell, two sleeps, three trues and seq", marked.ProcessesEnded)
+	}
+	if seqs.ProcessesEnded != 1 {
+		t.Errorf("seqs: %d processes ended, want one", seqs.ProcessesEnded)
+	}
+
+	// A bad file keeps the old rules and says where it is wrong.
+	write("rules:\n  list:\n    - {group: a b, command: x}\n")
+	d.cmd.Process.Signal(unix.SIGHUP)
+	eventually(t, "elsad refuses the file", func() bool {
+		return strings.Contains(d.said(), "elsa.yaml: line 3: bad group name") && strings.Contains(d.said(), "old rules stay")
+	})
+	run("sleep 0.2; /bin/true")
+	if got := d.usage("marked/root").Usage.ProcessesEnded; got != 7+3 {
+		t.Errorf("after the bad file: %d processes ended, want %d", got, 7+3)
+	}
+
+	// A good one takes their place, and no count is lost.
+	write("rules:\n  list:\n    - {group: other, env: {ELSA_TEST_MARK: '" + mark + "'}}\n")
+	d.cmd.Process.Signal(unix.SIGHUP)
+	eventually(t, "elsad takes the file over", func() bool { return strings.Contains(d.said(), "rules read again") })
+	run("sleep 0.2; /bin/true")
+	if got := d.usage("other").Usage.ProcessesEnded; got != 3 {
+		t.Errorf("by the new rules: %d processes ended, want 3", got)
+	}
+	if got := d.usage("marked/root").Usage.ProcessesEnded; got != 7+3 {
+		t.Errorf("marked/root: %d processes ended after the new rules, want %d as before", got, 7+3)
+	}
+}
