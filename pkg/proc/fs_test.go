@@ -36,7 +36,7 @@ func recorded() []Process {
 		PID: 20039, PPID: 19958, Group: 19903, Session: 4315, State: 'S', Threads: 1,
 		Start: 1389.49e9, Comm: name("x\ny) R 1 1"), MinorFaults: 812, System: tick,
 	}, {
-		PID: 20070, PPID: 19958, Group: 19903, Session: 4315, State: 'R', Threads: 1, UID: 65534, GID: 65534,
+		PID: 20070, PPID: 19958, Group: 19903, Session: 4315, State: 'R', Threads: 1, UID: 65534,
 		Start: 1389.53e9, Comm: name("workload"), MinorFaults: 155, User: 59 * tick, System: 63 * tick,
 	}, {
 		PID: 20338, PPID: 19958, Group: 19903, Session: 4315, State: 'Z', Threads: 4,
