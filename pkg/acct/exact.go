@@ -134,11 +134,12 @@ type exactJoin struct {
 	pageSize uint64
 	hold     time.Duration
 	held     map[uint64]*heldLeader
-	spare    []*heldLeader
 	// threads holds what the dead threads of living processes used. When it
 	// is full it becomes old, and the old one is forgotten.
-	threads, old map[uint64]Record
+	threads, old map[uint64]*Record
 	limit        int
+	spareHeld    []*heldLeader
+	spareUse     []*Record
 	// incomplete counts the processes of which samples of threads did not
 	// come in time, or were forgotten.
 	incomplete uint64
@@ -157,8 +158,8 @@ func newExactJoin(pageSize int, hold time.Duration) *exactJoin {
 		hold:     hold,
 		limit:    1 << 13,
 		held:     make(map[uint64]*heldLeader),
-		threads:  make(map[uint64]Record),
-		old:      make(map[uint64]Record),
+		threads:  make(map[uint64]*Record),
+		old:      make(map[uint64]*Record),
 	}
 }
 
@@ -185,13 +186,19 @@ func (j *exactJoin) thread(out []Record, b []byte) []Record {
 		}
 		return out
 	}
+	if dead := j.threads[key]; dead != nil && dead.PID == use.PID {
+		addUse(dead, &use)
+		return out
+	}
 	j.takeThreads(&use, key)
 	if len(j.threads) >= j.limit {
 		j.incomplete += uint64(len(j.old))
 		j.threads, j.old = j.old, j.threads
 		clear(j.threads)
 	}
-	j.threads[key] = use
+	dead := reuse(&j.spareUse)
+	*dead = use
+	j.threads[key] = dead
 	return out
 }
 
@@ -211,10 +218,7 @@ func (j *exactJoin) leader(out []Record, b []byte, now int64) []Record {
 		finish(r, b)
 		return out
 	}
-	h := new(heldLeader)
-	if n := len(j.spare); n > 0 {
-		h, j.spare = j.spare[n-1], j.spare[:n-1]
-	}
+	h := reuse(&j.spareHeld)
 	h.rec, h.missing, h.deadline = *r, tasks-1, now+int64(j.hold)
 	copy(h.sample[:], b)
 	j.held[key] = h
@@ -225,17 +229,18 @@ func (j *exactJoin) leader(out []Record, b []byte, now int64) []Record {
 // forgets it. The sum of another process, which had the same address, it only
 // forgets.
 func (j *exactJoin) takeThreads(r *Record, key uint64) {
-	for _, m := range []map[uint64]Record{j.threads, j.old} {
-		use, ok := m[key]
-		if !ok {
+	for _, m := range [...]map[uint64]*Record{j.threads, j.old} {
+		dead := m[key]
+		if dead == nil {
 			continue
 		}
-		delete(m, key)
-		if use.PID == r.PID {
-			addUse(r, &use)
+		if dead.PID == r.PID {
+			addUse(r, dead)
 		} else {
 			j.incomplete++
 		}
+		delete(m, key)
+		j.spareUse = append(j.spareUse, dead)
 	}
 }
 
@@ -253,6 +258,17 @@ func (j *exactJoin) expire(out []Record, now int64) []Record {
 func (j *exactJoin) deliver(out []Record, key uint64, h *heldLeader) []Record {
 	finish(&h.rec, h.sample[:])
 	delete(j.held, key)
-	j.spare = append(j.spare, h)
+	j.spareHeld = append(j.spareHeld, h)
 	return append(out, h.rec)
+}
+
+// reuse takes one out of spare, or makes one.
+func reuse[T any](spare *[]*T) *T {
+	n := len(*spare)
+	if n == 0 {
+		return new(T)
+	}
+	v := (*spare)[n-1]
+	*spare = (*spare)[:n-1]
+	return v
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,15 +59,18 @@ type ExactSource struct {
 	prog    *ebpf.Program
 	link    link.Link
 	reader  *ringbuf.Reader
-	closing sync.Once
+	sample  ringbuf.Record
 
 	cur       *stream.Batch[Record]
 	out, free chan *stream.Batch[Record]
 	want      atomic.Uint64 // last Mark
 	delivered uint64        // last Barrier
 	lost      uint64        // samples dropped, as delivered
-	marked    chan struct{} // ends a pause
 	partial   atomic.Uint64
+
+	mu     sync.Mutex // guards wakeFD against use after Close
+	wakeFD int        // ends a sleep of Run
+	closed bool
 }
 
 const exactItems = 1024 // in a batch
@@ -97,10 +101,13 @@ func DialExact(ctx context.Context, cfg ExactConfig) (*ExactSource, error) {
 		origin: time.Now(),
 		out:    make(chan *stream.Batch[Record], cfg.Queue),
 		free:   make(chan *stream.Batch[Record], cfg.Queue),
-		marked: make(chan struct{}, 1),
 	}
 	for range cfg.Queue {
 		s.free <- new(stream.Batch[Record])
+	}
+	var err error
+	if s.wakeFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("make eventfd: %w", err)
 	}
 	if err := s.attach(ctx); err != nil {
 		s.Close()
@@ -224,124 +231,134 @@ func (s *ExactSource) Mark(n uint64) {
 	s.wake()
 }
 
-func (s *ExactSource) wake() {
-	select {
-	case s.marked <- struct{}{}:
-	default:
-	}
-	_ = s.reader.Flush() // fails only when closed
-}
-
 // Close detaches the program and frees its memory. It must not be called while
 // Run is running; calling it again does nothing.
 func (s *ExactSource) Close() error {
-	var errs []error
-	s.closing.Do(func() {
-		if s.link != nil {
-			errs = append(errs, s.link.Close())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	errs := []error{unix.Close(s.wakeFD)}
+	if s.link != nil {
+		errs = append(errs, s.link.Close())
+	}
+	if s.reader != nil {
+		errs = append(errs, s.reader.Close())
+	}
+	if s.prog != nil {
+		errs = append(errs, s.prog.Close())
+	}
+	for _, m := range []*ebpf.Map{s.ring, s.drops} {
+		if m != nil {
+			errs = append(errs, m.Close())
 		}
-		if s.reader != nil {
-			errs = append(errs, s.reader.Close())
-		}
-		if s.prog != nil {
-			errs = append(errs, s.prog.Close())
-		}
-		for _, m := range []*ebpf.Map{s.ring, s.drops} {
-			if m != nil {
-				errs = append(errs, m.Close())
-			}
-		}
-	})
+	}
 	return errors.Join(errs...)
 }
 
 // Run implements [stream.Source]. It detaches the program when it returns.
+//
+// It keeps a thread of its own, which costs less than waking through Go's
+// scheduler. The kernel wakes it when the ring was empty; then more samples may
+// gather for the length of the pause.
 func (s *ExactSource) Run(ctx context.Context) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	defer close(s.out)
 	defer s.Close()
 	defer context.AfterFunc(ctx, s.wake)()
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	var rec ringbuf.Record
+	s.reader.SetDeadline(time.Unix(1, 0)) // reads return what is there
+	pause := max(1, int(s.cfg.Pause.Milliseconds()))
 	for {
-		err := s.drain(ctx, &rec)
+		err := s.drain(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		// Sleep until there is something to do: a sample, a mark, or a held
-		// record that may be over its time.
-		var deadline time.Time
+		timeout := -1
 		if len(s.join.held) > 0 {
-			deadline = time.Now().Add(s.cfg.Pause)
+			timeout = pause
 		}
-		s.reader.SetDeadline(deadline)
-		err = s.reader.ReadInto(&rec)
-		switch {
-		case err == nil:
-			if s.take(ctx, &rec) != nil {
-				return nil // ctx is done
-			}
-			pause.Reset(s.cfg.Pause)
-			select {
-			case <-pause.C:
-			case <-s.marked:
-			}
-		case errors.Is(err, ringbuf.ErrFlushed), errors.Is(err, os.ErrDeadlineExceeded):
-		default:
-			return fmt.Errorf("read ring buffer: %w", err)
-		}
-	}
-}
-
-// past makes a read return what is there, without waiting.
-var past = time.Unix(1, 0)
-
-// drain reads until the ring is empty and delivers everything.
-func (s *ExactSource) drain(ctx context.Context, rec *ringbuf.Record) error {
-	// A barrier holds if it was asked for before a look that finds the ring
-	// empty, so take the number first.
-	want := s.want.Load()
-	s.reader.SetDeadline(past)
-	for {
-		err := s.reader.ReadInto(rec)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			break
-		}
-		switch {
-		case err == nil:
-			err = s.take(ctx, rec)
-		case errors.Is(err, ringbuf.ErrFlushed):
-			want, err = s.want.Load(), ctx.Err() // this wake-up will not come again
-		default:
-			err = fmt.Errorf("read ring buffer: %w", err)
+		ready, err := s.sleep(s.ring.FD(), timeout)
+		if ready && err == nil {
+			_, err = s.sleep(-1, pause)
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// wake ends a sleep of Run, now or the next.
+func (s *ExactSource) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		one := [8]byte{0: 1, 7: 1} // any number, in either byte order
+		// The only error is EAGAIN: the counter is full and wakes anyway.
+		_, _ = unix.Write(s.wakeFD, one[:])
+	}
+}
+
+// sleep blocks until fd has something to read, wake is called, or the time is
+// over. A negative fd waits for nothing, a negative time for ever. ready tells
+// that there is something to read and wake was not called.
+func (s *ExactSource) sleep(fd, milliseconds int) (ready bool, err error) {
+	fds := [2]unix.PollFd{
+		{Fd: int32(s.wakeFD), Events: unix.POLLIN},
+		{Fd: int32(fd), Events: unix.POLLIN},
+	}
+	if _, err := unix.Poll(fds[:], milliseconds); err != nil && err != unix.EINTR {
+		return false, fmt.Errorf("poll ring buffer: %w", err)
+	}
+	if fds[0].Revents != 0 {
+		var b [8]byte
+		_, _ = unix.Read(s.wakeFD, b[:]) // it counts to zero; EAGAIN cannot be
+		return false, nil
+	}
+	return fds[1].Revents != 0, nil
+}
+
+// drain reads until the ring is empty and delivers everything.
+func (s *ExactSource) drain(ctx context.Context) error {
+	// A barrier holds if it was asked for before a look that finds the ring
+	// empty, so take the number first.
+	want := s.want.Load()
+	for {
+		err := s.reader.ReadInto(&s.sample)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("read ring buffer: %w", err)
+		}
+		if err := s.take(ctx); err != nil {
+			return err
+		}
+	}
 	s.partial.Store(s.join.incomplete)
 	lost := s.dropped()
-	if len(s.join.held) == 0 && want <= s.delivered && lost == s.lost {
-		s.deliver()
-		return nil
-	}
-	if err := s.room(ctx); err != nil {
-		return err
-	}
-	s.cur.Items = s.join.expire(s.cur.Items, s.now())
-	s.cur.Lost, s.lost = s.cur.Lost+lost-s.lost, lost
-	if want > s.delivered {
-		s.cur.Barrier, s.delivered = want, want
+	if len(s.join.held) > 0 || want > s.delivered || lost > s.lost {
+		if err := s.room(ctx); err != nil {
+			return err
+		}
+		s.cur.Items = s.join.expire(s.cur.Items, s.now())
+		s.cur.Lost += lost - s.lost
+		s.lost = lost
+		if want > s.delivered {
+			s.cur.Barrier, s.delivered = want, want
+		}
 	}
 	s.deliver()
 	return nil
 }
 
-// take adds one sample to the batch in the making.
-func (s *ExactSource) take(ctx context.Context, rec *ringbuf.Record) error {
+// take adds the sample that was read to the batch in the making.
+func (s *ExactSource) take(ctx context.Context) error {
 	if s.cur != nil && len(s.cur.Items) >= exactItems {
 		s.deliver()
 	}
@@ -349,7 +366,7 @@ func (s *ExactSource) take(ctx context.Context, rec *ringbuf.Record) error {
 		return err
 	}
 	var ok bool
-	if s.cur.Items, ok = s.join.add(s.cur.Items, rec.RawSample, s.now()); !ok {
+	if s.cur.Items, ok = s.join.add(s.cur.Items, s.sample.RawSample, s.now()); !ok {
 		s.cur.Rejected++
 	}
 	return nil

@@ -9,23 +9,23 @@ import "time"
 // complete when that comes; until then the sum of the others is kept here.
 type threadJoin struct {
 	// open holds the processes of which a thread has ended and others live.
-	open  map[int32]openProcess
+	open  map[int32]*openProcess
+	spare []*openProcess
 	limit int
 	// losses counts the times that messages were lost. A process that was
 	// open then may have ended unseen, and its id may be another's by now.
 	losses uint32
-	// partial counts the sums that were delivered without the last thread.
-	partial uint64
 }
 
 type openProcess struct {
 	sum    Record
 	begin  int64  // when the process began, in seconds since the epoch
 	losses uint32 // as of its last message
+	exit   uint32 // the leader's exit code, once that has ended
 }
 
 func newThreadJoin() *threadJoin {
-	return &threadJoin{open: make(map[int32]openProcess), limit: 1 << 14}
+	return &threadJoin{open: make(map[int32]*openProcess), limit: 1 << 16}
 }
 
 // lost tells that messages were lost before the next add.
@@ -40,51 +40,72 @@ func (j *threadJoin) add(out []Record, x *threadExit) []Record {
 		return append(out, x.rec)
 	}
 	last := x.rec.Flags&FlagGroup != 0
-	if last && len(j.open) == 0 { // nearly always
-		return append(out, x.whole())
-	}
 	begin := x.processBegin()
-	o, ok := j.open[x.tgid]
-	if ok && o.losses != j.losses && abs(o.begin-begin) > 2 {
+	o := j.open[x.tgid]
+	if o != nil && o.losses != j.losses && abs(o.begin-begin) > 2 {
 		// The seconds are rounded, and follow the wall clock: a step of it
 		// while a process is open looks like another process. So ask only
 		// where a loss makes that possible.
 		out = j.give(out, x.tgid)
-		ok = false
+		o = nil
 	}
-	if ok {
-		x.addTo(&o.sum)
-	}
-	if last {
-		delete(j.open, x.tgid)
+	if o == nil && last { // nearly always
 		return append(out, x.whole())
 	}
-	if !ok && len(j.open) >= j.limit {
-		out = j.makeRoom(out)
+	if o == nil {
+		if len(j.open) >= j.limit {
+			out = j.makeRoom(out)
+		}
+		o = reuse(&j.spare)
+		*o = openProcess{sum: Record{Comm: x.rec.Comm}}
+		j.open[x.tgid] = o
 	}
-	j.open[x.tgid] = openProcess{x.rec, begin, j.losses}
-	return out
+	leader := x.tid == x.tgid // or who took its place by exec
+	if leader {
+		o.exit = x.rec.ExitCode
+	} else {
+		x.rec.Comm = o.sum.Comm
+	}
+	x.add(&o.sum)
+	o.sum, o.begin, o.losses = x.rec, begin, j.losses
+	if !last {
+		return out
+	}
+	// As wait(2) has it. Threads that end together have one code, which is the
+	// process's; else it is the leader's. Here that cannot be told from a
+	// leader that ended by itself with another code than 0.
+	if !leader && x.rec.ExitCode == 0 {
+		x.rec.ExitCode = o.exit
+	}
+	j.close(x.tgid)
+	return append(out, x.whole())
 }
 
 // give delivers a sum that will not be complete.
 func (j *threadJoin) give(out []Record, tgid int32) []Record {
-	j.partial++
 	out = append(out, j.open[tgid].sum)
-	delete(j.open, tgid)
+	j.close(tgid)
 	return out
 }
 
-// makeRoom gives the processes that may have ended unseen, or else any one.
+func (j *threadJoin) close(tgid int32) {
+	j.spare = append(j.spare, j.open[tgid])
+	delete(j.open, tgid)
+}
+
+// makeRoom gives the processes that may have ended unseen and, if those are few,
+// others until a quarter of the room is free: a look through all is dear.
 func (j *threadJoin) makeRoom(out []Record) []Record {
-	var any int32
 	for tgid, o := range j.open {
-		any = tgid
 		if o.losses != j.losses {
 			out = j.give(out, tgid)
 		}
 	}
-	if len(j.open) >= j.limit {
-		out = j.give(out, any)
+	for tgid := range j.open {
+		if len(j.open) <= j.limit*3/4 {
+			break
+		}
+		out = j.give(out, tgid)
 	}
 	return out
 }
@@ -93,25 +114,23 @@ func (j *threadJoin) makeRoom(out []Record) []Record {
 // the process.
 func (x *threadExit) whole() Record {
 	x.rec.Whole = true
-	x.rec.Begin = min(x.rec.Begin, x.processBegin())
+	x.rec.Begin = x.processBegin()
 	x.rec.Elapsed = x.processElapsed
 	x.rec.Runtime = max(x.rec.Runtime, x.groupRuntime)
 	return x.rec
 }
 
-// processBegin returns when the process began, in seconds since the epoch,
-// give or take one: the kernel says when the thread did.
+// processBegin returns when the process began, in seconds since the epoch. The
+// kernel says when the thread did: now less its life time, which both are cut
+// to seconds. For the last thread it is what the accounting file has.
 func (x *threadExit) processBegin() int64 {
-	return x.rec.Begin - int64((x.processElapsed-x.rec.Elapsed)/time.Second)
+	now := x.rec.Begin + int64(x.rec.Elapsed/time.Second)
+	return now - int64(x.processElapsed/time.Second)
 }
 
-// addTo adds the sum of the process's earlier threads to x.
-func (x *threadExit) addTo(sum *Record) {
+// add adds the sum of the process's earlier threads to x.
+func (x *threadExit) add(sum *Record) {
 	r := &x.rec
-	if x.tid != x.tgid { // only the leader, or who took its place by exec, has these
-		r.ExitCode = sum.ExitCode
-		r.Comm = sum.Comm
-	}
 	r.Flags |= sum.Flags
 	r.User += sum.User
 	r.System += sum.System

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acct
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"elsa/internal/kerneltest"
+	"elsa/pkg/stream"
+)
+
+func init() {
+	if os.Getenv("ELSA_KERNELTEST_ROLE") == "leaderfirst" {
+		runtime.LockOSThread() // the main goroutine is the leader now
+	}
+	// threads N DURATION STATUS: burn in N threads of their own, then exit.
+	roles["threads"] = func(args []string) int {
+		burnThreads(args).Wait()
+		status, _ := strconv.Atoi(args[2])
+		return status
+	}
+	// leaderfirst N DURATION STATUS: the same after the leader has ended.
+	roles["leaderfirst"] = func(args []string) int {
+		burning := burnThreads(args)
+		status, _ := strconv.Atoi(args[2])
+		go func() {
+			burning.Wait()
+			os.Exit(status)
+		}()
+		unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+		return 2
+	}
+	// write BYTES FILE: write so much, to the disk.
+	roles["write"] = func(args []string) int {
+		n, _ := strconv.Atoi(args[0])
+		f, err := os.Create(args[1])
+		if err != nil {
+			return 1
+		}
+		if _, err := f.Write(make([]byte, n)); err != nil || f.Sync() != nil {
+			return 1
+		}
+		return 0
+	}
+	// dialtaskstats prints how DialTaskstats went.
+	roles["dialtaskstats"] = func([]string) int {
+		c, err := DialTaskstats(context.Background(), TaskstatsConfig{})
+		fmt.Println(err)
+		if err == nil {
+			c.Close()
+		}
+		return 0
+	}
+}
+
+// burnThreads starts args[0] threads that use args[1] of CPU time each.
+func burnThreads(args []string) *sync.WaitGroup {
+	n, _ := strconv.Atoi(args[0])
+	d, _ := time.ParseDuration(args[1])
+	runtime.GOMAXPROCS(n + 1)
+	wg := new(sync.WaitGroup)
+	for range n {
+		wg.Go(func() {
+			runtime.LockOSThread() // and never unlock: the thread ends here
+			for {
+				var ts unix.Timespec
+				if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) != nil || ts.Nano() >= int64(d) {
+					return
+				}
+			}
+		})
+	}
+	return wg
+}
+
+func needTaskstats(t *testing.T) {
+	t.Helper()
+	kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.Taskstats)
+}
+
+// TestKernelTaskstats ends processes of known behaviour and reads what the
+// kernel sends. With -update it keeps the messages in testdata/taskstats.hex,
+// for TestDecodeTaskstats.
+func TestKernelTaskstats(t *testing.T) {
+	needTaskstats(t)
+	c, err := DialTaskstats(t.Context(), TaskstatsConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	dir := t.TempDir()
+	type process struct {
+		name string
+		pid  int
+		want Record
+		// the least and the most CPU it used, to the tick and by the clock
+		least, most time.Duration
+		keep        bool // its messages in testdata
+	}
+	began := time.Now()
+	var processes []process
+	spawn := func(p process, role string, args ...string) {
+		s := kerneltest.Spawn(t, role, args...)
+		if role == "wait" {
+			unix.Kill(s.PID, unix.SIGKILL)
+		}
+		s.Wait()
+		p.pid = s.PID
+		processes = append(processes, p)
+	}
+	const ms = time.Millisecond
+	spawn(process{name: "exit 7", want: Record{ExitCode: 0x700}, most: 100 * ms}, "exit", "7")
+	spawn(process{name: "SIGKILL", want: Record{ExitCode: 9}, most: 100 * ms}, "wait")
+	spawn(process{name: "setuid", want: Record{UID: 65534, GID: 65533}, most: 100 * ms}, "nobody")
+	spawn(process{name: "burn 200ms", least: 200 * ms, most: 300 * ms}, "burn", "200ms")
+	spawn(process{name: "3 threads of 60ms, exit 4", want: Record{ExitCode: 0x400}, least: 180 * ms, most: 280 * ms}, "threads", "3", "60ms", "4")
+	spawn(process{keep: true, name: "the same, leader first", want: Record{ExitCode: 0x400}, least: 180 * ms, most: 280 * ms}, "leaderfirst", "3", "60ms", "4")
+	spawn(process{keep: true, name: "exec from a thread", most: 100 * ms}, "execthread")
+	spawn(process{keep: true, name: "write 1048576", want: Record{WriteBytes: 1 << 20, WriteChars: 1 << 20}, most: 100 * ms}, "write", "1048576", filepath.Join(dir, "file"))
+	pid, err := kerneltest.Fork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	processes = append(processes, process{keep: true, name: "fork", pid: pid, want: Record{Flags: FlagFork}, most: 20 * ms})
+
+	// All were sent before the parent was told, so they are in the socket.
+	got := make(map[int32][]Record)
+	raw := make(map[int32][][]byte)
+	fd := c.Descriptor()
+	buf := make([]byte, 4096)
+	for {
+		n, _, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
+		if err == unix.EAGAIN {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b stream.Batch[Record]
+		c.exit = threadExit{}
+		c.decode(stream.Message{Data: buf[:n], Kernel: true}, &b)
+		if b.Rejected != 0 {
+			t.Errorf("rejected: %x", buf[:n])
+		}
+		raw[c.exit.tgid] = append(raw[c.exit.tgid], append([]byte(nil), buf[:n]...))
+		for _, r := range b.Items {
+			got[r.PID] = append(got[r.PID], r)
+		}
+	}
+	out := fmt.Sprintf("# TASKSTATS_CMD_NEW messages, recorded by TestKernelTaskstats -update on %s\n", kernelName(t))
+	for _, p := range processes {
+		records := got[int32(p.pid)]
+		if len(records) != 1 {
+			t.Errorf("%s: %d records, want 1: %+v", p.name, len(records), records)
+			continue
+		}
+		r := records[0]
+		if !r.Whole || r.Source != Taskstats || r.Flags&FlagGroup == 0 {
+			t.Errorf("%s: not a whole process: %+v", p.name, r)
+		}
+		if r.PPID != int32(os.Getpid()) || r.ExitCode != p.want.ExitCode || r.UID != p.want.UID || r.GID != p.want.GID || r.Flags&FlagFork != p.want.Flags {
+			t.Errorf("%s: parent %d, exit %#x, uid %d, gid %d, flags %#x; want %d %#x %d %d %#x", p.name,
+				r.PPID, r.ExitCode, r.UID, r.GID, r.Flags&FlagFork, os.Getpid(), p.want.ExitCode, p.want.UID, p.want.GID, p.want.Flags)
+		}
+		// The last slice is missing of each of a few threads.
+		if slack := 30 * ms; r.Runtime < p.least-slack || r.Runtime > p.most {
+			t.Errorf("%s: ran %v, want %v to %v", p.name, r.Runtime, p.least, p.most)
+		}
+		if r.CPU != r.User+r.System || r.CPU < p.least/2 || r.CPU > 2*p.most {
+			t.Errorf("%s: user %v, system %v, together %v; used %v to %v", p.name, r.User, r.System, r.CPU, p.least, p.most)
+		}
+		if r.WriteBytes < p.want.WriteBytes || r.WriteChars < p.want.WriteChars {
+			t.Errorf("%s: wrote %d to disk of %d, want %d of %d", p.name, r.WriteBytes, r.WriteChars, p.want.WriteBytes, p.want.WriteChars)
+		}
+		// The one that was killed may have had no time for anything, and the one
+		// that only forked need not have left the CPU before its end.
+		if p.name != "SIGKILL" && (r.MinorFaults == 0 || r.MaxRSS < 1<<16 || r.MaxVM < r.MaxRSS || r.VoluntarySwitches == 0 && p.name != "fork") {
+			t.Errorf("%s: %d faults, %d resident of %d, %d switches", p.name, r.MinorFaults, r.MaxRSS, r.MaxVM, r.VoluntarySwitches)
+		}
+		if age := time.Since(began); r.Elapsed <= 0 || r.Elapsed > age || r.Elapsed < p.least/3 {
+			t.Errorf("%s: lived %v of %v", p.name, r.Elapsed, age)
+		}
+		if r.Begin < began.Unix()-1 || r.Begin > time.Now().Unix()+1 {
+			t.Errorf("%s: began %d, not between %d and now", p.name, r.Begin, began.Unix())
+		}
+		if p.keep {
+			for i, m := range raw[r.PID] {
+				out += fmt.Sprintf("%x # %s: %d of %d\n", m, p.name, i+1, len(raw[r.PID]))
+			}
+		}
+	}
+	if len(c.join.open) != 0 {
+		for tgid := range c.join.open {
+			if syscall.Kill(int(tgid), 0) != nil {
+				t.Errorf("process %d is gone and was never completed", tgid)
+			}
+		}
+	}
+	if *update && !t.Failed() {
+		if err := os.WriteFile("testdata/taskstats.hex", []byte(out), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A process's record is queued before its parent is told of its end, so a
+// barrier asked for then comes after it.
+func TestKernelTaskstatsBarrier(t *testing.T) {
+	needTaskstats(t)
+	c, err := DialTaskstats(t.Context(), TaskstatsConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	for n := uint64(1); n <= 50; n++ {
+		pid, err := kerneltest.Fork()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Mark(n)
+		seen := false
+		for b := range c.Batches() {
+			for _, r := range b.Items {
+				seen = seen || r.PID == int32(pid)
+			}
+			barrier := b.Barrier
+			c.Release(b)
+			if barrier == n {
+				break
+			}
+		}
+		if !seen {
+			t.Fatalf("barrier %d came before the record of process %d", n, pid)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// With a buffer for a handful of messages every death is either delivered or
+// counted as lost.
+func TestKernelTaskstatsLoss(t *testing.T) {
+	needTaskstats(t)
+	c, err := DialTaskstats(t.Context(), TaskstatsConfig{ReadBuffer: 16 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const storm = 100
+	for range storm {
+		if _, err := kerneltest.Fork(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	c.Mark(1)
+	items, lost := 0, uint64(0)
+	for b := range c.Batches() {
+		items += len(b.Items)
+		lost += b.Lost
+		barrier := b.Barrier
+		c.Release(b)
+		if barrier == 1 {
+			break
+		}
+	}
+	if items == 0 || lost == 0 || items+int(lost) < storm {
+		t.Errorf("of %d deaths %d were delivered and %d lost", storm, items, lost)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// Where no record can come, DialTaskstats says what is wrong.
+func TestKernelTaskstatsRefused(t *testing.T) {
+	needTaskstats(t)
+	for _, tt := range []struct {
+		name string
+		attr syscall.SysProcAttr
+		want string
+	}{
+		{"initial namespaces", syscall.SysProcAttr{}, "<nil>"},
+		{"net namespace", syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}, "initial network namespace"},
+		{"pid namespace", syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}, "initial user and pid namespaces"},
+		{"nobody", syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}, "CAP_NET_ADMIN"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := kerneltest.Command("dialtaskstats")
+			tt.attr.Pdeathsig = syscall.SIGKILL
+			cmd.SysProcAttr = &tt.attr
+			start := time.Now()
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(out), tt.want) {
+				t.Errorf("DialTaskstats says %q, want %q in it", out, tt.want)
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+// An ended context ends the dialling.
+func TestKernelTaskstatsCancel(t *testing.T) {
+	needTaskstats(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c, err := DialTaskstats(ctx, TaskstatsConfig{})
+	if err == nil {
+		c.Close()
+		t.Fatal("DialTaskstats went on with an ended context")
+	}
+}
+
+// Dialling in the middle of a storm must not take a record for the answer, nor
+// leave a registration behind that a later socket inherits.
+func TestKernelTaskstatsRedial(t *testing.T) {
+	needTaskstats(t)
+	storm := kerneltest.Spawn(t, "storm", "300")
+	for range 20 {
+		c, err := DialTaskstats(t.Context(), TaskstatsConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatalf("second Close: %v", err)
+		}
+	}
+	storm.Pids()
+	storm.Wait()
+}
+
+// kernelMessage wraps a payload as the kernel would.
+func kernelMessage(kind uint16, payload []byte) []byte {
+	b := make([]byte, netlinkHeader, netlinkHeader+len(payload))
+	binary.NativeEndian.PutUint32(b, uint32(netlinkHeader+len(payload)))
+	binary.NativeEndian.PutUint16(b[4:], kind)
+	return append(b, payload...)
+}
