@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+
+	"elsa/internal/fault"
 )
 
 // OwnOptions bound what [Own] keeps on disk. Zero fields take the defaults.
@@ -61,8 +63,8 @@ func Own(dir string, from Position, opt OwnOptions) (*Owned, error) {
 }
 
 func own(dir string, from Position, opt OwnOptions, kern kernel) (*Owned, error) {
-	opt.SegmentSize = cmp.Or(opt.SegmentSize, 16<<20)
-	opt.TotalSize = cmp.Or(opt.TotalSize, 1<<30)
+	opt.SegmentSize = cmp.Or(opt.SegmentSize, fault.Size("segment", 16<<20))
+	opt.TotalSize = cmp.Or(opt.TotalSize, fault.Size("total", 1<<30))
 	if opt.TotalSize < 2*opt.SegmentSize {
 		return nil, fmt.Errorf("own accounting: bound of %d bytes in all is less than two segments of %d", opt.TotalSize, opt.SegmentSize)
 	}
@@ -109,10 +111,15 @@ func (o *Owned) start(from Position) error {
 
 // advance switches accounting to a new segment.
 func (o *Owned) advance(number uint64) error {
+	err := fault.Point(fault.SegmentCreate)
+	if err != nil {
+		return fmt.Errorf("make segment: %w", err)
+	}
 	f, err := o.dir.create(number)
 	if err != nil {
 		return fmt.Errorf("make segment: %w", err)
 	}
+	fault.Point(fault.SegmentCreated)
 	// By descriptor, so that it is this very file.
 	if err := o.kern.switchOn(fmt.Sprintf("/proc/self/fd/%d", f.Fd())); err != nil {
 		f.Close()
@@ -122,6 +129,7 @@ func (o *Owned) advance(number uint64) error {
 	if o.cur != nil {
 		o.cur.Close()
 	}
+	fault.Point(fault.SegmentSwitched)
 	o.cur = f
 	o.segs = append(o.segs, number)
 	return nil
@@ -253,9 +261,11 @@ func (o *Owned) each(from, to Position, backward bool, f func(file *os.File, num
 func (o *Owned) Release(pos Position) error {
 	o.kept = pos
 	for len(o.segs) > 1 && o.segs[0] < pos.Segment {
+		fault.Point(fault.SegmentRelease)
 		if err := o.dir.remove(o.segs[0]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("release accounting: %w", err)
 		}
+		fault.Point(fault.SegmentReleased)
 		o.segs = o.segs[1:]
 	}
 	return nil

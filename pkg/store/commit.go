@@ -9,6 +9,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"elsa/internal/fault"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -37,6 +38,7 @@ func (s *Store) Commit(f func(*Tx)) error {
 			tx.note(tx.deaths.Delete(key32(i)))
 		}
 		s.deaths = tx.n
+		tx.note(fault.Point(fault.CommitTransaction))
 		return tx.err
 	})
 	if err != nil {
