@@ -73,9 +73,9 @@ type Position struct {
 	Offset int64
 	// Device and Inode identify the file, st_dev and st_ino.
 	Device, Inode uint64
-	// Sum is a checksum of the bytes before Offset, zero where the file cannot
-	// change behind the ledger's back. It tells a file that was truncated and
-	// grew again.
+	// Sum is a checksum of the line before Offset, or of the first line if
+	// Offset is zero; it tells a file that was truncated and grew again. Zero
+	// where the file cannot change behind the ledger's back.
 	Sum uint32
 }
 

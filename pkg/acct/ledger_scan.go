@@ -3,6 +3,7 @@
 package acct
 
 import (
+	"bytes"
 	"errors"
 	"hash/crc32"
 	"io"
@@ -32,8 +33,9 @@ func (s *scanner) init() {
 	}
 }
 
-// mark is a place in a file, with the checksum of what is before it, or zero if
-// that is not to be checked.
+// mark is a place in a file, with the checksum of the line before it or, at the
+// beginning, of the line behind it. The checksum is zero if it is not known or
+// not to be checked.
 type mark struct {
 	offset int64
 	sum    uint32
@@ -50,11 +52,18 @@ func checksum(b []byte) uint32 {
 // markAt returns the mark at an offset of f.
 func markAt(f io.ReaderAt, offset int64) (mark, error) {
 	var b [BSDSize]byte
-	before := b[:min(offset, BSDSize)]
-	if _, err := f.ReadAt(before, offset-int64(len(before))); err != nil {
+	line := b[:]
+	if offset > 0 {
+		line = b[:min(offset, BSDSize)]
+	}
+	n, err := f.ReadAt(line, max(offset-BSDSize, 0))
+	if offset == 0 && err == io.EOF {
+		return mark{}, nil // no line yet
+	}
+	if err != nil && n < len(line) {
 		return mark{}, err
 	}
-	return mark{offset, checksum(before)}, nil
+	return mark{offset, checksum(line)}, nil
 }
 
 // matches tells whether f has at m what it had when m was made.
@@ -70,8 +79,8 @@ func (m mark) matches(f io.ReaderAt) bool {
 func (s *scanner) read(f io.ReaderAt, m mark, end int64, sk *Skipped, emit func([]Record) error) (mark, error) {
 	s.init()
 	for end-m.offset >= BSDSize {
-		// One read takes what is before and what is new, so no truncation gets
-		// between check and use.
+		// What is before must be there, still, when what is new has been read:
+		// then the file was not cut and written anew meanwhile.
 		before := int(min(m.offset, BSDSize))
 		b := s.buf[:before+int(min(end-m.offset, batchSize*BSDSize))]
 		n, err := f.ReadAt(b, m.offset-int64(before))
@@ -79,7 +88,11 @@ func (s *scanner) read(f io.ReaderAt, m mark, end int64, sk *Skipped, emit func(
 			return m, err
 		}
 		b = b[:n]
-		if n < before || m.sum != 0 && checksum(b[:before]) != m.sum {
+		known := b[:min(n, BSDSize)]
+		if before > 0 {
+			known = b[:min(n, before)]
+		}
+		if n < before || m.sum != 0 && checksum(known) != m.sum || !unchanged(f, m.offset-int64(before), b) {
 			return m, errReplaced
 		}
 		var met Skipped
@@ -104,13 +117,23 @@ func (s *scanner) read(f io.ReaderAt, m mark, end int64, sk *Skipped, emit func(
 			}
 		}
 		sk.Add(met)
-		m.offset += int64(i - before)
-		m.sum = checksum(b[max(0, i-BSDSize):i])
+		if i > before {
+			m.offset += int64(i - before)
+			m.sum = checksum(b[max(0, i-BSDSize):i])
+		}
 		if err == io.EOF {
 			break
 		}
 	}
 	return m, nil
+}
+
+// unchanged tells whether f begins at an offset as b does.
+func unchanged(f io.ReaderAt, offset int64, b []byte) bool {
+	var now [BSDSize]byte
+	b = b[:min(len(b), len(now))]
+	n, _ := f.ReadAt(now[:len(b)], offset)
+	return bytes.Equal(now[:n], b)
 }
 
 // hasPID tells whether a line is of version 3.
