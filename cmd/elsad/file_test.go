@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+func TestParseFile(t *testing.T) {
+	cfg := defaults()
+	flags := pflag.NewFlagSet("elsad", pflag.ContinueOnError)
+	cfg.flags(flags)
+	if err := flags.Parse([]string{"--acct", "off"}); err != nil {
+		t.Fatal(err)
+	}
+	set, err := parseFile(strings.NewReader(`
+# a comment
+acct: own
+commit-interval: 3s
+metrics.max-groups: 7
+rules:
+  list: [{group: a, command: make}]
+`), flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.acct != "off" || cfg.commitInterval != 3*time.Second || cfg.maxGroups != 7 || len(set.Rules) != 1 {
+		t.Errorf("acct %q, interval %v, groups %d, %d rules; want off (the command line wins), 3s, 7, 1",
+			cfg.acct, cfg.commitInterval, cfg.maxGroups, len(set.Rules))
+	}
+}
+
+func TestParseFileErrors(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown key", "a: 1\nstate-dirs: x", "line 1: unknown key \"a\""},
+		{"not in a file", "check: true", "line 1: unknown key \"check\""},
+		{"bad value", "\ncommit-interval: often", "line 2: bad commit-interval \"often\""},
+		{"a list", "- acct", "line 1: need keys"},
+		{"nested", "acct: {own: 1}", "line 1: acct needs one value"},
+		{"bad rule", "acct: own\nrules:\n  list:\n  - {group: a}", "line 4: rule for group a has no condition"},
+		{"no YAML", "acct: [", "yaml:"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			flags := pflag.NewFlagSet("elsad", pflag.ContinueOnError)
+			defaults().flags(flags)
+			if _, err := parseFile(strings.NewReader(tt.text), flags); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("got %v, want an error that begins with %q", err, tt.want)
+			}
+		})
+	}
+}
