@@ -56,6 +56,9 @@ func TestKernelProcess(t *testing.T) {
 		t.Fatalf("Threads = %v, %v", tids, err)
 	}
 	for _, tid := range tids { // a Go program has some
+		if got, want := Default.IsThread(tid), tid != pid; got != want {
+			t.Errorf("IsThread(%d) of process %d = %v", tid, pid, got)
+		}
 		if tid == pid {
 			continue
 		}
@@ -83,6 +86,9 @@ func TestKernelProcess(t *testing.T) {
 	_, errThreads := Default.Threads(pid)
 	_, errExe := Default.Executable(pid)
 	_, errArgs := Default.CommandLine(pid)
+	if Default.IsThread(pid) {
+		t.Errorf("process %d is a thread after its end", pid)
+	}
 	for _, err := range []error{errProcess, errThreads, errExe, errArgs} {
 		if !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("after its end: %v, want fs.ErrNotExist", err)
@@ -111,12 +117,12 @@ func TestKernelZombie(t *testing.T) {
 		if err := sampler.Sample(pid, p.Start, &s, detail); err != nil {
 			t.Error(err)
 		}
-		if s.CPU < 20*ms || s.User+s.System != s.CPU {
+		if s.CPU < 20*ms || s.User+s.System != s.CPU || s.Dead != detail {
 			t.Errorf("sample of a process that burned 20 ms: %+v", s)
 		}
 	}
 	cmd.Wait()
-	// A zombie's clock is final: what wait4 says, in microseconds.
+	// Its clock is final: what wait4 says, in microseconds.
 	if waited := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(); s.CPU < waited || s.CPU > waited+2*time.Microsecond {
 		t.Errorf("sampled %v, waited %v", s.CPU, waited)
 	}
@@ -236,7 +242,7 @@ func TestKernelSampleThreads(t *testing.T) {
 	if s.CPU < 50*ms {
 		t.Errorf("a dead thread burned 50 ms, sampled %v", s.CPU)
 	}
-	if s.MaxRSS < 1<<20 || s.MinorFaults < 100 || s.VoluntarySwitches+s.InvoluntarySwitches == 0 || sampler.Denied != 0 {
+	if s.Dead || s.MaxRSS < 1<<20 || s.MinorFaults < 100 || s.VoluntarySwitches+s.InvoluntarySwitches == 0 || sampler.Denied != 0 {
 		t.Errorf("sample of a Go program: %+v, %d denied", s, sampler.Denied)
 	}
 

@@ -25,6 +25,11 @@ type Sample struct {
 	MaxRSS uint64
 	// VoluntarySwitches and InvoluntarySwitches are of the main thread.
 	VoluntarySwitches, InvoluntarySwitches uint64
+
+	// Dead tells that the process has ended and waits to be reaped. CPU is then
+	// final and exact, once the main thread has left the CPU: some milliseconds
+	// after the process can be seen to be dead.
+	Dead bool
 }
 
 // setCPU raises s to the total cpu and splits what is new in the proportion of

@@ -32,7 +32,7 @@ func (r FS) NewSampler() *Sampler { return &Sampler{root: r, clock: cpuClock} }
 // Sample brings s, the process's previous sample or a zero one, up to date. No
 // field of s ever falls. The error wraps [fs.ErrNotExist] when the process of
 // this pid and start time (see [SameStart]) is gone; s then keeps what it had.
-// A zombie can be sampled.
+// A process that is dead and not reaped can be sampled.
 //
 // Without detail only the three CPU fields are brought up to date, in about a
 // microsecond, by three reads of the process's CPU clock. A clock knows no start
@@ -107,6 +107,13 @@ func (sa *Sampler) detail(pid int32, start int64, s *Sample) error {
 	}
 	if !SameStart(p.Start, start) {
 		return unix.ESRCH
+	}
+	if p.Dead() {
+		// It may have died since the clocks were read.
+		if err := sa.cpu(pid, s); err != nil {
+			return err
+		}
+		s.Dead = true
 	}
 	raise(&s.MinorFaults, p.MinorFaults)
 	raise(&s.MajorFaults, p.MajorFaults)

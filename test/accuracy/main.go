@@ -61,7 +61,8 @@ type instrument interface {
 	// begin is told of a process that waits to become the workload, and of
 	// the user it runs as.
 	begin(ctx context.Context, workload string, pid int, uid uint32) error
-	// end returns what the workload used, once all of its processes are gone.
+	// end returns what the workload used. All of its processes are gone and
+	// reaped when it is called.
 	end(ctx context.Context, workload string, uid uint32) (reading, error)
 }
 

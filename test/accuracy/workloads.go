@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"elsa/pkg/proc"
 )
 
 // firstUID is the user of the first workload. Debian gives the range 60000-64999
@@ -115,6 +117,10 @@ func measure(ctx context.Context, w load, dir, id string, uid uint32, pacct stri
 	if r.truth.cpu == 0 {
 		return r, errors.New("the control group counted no CPU time")
 	}
+	// Orphans are reaped by init, which may take its time.
+	if err := waitUntil(ctx, 10*time.Second, func() (bool, error) { return reaped(uid) }); err != nil {
+		return r, fmt.Errorf("wait until init has reaped all: %w", err)
+	}
 	if r.truth.processes, err = countLines(pacct, uid); err != nil {
 		return r, err
 	}
@@ -143,6 +149,18 @@ func prepare(dir string, files map[string]string, uid uint32) error {
 		}
 	}
 	return nil
+}
+
+// reaped reports whether no process of a user is left, not even a dead one.
+func reaped(uid uint32) (bool, error) {
+	list, err := proc.Default.Snapshot(nil)
+	for i := range list {
+		// The snapshot has no owners.
+		if p, err := proc.Default.Process(list[i].PID); err == nil && p.UID == uid {
+			return false, nil
+		}
+	}
+	return true, err
 }
 
 // countLines counts the lines of the accounting file that a user's processes
