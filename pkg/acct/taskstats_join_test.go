@@ -130,6 +130,7 @@ func TestThreadJoinBegin(t *testing.T) {
 // Processes that ended unseen must not pile up, and what they used is given.
 func TestThreadJoinBounded(t *testing.T) {
 	j := newThreadJoin()
+	j.limit = 1000
 	n := 3 * j.limit
 	var out []Record
 	for i := range n {

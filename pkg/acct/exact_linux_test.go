@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package acct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"elsa/internal/kerneltest"
+)
+
+func init() {
+	// dialexact prints how DialExact went.
+	roles["dialexact"] = func([]string) int {
+		s, err := DialExact(context.Background(), ExactConfig{RingBytes: 1 << 16})
+		fmt.Println(err)
+		if err == nil {
+			s.Close()
+		}
+		return 0
+	}
+}
+
+func needExact(t *testing.T) {
+	t.Helper()
+	kerneltest.Need(t, kerneltest.Root, kerneltest.BTF, kerneltest.BPF)
+}
+
+// exactRun collects what a running source delivers.
+type exactRun struct {
+	*ExactSource
+	t       *testing.T
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next batch
+	records map[int32][]Record
+	total   int
+	barrier uint64
+}
+
+func runExact(t *testing.T) *exactRun {
+	t.Helper()
+	needExact(t)
+	s, err := DialExact(t.Context(), ExactConfig{RingBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Missing()) > 0 {
+		t.Logf("this kernel has no %v", s.Missing())
+	}
+	e := &exactRun{ExactSource: s, t: t, changed: make(chan struct{}), records: make(map[int32][]Record)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	collected := make(chan struct{})
+	go func() {
+		defer close(collected)
+		for b := range s.Batches() {
+			e.mu.Lock()
+			for _, r := range b.Items {
+				e.records[r.PID] = append(e.records[r.PID], r)
+			}
+			e.total += len(b.Items)
+			e.barrier = max(e.barrier, b.Barrier)
+			if b.Rejected != 0 {
+				t.Errorf("%d samples rejected", b.Rejected)
+			}
+			s.Release(b)
+			close(e.changed)
+			e.changed = make(chan struct{})
+			e.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		<-collected
+	})
+	return e
+}
+
+// await waits until ok returns true, which is called with e locked.
+func (e *exactRun) await(limit time.Duration, ok func() bool) bool {
+	deadline := time.After(limit)
+	for {
+		e.mu.Lock()
+		yes, changed := ok(), e.changed
+		e.mu.Unlock()
+		if yes {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			return false
+		}
+	}
+}
+
+func (e *exactRun) has(pid int) func() bool {
+	return func() bool { return len(e.records[int32(pid)]) > 0 }
+}
+
+// record returns the record of a process that end makes, and ends. It tries
+// more than one: there are guest kernels that run no program on top of process
+// 1, and what is freed in such a moment is left out.
+func (e *exactRun) record(end func() int) (Record, bool) {
+	e.t.Helper()
+	for range 4 {
+		pid := end()
+		if !e.await(4*time.Second, e.has(pid)) {
+			e.t.Logf("no record of process %d, trying another", pid)
+			continue
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if n := len(e.records[int32(pid)]); n != 1 {
+			e.t.Errorf("%d records of process %d", n, pid)
+		}
+		return e.records[int32(pid)][0], true
+	}
+	e.t.Error("no record of any of four processes")
+	return Record{}, false
+}
+
+// fence returns when a process that ends now has been freed and delivered.
+func (e *exactRun) fence() {
+	e.t.Helper()
+	e.record(func() int {
+		pid, err := kerneltest.Fork()
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		return pid
+	})
+}
+
+func TestKernelExact(t *testing.T) {
+	e := runExact(t)
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		name        string
+		role        string
+		args        []string
+		want        Record
+		least, most time.Duration // of CPU
+	}{
+		{"exit 7", "exit", []string{"7"}, Record{ExitCode: 0x700}, 0, 100 * ms},
+		{"SIGKILL", "wait", nil, Record{ExitCode: 9}, 0, 100 * ms},
+		{"setuid", "nobody", nil, Record{UID: 65534, GID: 65533}, 0, 100 * ms},
+		{"burn 100ms", "burn", []string{"100ms"}, Record{}, 100 * ms, 200 * ms},
+		{"4 threads of 30ms, exit 4", "threads", []string{"4", "30ms", "4"}, Record{ExitCode: 0x400}, 120 * ms, 220 * ms},
+		{"the same, leader first", "leaderfirst", []string{"4", "30ms", "4"}, Record{ExitCode: 0x400}, 120 * ms, 220 * ms},
+		{"exec from a thread", "execthread", nil, Record{}, 0, 100 * ms},
+		{"write 1048576", "write", []string{"1048576", filepath.Join(t.TempDir(), "file")},
+			Record{WriteBytes: 1 << 20, WriteChars: 1 << 20}, 0, 100 * ms},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e.t = t
+			var before, after unix.Timespec
+			var usage *syscall.Rusage
+			r, ok := e.record(func() int {
+				unix.ClockGettime(unix.CLOCK_BOOTTIME, &before)
+				c := kerneltest.Spawn(t, tt.role, tt.args...)
+				unix.ClockGettime(unix.CLOCK_BOOTTIME, &after)
+				if tt.role == "wait" {
+					unix.Kill(c.PID, unix.SIGKILL)
+				}
+				usage = c.Wait().SysUsage().(*syscall.Rusage)
+				return c.PID
+			})
+			if !ok {
+				return
+			}
+			if r.Source != Exact || !r.Whole {
+				t.Errorf("source %v, whole %v", r.Source, r.Whole)
+			}
+			if r.ExitCode != tt.want.ExitCode || r.UID != tt.want.UID || r.GID != tt.want.GID {
+				t.Errorf("exit %#x, uid %d, gid %d; want %#x, %d, %d", r.ExitCode, r.UID, r.GID, tt.want.ExitCode, tt.want.UID, tt.want.GID)
+			}
+			if r.Start < before.Nano() || r.Start > after.Nano() {
+				t.Errorf("started at %d, want %d to %d", r.Start, before.Nano(), after.Nano())
+			}
+			// wait4 has it in microseconds, twice cut, and without the last
+			// moments of threads.
+			waited := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+			if r.CPU < tt.least || r.CPU < waited || r.CPU > tt.most || r.CPU > waited+20*ms {
+				t.Errorf("used %v, want %v to %v and at least the %v of wait4", r.CPU, tt.least, tt.most, waited)
+			}
+			if r.User+r.System != r.CPU || r.User < 0 || r.System < 0 {
+				t.Errorf("user %v and system %v are not %v", r.User, r.System, r.CPU)
+			}
+			if r.WriteBytes < tt.want.WriteBytes || r.WriteChars < tt.want.WriteChars || r.WriteChars > tt.want.WriteChars+4096 {
+				t.Errorf("wrote %d to disk of %d, want %d of %d", r.WriteBytes, r.WriteChars, tt.want.WriteBytes, tt.want.WriteChars)
+			}
+			if int64(r.MinorFaults) != usage.Minflt || int64(r.MajorFaults) != usage.Majflt || r.MaxRSS != uint64(usage.Maxrss)<<10 {
+				t.Errorf("faults %d and %d, peak %d; wait4 says %d, %d and %d", r.MinorFaults, r.MajorFaults, r.MaxRSS,
+					usage.Minflt, usage.Majflt, usage.Maxrss<<10)
+			}
+			// The leader's last switch is not in it.
+			if d := usage.Nvcsw - int64(r.VoluntarySwitches); d < 0 || d > 1 || int64(r.InvoluntarySwitches) > usage.Nivcsw+1 {
+				t.Errorf("switches %d and %d; wait4 says %d and %d", r.VoluntarySwitches, r.InvoluntarySwitches, usage.Nvcsw, usage.Nivcsw)
+			}
+		})
+	}
+}
+
+// What a process read and wrote is its own, not that of children it waited
+// for, which the kernel adds to signal_struct.
+func TestKernelExactOwnIO(t *testing.T) {
+	e := runExact(t)
+	file := filepath.Join(t.TempDir(), "file")
+	r, ok := e.record(func() int {
+		c := kerneltest.Spawn(t, "spawnwrite", "1048576", file)
+		c.Wait()
+		return c.PID
+	})
+	if ok && r.WriteChars >= 1<<20 {
+		t.Errorf("charged %d characters that its child wrote", r.WriteChars)
+	}
+}
+
+func init() {
+	// spawnwrite is write in a child, which it waits for.
+	roles["spawnwrite"] = func(args []string) int {
+		if kerneltest.Command("write", args...).Run() != nil {
+			return 1
+		}
+		return 0
+	}
+}
+
+// A zombie is not final: its record comes when it is reaped.
+func TestKernelExactZombie(t *testing.T) {
+	e := runExact(t)
+	e.record(func() int {
+		c := kerneltest.Spawn(t, "exit", "0")
+		for unix.Waitid(unix.P_PID, c.PID, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		}
+		e.fence()
+		if e.await(0, e.has(c.PID)) {
+			t.Errorf("a record of %d, which nobody has waited for", c.PID)
+		}
+		c.Wait()
+		return c.PID
+	})
+}
+
+// Of processes that live for no time at all each is delivered once, and reading
+// them allocates nothing.
+func TestKernelExactStorm(t *testing.T) {
+	e := runExact(t)
+	const storm = 500
+	e.fence() // it has its memory now
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	e.mu.Lock()
+	total := e.total
+	e.mu.Unlock()
+	var pids []int
+	for range storm {
+		pid, err := kerneltest.Fork()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	e.await(4*time.Second, func() bool { return e.total >= total+storm })
+	e.fence()
+	runtime.ReadMemStats(&after)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	found := 0
+	for _, pid := range pids {
+		switch len(e.records[int32(pid)]) {
+		case 0:
+		case 1:
+			found++
+			if r := e.records[int32(pid)][0]; r.CPU <= 0 || r.CPU > time.Second || r.Flags&FlagFork == 0 {
+				t.Errorf("process %d: %+v", pid, r)
+			}
+		default:
+			t.Errorf("process %d delivered %d times", pid, len(e.records[int32(pid)]))
+		}
+	}
+	if found < storm*98/100 { // see record
+		t.Errorf("%d of %d delivered", found, storm)
+	}
+	// This test keeps each record in a slice of its own, in a map.
+	if n := after.Mallocs - before.Mallocs; n > 4*storm {
+		t.Errorf("%d allocations for %d records", n, e.total-total)
+	}
+}
+
+// With room for a handful of samples every one is either delivered or counted.
+func TestKernelExactLoss(t *testing.T) {
+	needExact(t)
+	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stats.Close()
+	s, err := DialExact(t.Context(), ExactConfig{RingBytes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := func() uint64 {
+		st, err := s.prog.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.RunCount
+	}
+	const storm = 200
+	for range storm {
+		if _, err := kerneltest.Fork(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(5 * time.Second); runs() < storm*98/100 && time.Now().Before(end); {
+		if _, err := kerneltest.Fork(); err != nil { // time passes, RCU gets on
+			t.Fatal(err)
+		}
+	}
+	least := runs()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	s.Mark(1)
+	go func() { done <- s.Run(ctx) }()
+	items, lost, rejected := uint64(0), uint64(0), uint64(0)
+	for b := range s.Batches() {
+		items += uint64(len(b.Items))
+		lost += b.Lost
+		rejected += b.Rejected
+		if b.Barrier == 1 {
+			cancel()
+		}
+		s.Release(b)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if items == 0 || lost < storm/2 || rejected != 0 || items+lost < least*98/100 {
+		t.Errorf("the program ran %d times: %d delivered, %d lost, %d rejected", least, items, lost, rejected)
+	}
+}
+
+// A barrier comes also when nothing ends.
+func TestKernelExactBarrier(t *testing.T) {
+	e := runExact(t)
+	for n := uint64(1); n < 20; n++ {
+		e.Mark(n)
+		if !e.await(5*time.Second, func() bool { return e.barrier == n }) {
+			t.Fatalf("no barrier %d", n)
+		}
+	}
+}
+
+// After Close the kernel has nothing of ours.
+func TestKernelExactClose(t *testing.T) {
+	needExact(t)
+	s, err := DialExact(t.Context(), ExactConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.prog.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, ok := info.ID()
+	if !ok {
+		t.Fatal("the program has no id")
+	}
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Mark(1) // must do nothing, not write to a descriptor that is another's
+	for end := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		p, err := ebpf.NewProgramFromID(id)
+		if errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		if err == nil {
+			p.Close()
+		}
+		if time.Now().After(end) {
+			t.Fatalf("program %d is still there: %v", id, err)
+		}
+	}
+}
+
+// Two capabilities suffice, and without them the error names them.
+func TestKernelExactCapabilities(t *testing.T) {
+	needExact(t)
+	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
+	for _, tt := range []struct {
+		name string
+		caps []uintptr
+		want string
+	}{
+		{"CAP_BPF and CAP_PERFMON", []uintptr{unix.CAP_BPF, unix.CAP_PERFMON}, "<nil>"},
+		{"CAP_BPF", []uintptr{unix.CAP_BPF}, "CAP_PERFMON"},
+		{"none", nil, "CAP_BPF"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := kerneltest.Command("dialexact")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody, AmbientCaps: tt.caps, Pdeathsig: syscall.SIGKILL}
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(out), tt.want) {
+				t.Errorf("DialExact says %q, want %q in it", out, tt.want)
+			}
+		})
+	}
+}
+
+// Fields that a kernel lacks read as zero, but for those without which there
+// is no figure.
+func TestKernelExactMissingFields(t *testing.T) {
+	needExact(t)
+	saved := leaderFields
+	t.Cleanup(func() { leaderFields = saved })
+	rename := func(path string) {
+		leaderFields = append([]sampleField(nil), saved...)
+		for i := range leaderFields {
+			if leaderFields[i].path == path {
+				leaderFields[i].path = "no_such_member"
+			}
+		}
+	}
+	rename("maxrss")
+	e := runExact(t)
+	if got := e.Missing(); len(got) != 1 || got[0] != "no_such_member" {
+		t.Errorf("missing %v", got)
+	}
+	r, ok := e.record(func() int {
+		c := kerneltest.Spawn(t, "exit", "7")
+		c.Wait()
+		return c.PID
+	})
+	if ok && (r.MaxRSS != 0 || r.ExitCode != 0x700 || r.CPU == 0) {
+		t.Errorf("without the field: %+v", r)
+	}
+
+	rename("sum_sched_runtime")
+	s, err := DialExact(t.Context(), ExactConfig{})
+	if err == nil {
+		s.Close()
+		t.Fatal("went on without the runtime")
+	}
+	if !strings.Contains(err.Error(), "no_such_member") {
+		t.Errorf("error %q does not name the member", err)
+	}
+}
