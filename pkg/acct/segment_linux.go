@@ -52,8 +52,8 @@ var _ Ledger = (*Owned)(nil)
 // which records are kept, zero if none are; numbers go on from it.
 //
 // If accounting is another program's the error is a *[ConflictError] and
-// nothing has changed. It is taken over, without a gap, if it goes to the last
-// segment in dir, as a process that was killed leaves it.
+// nothing has changed. It is taken over, without a gap, if it goes to one of
+// the last segments in dir, as a process that was killed leaves it.
 //
 // Own does not fail when the kernel suspends accounting for lack of space; see
 // [Owned.Writes] and [SpaceState]. The caller sees to it that no two processes
@@ -61,6 +61,9 @@ var _ Ledger = (*Owned)(nil)
 func Own(dir string, from Position, opt OwnOptions) (*Owned, error) {
 	return own(dir, from, opt, linux{})
 }
+
+// ownSegments is how many of the last segments the kernel may be writing to.
+const ownSegments = 16
 
 func own(dir string, from Position, opt OwnOptions, kern kernel) (*Owned, error) {
 	opt.SegmentSize = cmp.Or(opt.SegmentSize, fault.Size("segment", 16<<20))
@@ -85,13 +88,17 @@ func (o *Owned) start(from Position) error {
 	if o.segs, err = o.dir.list(); err != nil {
 		return fmt.Errorf("own accounting: %w", err)
 	}
-	last := ""
 	next := from.Segment + 1
 	if n := len(o.segs); n > 0 {
 		next = max(next, o.segs[n-1]+1)
-		last = o.dir.path(o.segs[n-1])
 	}
-	live, err := checkOwner(o.kern, last)
+	// A process that was killed may have made segments that the kernel was not
+	// switched to yet.
+	var own []string
+	for _, number := range o.segs[max(0, len(o.segs)-ownSegments):] {
+		own = append(own, o.dir.path(number))
+	}
+	live, err := checkOwner(o.kern, own)
 	if err != nil {
 		return err
 	}
@@ -312,7 +319,7 @@ func (o *Owned) Reclaim() error {
 	if space, err := SpaceState(o.dir.name); err == nil && space.Low() {
 		return fmt.Errorf("switch accounting on again: suspended with %d MiB free; the kernel wants %d MiB", space.Available>>20, space.Resume>>20)
 	}
-	live, err := checkOwner(o.kern, o.Path())
+	live, err := checkOwner(o.kern, []string{o.Path()})
 	if live || err != nil {
 		return err
 	}

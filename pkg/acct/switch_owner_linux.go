@@ -118,21 +118,19 @@ func fileSizes(files []string) []int64 {
 	return sizes
 }
 
-// checkOwner returns whether accounting is on and goes to the file own, which
-// may be empty. If it is another's, the error is a *ConflictError.
-func checkOwner(k kernel, own string) (bool, error) {
+// checkOwner returns whether accounting is on and goes to one of the files own.
+// If it is another's, the error is a *ConflictError.
+func checkOwner(k kernel, own []string) (bool, error) {
 	var files []string
 	for _, pattern := range usualFiles {
 		names, _ := filepath.Glob(pattern) // the patterns are well-formed
 		for _, name := range names {
-			if !sameFile(name, own) {
+			if !slices.ContainsFunc(own, func(o string) bool { return sameFile(name, o) }) {
 				files = append(files, name)
 			}
 		}
 	}
-	if own != "" {
-		files = append(files, own)
-	}
+	files = append(files, own...)
 	v, err := k.watchDeath(files)
 	if err != nil {
 		return false, fmt.Errorf("look who owns accounting: %w", err)
@@ -140,7 +138,7 @@ func checkOwner(k kernel, own string) (bool, error) {
 	if v.off {
 		v.grown = nil // whoever wrote there, it was not the kernel
 	}
-	if slices.Contains(v.grown, own) {
+	if slices.ContainsFunc(v.grown, func(name string) bool { return slices.Contains(own, name) }) {
 		return true, nil
 	}
 	name := ""
