@@ -93,3 +93,24 @@ func TestBadVerb(t *testing.T) {
 		}
 	}
 }
+
+// TestChurn lets every kind of tree be made until standard input ends.
+func TestChurn(t *testing.T) {
+	cmd := exec.Command(Build(t), "churn", "cbzod", "2", "500")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(200*time.Millisecond, func() { in.Close() })
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Processes < 10 || got.Burned <= 0 {
+		t.Errorf("reported %+v, want some trees", got)
+	}
+}

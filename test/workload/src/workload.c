@@ -25,7 +25,7 @@ extern char **environ;
 
 // Shared with all children.
 static struct truth {
-	atomic_long processes, burned_ns;
+	atomic_long processes, burned_ns, stop;
 } *truth;
 
 static void die(const char *what) {
@@ -298,6 +298,94 @@ static void io(long bytes) {
 	}
 }
 
+// Kinds of small trees that churn makes, a letter each. All end soon.
+static void chain(int depth, long us) {
+	pid_t pid = start();
+	if (pid > 0) {
+		reap(pid);
+		return;
+	}
+	if (depth > 1)
+		chain(depth - 1, us);
+	usleep(us);
+	end();
+}
+
+static void churn_one(char kind, unsigned r) {
+	long us = r % 3000;
+	pid_t pid;
+	switch (kind) {
+	case 'c': // children of children, each waits for its own
+		chain(1 + r % 4, us / 4);
+		return;
+	case 'b': // burns for some ticks
+		burn_n(1, r % 12);
+		return;
+	case 'z': // a zombie for a while
+		if ((pid = start()) == 0)
+			end();
+		usleep(5 * us);
+		reap(pid);
+		return;
+	case 'o': // an orphan, of a parent that did not wait
+		if ((pid = start()) == 0) {
+			if (start() == 0) {
+				usleep(us);
+				end();
+			}
+			end();
+		}
+		reap(pid);
+		return;
+	case 'd': // a daemon that has children of its own
+		if ((pid = start()) == 0) {
+			setsid();
+			if (start() == 0) {
+				usleep(50 * us);
+				chain(2, us);
+				end();
+			}
+			end();
+		}
+		reap(pid);
+		return;
+	}
+	errno = EINVAL;
+	die("churn");
+}
+
+// churn makes trees of the given kinds, by p processes at once with a pause of
+// us after each tree, until standard input ends. It returns when all
+// processes are gone, also those that nobody waits for.
+static void churn(const char *kinds, long p, long us) {
+	pid_t workers[1024];
+	int gone[2], n = strlen(kinds);
+	char c;
+	if (p < 1 || p > 1024 || n < 1)
+		errno = EINVAL, die("churn");
+	if (pipe(gone))
+		die("pipe");
+	for (long i = 0; i < p; i++)
+		if ((workers[i] = start()) == 0) {
+			unsigned r = getpid() * 2654435761u | 1;
+			close(gone[0]);
+			while (!atomic_load(&truth->stop)) {
+				r ^= r << 13, r ^= r >> 17, r ^= r << 5;
+				churn_one(kinds[r % n], r >> 8);
+				usleep(us);
+			}
+			end();
+		}
+	close(gone[1]);
+	while (read(0, &c, 1) > 0)
+		;
+	atomic_store(&truth->stop, 1);
+	for (long i = 0; i < p; i++)
+		reap(workers[i]);
+	while (read(gone[0], &c, 1) > 0) // the end: nobody holds the other end
+		;
+}
+
 static int usage(void) {
 	fputs("usage: workload VERB ARG…\n"
 	      "  fork N             N times fork and exit\n"
@@ -312,6 +400,8 @@ static int usage(void) {
 	      "  orphans N MS       leave N processes behind that burn MS ms each\n"
 	      "  killed-shell N MS  N children that burn, of a process killed before it waits\n"
 	      "  shell N            a shell loop, N times true and ls\n"
+	      "  churn KINDS P US   small trees until standard input ends, by P processes, US µs apart;\n"
+	      "                     of kinds c chain, b burn, z zombie, o orphan, d daemon\n"
 	      "  rss BYTES          touch that much memory\n"
 	      "  io BYTES           write a file in the working directory and read it again\n",
 	      stderr);
@@ -350,6 +440,8 @@ int main(int argc, char **argv) {
 		killed_shell(a, b);
 	else if (!strcmp(verb, "shell") && argc == 3)
 		shell(a);
+	else if (!strcmp(verb, "churn") && argc == 5)
+		churn(argv[2], b, atol(argv[4]));
 	else if (!strcmp(verb, "rss") && argc == 3)
 		rss(a);
 	else if (!strcmp(verb, "io") && argc == 3)
