@@ -167,6 +167,10 @@ func TestKernelDial(t *testing.T) {
 	if s.Buffer < 2*64<<20 {
 		t.Errorf("buffer of %d bytes, want 128 MiB", s.Buffer)
 	}
+	// An overrun must cost no more than what did not fit.
+	if on, err := unix.GetsockoptInt(c.Descriptor(), unix.SOL_NETLINK, unix.NETLINK_NO_ENOBUFS); err != nil || on != 1 {
+		t.Errorf("NETLINK_NO_ENOBUFS is %d, %v", on, err)
+	}
 	// The test fork of Dial is the first that the consumer hears of.
 	f.drain()
 	mine := 0

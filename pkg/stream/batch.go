@@ -43,7 +43,9 @@ type Source[T any] interface {
 	Run(ctx context.Context) error
 	// Batches is where Run delivers. The channel is the same on every call.
 	Batches() <-chan *Batch[T]
-	// Release hands a batch back for reuse. Safe from any goroutine.
+	// Release hands a batch back for reuse. Safe from any goroutine. Every
+	// batch must be released, once: a source has a fixed number of them, and
+	// waits when the consumer holds all.
 	Release(*Batch[T])
 	// Mark asks for a drain and a batch with Barrier >= n. It does not block,
 	// and is safe from any goroutine. n must be positive and increasing.

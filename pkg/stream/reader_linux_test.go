@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -98,15 +99,17 @@ func TestReaderDeliversAllInOrder(t *testing.T) {
 	const count, items = 20000, 256
 	fd, w := pair(t)
 	r, _ := start(t, fd, Options{Items: items, Queue: 3})
+	failed := make(chan error, 1)
 	go func() {
 		for n := range uint64(count) {
 			var b [8]byte
 			binary.NativeEndian.PutUint64(b[:], n)
 			if _, err := unix.Write(w, b[:]); err != nil {
-				t.Errorf("send %d: %v", n, err)
+				failed <- err
 				return
 			}
 		}
+		failed <- nil
 	}()
 	var want uint64
 	for want < count {
@@ -124,6 +127,9 @@ func TestReaderDeliversAllInOrder(t *testing.T) {
 			want++
 		}
 		r.Release(b)
+	}
+	if err := <-failed; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -160,9 +166,66 @@ func TestReaderBarrier(t *testing.T) {
 	}
 }
 
+// Mark may come at any instant of a drain.
+func TestReaderBarrierUnderLoad(t *testing.T) {
+	const count = 50000
+	fd, w := pair(t)
+	r, _ := start(t, fd, Options{Pause: -1})
+	failed := make(chan error, 1)
+	go func() {
+		b := make([]byte, 8)
+		for n := uint64(1); n <= count; n++ {
+			if _, err := unix.Write(w, b); err != nil {
+				failed <- err
+				return
+			}
+			r.Mark(n)
+		}
+		failed <- nil
+	}()
+	var items, barrier uint64
+	for barrier < count {
+		b := next(t, r)
+		items += uint64(len(b.Items))
+		if b.Barrier != 0 {
+			if b.Barrier <= barrier {
+				t.Fatalf("barrier %d after %d", b.Barrier, barrier)
+			}
+			barrier = b.Barrier
+		}
+		if items < barrier {
+			t.Fatalf("barrier %d after %d items", barrier, items)
+		}
+		r.Release(b)
+	}
+	if err := <-failed; err != nil {
+		t.Error(err)
+	}
+}
+
+// A barrier is delivered once, and what comes without a Mark carries none.
+func TestReaderBarrierOnce(t *testing.T) {
+	fd, w := pair(t)
+	r, _ := start(t, fd, Options{})
+	r.Mark(1)
+	b := next(t, r)
+	if b.Barrier != 1 || len(b.Items) != 0 {
+		t.Errorf("barrier %d with %d items, want 1 with none", b.Barrier, len(b.Items))
+	}
+	r.Release(b)
+	for n := range uint64(3) {
+		send(t, w, n)
+		b := next(t, r)
+		if b.Barrier != 0 || len(b.Items) != 1 {
+			t.Errorf("barrier %d with %d items, want none with 1", b.Barrier, len(b.Items))
+		}
+		r.Release(b)
+	}
+}
+
 func TestReaderRejects(t *testing.T) {
 	fd, w := pair(t)
-	r, _ := start(t, fd, Options{Size: 16})
+	r, _ := start(t, fd, Options{Size: 8})
 	for _, size := range []int{8, 17, 16, 0, 100, 8} {
 		if _, err := unix.SendmsgN(w, make([]byte, size), nil, nil, 0); err != nil {
 			t.Fatal(err)
@@ -370,6 +433,34 @@ func TestReaderAwait(t *testing.T) {
 	}
 }
 
+// The context may end while a drain is under way.
+func TestReaderStopsInDrain(t *testing.T) {
+	fd, w := pair(t)
+	const sent = 8
+	for n := range uint64(sent) {
+		send(t, w, n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := NewReader(fd, func(m Message, b *Batch[uint64]) {
+		number(m, b)
+		cancel()
+	}, Options{Datagrams: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := r.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	var got []uint64
+	for b := range r.Batches() {
+		got = append(got, b.Items...)
+	}
+	if len(got) != 4 {
+		t.Errorf("delivered %v, want the four that were read", got)
+	}
+}
+
 func TestReaderSleepsWhenIdle(t *testing.T) {
 	fd, w := pair(t)
 	tid := make(chan int, 1)
@@ -386,32 +477,36 @@ func TestReaderSleepsWhenIdle(t *testing.T) {
 	go func() { done <- r.Run(ctx) }()
 	send(t, w, 1)
 	r.Release(next(t, r))
-	switches := func(tid int) int {
-		b, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/status")
+	r.Mark(1)
+	r.Release(next(t, r))
+	// How often the thread slept, and the ticks of CPU time it used.
+	activity := func(tid int) (string, []string) {
+		dir := "/proc/self/task/" + strconv.Itoa(tid)
+		status, err := os.ReadFile(dir + "/status")
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, after, _ := strings.Cut(string(b), "\nvoluntary_ctxt_switches:")
-		line, _, _ := strings.Cut(after, "\n")
-		n, err := strconv.Atoi(strings.TrimSpace(line))
+		stat, err := os.ReadFile(dir + "/stat")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		_, after, _ := strings.Cut(string(status), "\nvoluntary_ctxt_switches:")
+		slept, _, _ := strings.Cut(after, "\n")
+		_, after, _ = strings.Cut(string(stat), ") ")
+		return slept, strings.Fields(after)[11:13]
 	}
-	// A few switches are due until the pause is over; then none may come.
+	// A little is due until the pause is over; then nothing.
 	id := <-tid
-	before := -1
-	for range 20 {
-		n := switches(id)
-		if n == before {
+	for try := 0; ; try++ {
+		slept, ticks := activity(id)
+		<-time.After(100 * time.Millisecond)
+		again, more := activity(id)
+		if again == slept && slices.Equal(ticks, more) {
 			break
 		}
-		before = n
-		<-time.After(100 * time.Millisecond)
-	}
-	if n := switches(id); n != before {
-		t.Error("the reader's thread goes on waking while nothing comes")
+		if try == 20 {
+			t.Fatalf("the reader's thread is active while nothing comes: slept %s, then %s times, ticks %v, then %v", slept, again, ticks, more)
+		}
 	}
 	cancel()
 	if err := <-done; err != nil {
@@ -501,7 +596,22 @@ func TestReaderClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	r.Mark(1) // must not write to whatever has the descriptor now
+	// Mark must not write to what has the descriptor now.
+	var heirs []int
+	for len(heirs) == 0 || heirs[len(heirs)-1] < r.wakeFD {
+		heir, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(heir)
+		heirs = append(heirs, heir)
+	}
+	r.Mark(1)
+	for _, heir := range heirs {
+		if _, err := unix.Read(heir, make([]byte, 8)); err != unix.EAGAIN {
+			t.Errorf("Mark after Close wrote to a foreign descriptor: %v", err)
+		}
+	}
 	send(t, w, 1)
 	if _, err := unix.Read(fd, make([]byte, 8)); err != nil {
 		t.Errorf("the detached socket does not work: %v", err)
