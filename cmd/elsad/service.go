@@ -106,6 +106,7 @@ func (s *service) Group(ctx context.Context, who api.Caller, name string) (out a
 		if err := s.core.drain(); err != nil {
 			return err
 		}
+		s.core.classify(false)
 		out.Group = api.FromGroup(g)
 		s.core.tracker.EachLive(func(l groups.Life) {
 			if s.core.tracker.Sets.Has(l.Set, g.ID) {
@@ -243,6 +244,7 @@ func (c *core) choose(who api.Caller, pids []int, tree bool) ([]groups.Life, err
 	if err := c.drain(); err != nil {
 		return nil, err
 	}
+	c.classify(false)
 	if tree || c.tracker.NoExits {
 		if err := c.scan(c.trusted); err != nil {
 			return nil, err

@@ -46,9 +46,7 @@ func (c *core) step() error {
 			return err
 		}
 	}
-	if c.tracker.NoExits {
-		c.tracker.Classify(c.mark%64 == 0, c.look)
-	}
+	c.classify(c.mark%64 == 0)
 	if err := c.joinLines(end); err != nil {
 		return err
 	}
@@ -163,16 +161,24 @@ func (c *core) addThreads(pid int32) {
 	}
 }
 
-// look says what a task of the fork connector is.
-func (c *core) look(k groups.Key) groups.Kind {
-	_, err := c.proc.Process(k.PID)
+// classify finds out which of the tasks that the fork connector has named are
+// processes, and with threads, which threads are gone.
+func (c *core) classify(threads bool) {
+	if c.tracker.NoExits {
+		c.tracker.Classify(threads, c.look)
+	}
+}
+
+// look says what a task is now, and when a process started.
+func (c *core) look(k groups.Key) (groups.Kind, int64) {
+	p, err := c.proc.Process(k.PID)
 	switch {
 	case err == nil:
-		return groups.Process
+		return groups.Process, p.Start
 	case c.proc.IsThread(k.PID):
-		return groups.ThreadOf
+		return groups.ThreadOf, 0
 	}
-	return groups.Gone
+	return groups.Gone, 0
 }
 
 func scanned(p *proc.Process) groups.Scanned {

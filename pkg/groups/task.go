@@ -24,13 +24,17 @@ func (t *Tracker) Task(parent, child int32, at int64) {
 }
 
 // Classify asks look about every task that is not known to be a process or a
-// thread, and counts the processes. A task that is gone is kept for two
-// barriers, in which its line must come if it was a process. With threads, those
-// known are looked at too, and forgotten when they are gone.
-func (t *Tracker) Classify(threads bool, look func(Key) Kind) {
+// thread, and counts the processes. Of a process look also tells the start: the
+// event has none, and may have been read much later. A task that is gone is kept
+// for two barriers, in which its line must come if it was a process. With
+// threads, those known are looked at too, and forgotten when they are gone.
+func (t *Tracker) Classify(threads bool, look func(Key) (kind Kind, start int64)) {
 	if threads {
 		t.table.all(func(pid int32, e *entry) {
-			if e.state == thread && look(Key{pid, e.start}) != ThreadOf {
+			if e.state != thread {
+				return
+			}
+			if kind, _ := look(Key{pid, e.start}); kind != ThreadOf {
 				t.free(pid, e)
 			}
 		})
@@ -40,8 +44,13 @@ func (t *Tracker) Classify(threads bool, look func(Key) Kind) {
 		if e == nil || e.start != k.Start || e.state != task {
 			continue
 		}
-		switch look(k) {
+		kind, start := look(k)
+		if kind == Process && start > e.start {
+			kind = Gone // another has the id; its event is on the way
+		}
+		switch kind {
 		case Process:
+			t.restamp(k, e, start)
 			e.state = live
 			t.enter(k.PID, e)
 		case ThreadOf:
@@ -51,6 +60,15 @@ func (t *Tracker) Classify(threads bool, look func(Key) Kind) {
 		}
 	}
 	t.tasks = t.tasks[:0]
+}
+
+// restamp gives an entry the start that it turned out to have.
+func (t *Tracker) restamp(k Key, e *entry, start int64) {
+	if e.flags&unproven != 0 {
+		t.unwait(e.ppid, k)
+		t.await(e.ppid, Key{k.PID, start})
+	}
+	e.start = start
 }
 
 // AddThread adds a thread found in /proc to the process tgid: what it forks

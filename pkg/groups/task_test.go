@@ -6,7 +6,12 @@ import "testing"
 
 // TestTasks tells stories of a source that names tasks and tells no exits.
 func TestTasks(t *testing.T) {
-	kinds := func(m map[int32]Kind) func(Key) Kind { return func(k Key) Kind { return m[k.PID] } }
+	kinds := func(m map[int32]Kind) func(Key) (Kind, int64) {
+		return func(k Key) (Kind, int64) { return m[k.PID], k.Start }
+	}
+	since := func(start int64) func(Key) (Kind, int64) {
+		return func(Key) (Kind, int64) { return Process, start }
+	}
 	var asked int
 	barrier := func(w *world) {
 		w.Barrier(func(Life) bool { asked++; return true })
@@ -27,6 +32,28 @@ func TestTasks(t *testing.T) {
 			w.Classify(false, kinds(map[int32]Kind{11: Process, 12: ThreadOf}))
 			w.Task(12, 13, w.tick()) // forked by the thread
 		}, "10{7} 11{7} 12{7} thread 13{7} task", 0},
+		{"a process whose event was read late", func(w *world) {
+			p10, born := found(10, 1, w.now), w.tick()
+			w.now += 5e9
+			w.Task(10, 11, w.now)
+			w.Classify(false, since(born))
+			l, _ := w.Live(11)
+			w.check(l.Start == born, "it has the start of its event")
+			w.add(11, 8)
+			w.scan(w.now, p10, found(11, 10, born))
+		}, "10{7} 11{7,8}", 0},
+		{"a process whose event was read late, of a parent not yet known", func(w *world) {
+			born := w.tick()
+			w.Task(30, 11, w.now+5e9)
+			w.Classify(false, since(born))
+			w.Task(10, 30, w.tick())
+		}, "10{7} 11{7} 30{7} task", 0},
+		{"its id is another's by now", func(w *world) {
+			w.Task(10, 11, w.tick())
+			w.Classify(false, since(w.tick()))
+			w.Task(1, 11, w.tick())
+			w.check(w.reap(11).Set == w.Sets.Only(7), "wrong set")
+		}, "10{7} 11{} task", 0},
 		{"a process by its record", func(w *world) {
 			w.Task(10, 11, w.tick())
 			w.check(w.reap(11).Set == w.Sets.Only(7), "wrong set")
@@ -75,6 +102,12 @@ func TestTasks(t *testing.T) {
 			since, p10, at := w.now, found(10, 1, w.now), w.tick()
 			w.scan(since, p10, found(11, 1, at))
 			w.Task(10, 11, at)
+		}, "10{7} 11{7}", 0},
+		{"the scan was faster than the event, which is read late", func(w *world) {
+			since, p10, at := w.now, found(10, 1, w.now), w.tick()
+			w.scan(since, p10, found(11, 1, at))
+			w.Task(10, 11, at+9e8)
+			w.check(w.Evicted == 0, "taken for another")
 		}, "10{7} 11{7}", 0},
 		{"a scan finds a task to be a process", func(w *world) {
 			p10 := found(10, 1, w.now)
@@ -147,7 +180,7 @@ func TestTaskStarts(t *testing.T) {
 	w.reap(20)
 	w.Task(1, 21, w.tick()) // evicts one ...
 	w.reap(21)              // ... that was a process
-	w.Classify(false, func(k Key) Kind { return Kind(k.PID % 3) })
+	w.Classify(false, func(k Key) (Kind, int64) { return Kind(k.PID % 3), k.Start })
 	if got := w.starts()[g7]; got != 4 { // 20, 21, 22 and 25
 		t.Errorf("%d processes started, want 4", got)
 	}

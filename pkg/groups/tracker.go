@@ -76,6 +76,9 @@ type tally struct {
 // time, and may be preempted before it sends the event.
 const startSlack = 50e6
 
+// taskSlack is the same for a task, whose event is stamped when it is read.
+const taskSlack = 1e9
+
 // New returns an empty tracker with the given sets.
 func New(sets *Sets) *Tracker {
 	return &Tracker{Sets: sets, older: map[int32][]Life{}, waiting: map[int32][]Key{}}
@@ -101,7 +104,11 @@ func (t *Tracker) born(parent, child int32, at int64, s state) *entry {
 		if at < e.start {
 			return nil // an event of an older life, overtaken by a scan
 		}
-		if e.flags&scanned != 0 && at-e.start <= startSlack && (e.state != dead || at <= e.exit()) {
+		slack := int64(startSlack)
+		if s == task {
+			slack = taskSlack
+		}
+		if e.flags&scanned != 0 && at-e.start <= slack && (e.state != dead || at <= e.exit()) {
 			t.confirm(child, e, parent) // the scan of /proc was faster
 			return nil
 		}

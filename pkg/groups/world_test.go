@@ -114,7 +114,7 @@ func (w *world) String() string {
 // endAll ends every process but 1 and forgets it.
 func (w *world) endAll() {
 	w.scan(w.now) // finds process 1 alone
-	w.Classify(true, func(Key) Kind { return Gone })
+	w.Classify(true, func(Key) (Kind, int64) { return Gone, 0 })
 	for range 2 {
 		w.Barrier(func(Life) bool { return true })
 	}
