@@ -6,8 +6,8 @@
 VM_VARIANTS ?= stock slice patched debug
 
 .PHONY: vm-test vm-test-all
-vm-test:
+vm-test: ## kernel patches for linux 6.1, built and booted
 	test/vm/run.sh 6.1 $(VM_VARIANTS)
 
-vm-test-all: vm-test
+vm-test-all: vm-test ## the same for linux 6.1 and 6.12
 	test/vm/run.sh 6.12 $(VM_VARIANTS)
