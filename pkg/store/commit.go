@@ -18,6 +18,7 @@ import (
 // of them; after an error the transaction is rolled back.
 type Tx struct {
 	meta, groups, sets, members, deaths *bolt.Bucket
+	history, origins                    *bolt.Bucket
 
 	store *Store
 	n     uint32 // deaths put
@@ -32,6 +33,7 @@ func (s *Store) Commit(f func(*Tx)) error {
 		tx := &Tx{
 			meta: btx.Bucket(bucketMeta), groups: btx.Bucket(bucketGroups), sets: btx.Bucket(bucketSets),
 			members: btx.Bucket(bucketMembers), deaths: btx.Bucket(bucketDeaths), store: s,
+			history: btx.Bucket(bucketHistory), origins: btx.Bucket(bucketOrigins),
 		}
 		f(tx)
 		for i := tx.n; i < s.deaths; i++ {
@@ -112,6 +114,7 @@ func (tx *Tx) PutDeath(d usage.OpenDeath) {
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		v = measureList(m).append(v)
 	}
+	v = cellList(&d.Cell).append(v)
 	tx.note(tx.deaths.Put(key32(tx.n), v))
 	tx.n++
 }

@@ -20,6 +20,7 @@ import (
 
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
+	"elsa/pkg/history"
 	"elsa/pkg/usage"
 )
 
@@ -33,9 +34,13 @@ var (
 	bucketGroups  = []byte("groups")  // id (u32) → JSON of groups.Group
 	bucketSets    = []byte("sets")    // set (u32) → n, group ids; usage list
 	bucketMembers = []byte("members") // pid (u32) start (i64) → list; base, last
-	bucketDeaths  = []byte("deaths")  // n (u32) → list; base, charged, estimate
+	bucketDeaths  = []byte("deaths")  // n (u32) → list; base, charged, estimate; list of its cell
+	bucketHistory = []byte("history") // see keyOfCell → usage list
+	bucketOrigins = []byte("origins") // group id (u32) n (u64) → JSON of lineage.Origin
 
 	buckets = [][]byte{bucketMeta, bucketGroups, bucketSets, bucketMembers, bucketDeaths}
+	// later are those that files of early versions lack.
+	later = [][]byte{bucketHistory, bucketOrigins}
 
 	keySchema = []byte("schema")
 	keyMeta   = []byte("state")
@@ -111,7 +116,11 @@ func Open(path string, now time.Time) (*Store, error) {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	s := &Store{db: db}
-	if err := s.check(); err != nil {
+	err = s.check()
+	if err == nil {
+		err = s.complete()
+	}
+	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
@@ -181,6 +190,18 @@ func (s *Store) check() error {
 	})
 }
 
+// complete adds the buckets that an early version did not make.
+func (s *Store) complete() error {
+	return s.db.Update(func(tx *bolt.Tx) error {
+		for _, b := range later {
+			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Close closes the database.
 func (s *Store) Close() error { return s.db.Close() }
 
@@ -213,6 +234,9 @@ func (s *Store) Verify() error {
 	})
 	if err == nil {
 		_, err = s.Load()
+	}
+	if err == nil {
+		err = s.History(0, 1<<32-1, func(*history.Key, *usage.Usage) error { return nil })
 	}
 	return err
 }
@@ -311,6 +335,9 @@ func (st *State) readDeath(_, v []byte) error {
 			return err
 		}
 		*m = ml.measure()
+	}
+	if c, _, err := readList(v); err == nil {
+		d.Cell = c.cell(d.Set)
 	}
 	st.Deaths = append(st.Deaths, d)
 	return nil

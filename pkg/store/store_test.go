@@ -86,6 +86,7 @@ func full() *State {
 		}},
 		Deaths: []usage.OpenDeath{{
 			Key: groups.Key{PID: 8, Start: 9}, Set: 5, Base: m(1), Charged: m(2), Estimate: m(3), Reported: 4, Grade: 1,
+			Cell: usage.Cell{Hour: 77, Set: 5, UID: 1000, Comm: [16]byte{'c', 'c'}},
 		}},
 	}
 }

@@ -32,7 +32,7 @@ func (j *Join) Move(c groups.Change, whole bool) {
 	if !whole {
 		j.liveIn(c.From).sub(&part)
 		part.MaxRSS = 0
-		j.set(c.From).AddMeasure(&part)
+		j.billPart(c.Life.Key(), c.From, &part)
 		j.billed += part.CPU()
 		acc.base = acc.last
 		acc.last.MaxRSS = 0 // the peak that was is not the new set's

@@ -72,8 +72,7 @@ func (j *Join) charge(d *deathOf, now int64) {
 	if acc != nil {
 		j.dropAccount(o.key, acc)
 	}
-	u := j.set(o.set)
-	u.Ended++
+	u := Usage{Ended: 1}
 	if d.life.Inferred || d.life.Unproven {
 		u.Inferred++
 	}
@@ -85,6 +84,8 @@ func (j *Join) charge(d *deathOf, now int64) {
 	}
 	u.grade(o.grade, +1)
 	u.AddMeasure(&o.charged)
+	o.cell = j.cellOf(d, now)
+	j.bill(o.set, &o.cell, &u)
 	if !wait {
 		j.release(o)
 		return
@@ -117,10 +118,11 @@ func (j *Join) lift(d *death, m *Measure, grade precision) {
 	more := m.beyond(&d.base)
 	more = more.beyond(&d.charged)
 	d.charged.add(&more)
-	u := j.set(d.set)
+	var u Usage
 	u.AddMeasure(&more)
 	u.grade(d.grade, -1)
 	u.grade(grade, +1)
+	j.bill(d.set, &d.cell, &u)
 	d.grade = grade
 }
 

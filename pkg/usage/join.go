@@ -34,6 +34,14 @@ type Join struct {
 	// Joined counts deaths by how they were put on the bill.
 	Joined Joined
 
+	// Roll, if set, returns what is known of a cell, to add to. It is told of
+	// all that is put on the bills of the sets, so the cells of a set add up to
+	// the set's own.
+	Roll func(*Cell) *Usage
+	// Who, if set, returns hour, user and command of a live process that is about
+	// to change sets. Those of a dead one are on its record.
+	Who func(groups.Key) Cell
+
 	sets     []Usage
 	changed  map[groups.SetID]struct{}
 	live     []Measure // by set: what live accounts used since their base
@@ -81,6 +89,7 @@ type death struct {
 	estimate Measure // the best without an exact record
 	reported time.Duration
 	grade    precision
+	cell     Cell
 	final    bool // Patience is over
 	next     *death
 }

@@ -20,6 +20,8 @@ type OpenDeath struct {
 	Reported                time.Duration
 	// Grade is the precision counted so far: 0 rounded, 1 sampled.
 	Grade uint8
+	// Cell is where in the history it was put.
+	Cell Cell
 }
 
 // TakeChanged calls f with the stored part of every set's bill that changed
@@ -58,7 +60,7 @@ func (j *Join) OpenDeaths(f func(OpenDeath)) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
 			if !d.final {
-				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade)})
+				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell})
 			}
 		}
 	}
@@ -84,7 +86,7 @@ func (j *Join) RestoreAccount(key groups.Key, set groups.SetID, a Account) {
 func (j *Join) RestoreDeath(o OpenDeath) {
 	d := j.newDeath()
 	*d = death{key: o.Key, set: o.Set, base: o.Base, charged: o.Charged,
-		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade)}
+		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade), cell: o.Cell}
 	d.next = j.open[o.Key.PID]
 	j.open[o.Key.PID] = d
 }

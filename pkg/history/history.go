@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package history adds up what ended processes used by hour, groups, user and
+// command, and makes reports of that. It does no I/O and reads no clock.
+package history
+
+import (
+	"slices"
+
+	"elsa/pkg/groups"
+	"elsa/pkg/usage"
+)
+
+// Key names a cell in the database. It holds the groups themselves, not a set's
+// number: a group that is deleted is no longer in any report, and nothing has
+// to be rewritten for it.
+type Key struct {
+	Hour uint32 // since 1970
+	UID  uint32
+	// Groups are the ids of the groups, ascending; none: ungrouped.
+	Groups       []uint32
+	Unattributed bool
+	Command      string
+}
+
+// Other is the command of the deaths of an hour that had too many commands.
+const Other = "(other)"
+
+var otherComm = comm(Other)
+
+func comm(s string) (c [16]byte) { copy(c[:], s); return c }
+
+// Rolls are the cells in use. Roll finds one and Flush hands out what changed;
+// one goroutine owns it.
+type Rolls struct {
+	// Sets tells the groups of a set.
+	Sets *groups.Sets
+	// Commands bounds the commands told apart within an hour; the rest of the
+	// hour's deaths are in one cell per user and set, [Other].
+	Commands int
+	// Known returns the commands of an hour that are in the database.
+	Known func(hour uint32) []string
+	// Overflow counts deaths' figures that went to Other.
+	Overflow uint64
+
+	cells   map[usage.Cell]*cell
+	changed []*cell
+	hours   map[uint32]map[[16]byte]struct{}
+	latest  uint32                    // hour written
+	swept   uint32                    // hour of the last sweep
+	lists   map[groups.SetID][]uint32 // as they were when first seen
+}
+
+// cell is what was found since it was last written, and what was written.
+type cell struct {
+	Key
+	fresh, total   usage.Usage
+	loaded, queued bool
+}
+
+// New returns empty rolls.
+func New(sets *groups.Sets, commands int) *Rolls {
+	return &Rolls{
+		Sets: sets, Commands: commands, cells: map[usage.Cell]*cell{},
+		hours: map[uint32]map[[16]byte]struct{}{}, lists: map[groups.SetID][]uint32{},
+		Known: func(uint32) []string { return nil },
+	}
+}
+
+// Roll returns what was found of a cell since it was last written, to add to. A
+// cell of one command too many becomes the hour's [Other].
+func (r *Rolls) Roll(c *usage.Cell) *usage.Usage {
+	e := r.cells[*c]
+	if e == nil {
+		if !r.admit(c.Hour, c.Comm) {
+			c.Comm = otherComm
+			r.Overflow++
+		}
+		if e = r.cells[*c]; e == nil {
+			e = r.open(c)
+		}
+	}
+	if !e.queued {
+		e.queued = true
+		r.changed = append(r.changed, e)
+	}
+	return &e.fresh
+}
+
+// open makes a cell.
+func (r *Rolls) open(c *usage.Cell) *cell {
+	n := slices.Index(c.Comm[:], 0)
+	if n < 0 {
+		n = len(c.Comm)
+	}
+	e := &cell{Key: Key{
+		Hour: c.Hour, UID: c.UID, Command: string(c.Comm[:n]),
+		Groups: r.groups(c.Set), Unattributed: c.Set == groups.Unattributed,
+	}}
+	r.cells[*c] = e
+	return e
+}
+
+// groups are those of a set when it was first seen: the set of a death that is
+// corrected may have been retired meanwhile, and its cell must be the same.
+func (r *Rolls) groups(set groups.SetID) []uint32 {
+	list, ok := r.lists[set]
+	if !ok {
+		list = slices.Clone(r.Sets.Groups(set))
+		r.lists[set] = list
+	}
+	return list
+}
+
+// admit reports whether a command has, or gets, a place among those of the hour.
+func (r *Rolls) admit(hour uint32, c [16]byte) bool {
+	if c == otherComm || c == usage.Unknown {
+		return true
+	}
+	known := r.hours[hour]
+	if known == nil {
+		known = map[[16]byte]struct{}{}
+		for _, name := range r.Known(hour) {
+			known[comm(name)] = struct{}{}
+		}
+		r.hours[hour] = known
+	}
+	if _, ok := known[c]; ok {
+		return true
+	}
+	if len(known) >= r.Commands {
+		return false
+	}
+	known[c] = struct{}{}
+	return true
+}
+
+// Changed reports whether Flush has anything to write.
+func (r *Rolls) Changed() bool { return len(r.changed) > 0 }
+
+// Flush writes every cell that changed since the last Done. load reads what the
+// database has of a cell. It may be called again, until a transaction succeeds.
+func (r *Rolls) Flush(load func(*Key) usage.Usage, put func(*Key, *usage.Usage)) {
+	for _, e := range r.changed {
+		if !e.loaded {
+			e.total, e.loaded = load(&e.Key), true
+		}
+		e.total.Add(&e.fresh)
+		e.fresh = usage.Usage{}
+		put(&e.Key, &e.total)
+		r.latest = max(r.latest, e.Hour)
+	}
+}
+
+// maxCells bounds the cells that are kept for their next change.
+const maxCells = 1 << 14
+
+// Done says that what Flush wrote is safe. Cells of earlier hours are let go.
+func (r *Rolls) Done() {
+	for _, e := range r.changed {
+		e.queued = false
+	}
+	r.changed = r.changed[:0]
+	if r.latest == r.swept && len(r.cells) <= maxCells {
+		return
+	}
+	r.swept = r.latest
+	for c := range r.cells {
+		if c.Hour < r.latest || len(r.cells) > maxCells {
+			delete(r.cells, c)
+		}
+	}
+	for h := range r.hours {
+		if h+1 < r.latest {
+			delete(r.hours, h)
+		}
+	}
+}

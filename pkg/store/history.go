@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"elsa/pkg/groups"
+	"elsa/pkg/history"
+	"elsa/pkg/usage"
+)
+
+// unattributedGroups stands for the number of groups of an unattributed cell.
+const unattributedGroups = 1<<16 - 1
+
+// keyOfCell is hour (u32), uid (u32), number of groups (u16), their ids (u32
+// each) and the command, big endian: the history is in order of time.
+func keyOfCell(k *history.Key) []byte {
+	b := make([]byte, 0, 10+4*len(k.Groups)+len(k.Command))
+	b = binary.BigEndian.AppendUint32(b, k.Hour)
+	b = binary.BigEndian.AppendUint32(b, k.UID)
+	n := uint16(min(len(k.Groups), unattributedGroups-1))
+	if k.Unattributed {
+		return append(binary.BigEndian.AppendUint16(b, unattributedGroups), k.Command...)
+	}
+	b = binary.BigEndian.AppendUint16(b, n)
+	for _, g := range k.Groups[:n] {
+		b = binary.BigEndian.AppendUint32(b, g)
+	}
+	return append(b, k.Command...)
+}
+
+func cellOfKey(b []byte, k *history.Key) error {
+	if len(b) < 10 {
+		return errShort
+	}
+	n := int(binary.BigEndian.Uint16(b[8:]))
+	*k = history.Key{Hour: binary.BigEndian.Uint32(b), UID: binary.BigEndian.Uint32(b[4:]), Groups: k.Groups[:0]}
+	b = b[10:]
+	if n == unattributedGroups {
+		k.Unattributed, n = true, 0
+	}
+	if len(b) < 4*n {
+		return errShort
+	}
+	for i := range n {
+		k.Groups = append(k.Groups, binary.BigEndian.Uint32(b[4*i:]))
+	}
+	k.Command = string(b[4*n:])
+	return nil
+}
+
+// cellList is what is stored of a waiting death's cell, beside its set.
+func cellList(c *usage.Cell) list {
+	return list{uint64(c.Hour), uint64(c.UID), binary.BigEndian.Uint64(c.Comm[:8]), binary.BigEndian.Uint64(c.Comm[8:])}
+}
+
+func (l list) cell(set groups.SetID) usage.Cell {
+	var hour, uid, a, b uint64
+	l.scan(&hour, &uid, &a, &b)
+	c := usage.Cell{Hour: uint32(hour), UID: uint32(uid), Set: set}
+	binary.BigEndian.PutUint64(c.Comm[:8], a)
+	binary.BigEndian.PutUint64(c.Comm[8:], b)
+	return c
+}
+
+// Cell reads what the history has of a cell, as this transaction left it; zero
+// when it has nothing.
+func (tx *Tx) Cell(k *history.Key) usage.Usage {
+	v := tx.history.Get(keyOfCell(k))
+	if v == nil {
+		return usage.Usage{}
+	}
+	l, _, err := readList(v)
+	tx.note(err)
+	return l.usage()
+}
+
+// PutCell puts a cell of the history.
+func (tx *Tx) PutCell(k *history.Key, u *usage.Usage) {
+	tx.note(tx.history.Put(keyOfCell(k), usageList(u).append(nil)))
+}
+
+// DropHistory forgets cells of hours before the given one, the oldest first and
+// so many at most, and returns how many there were.
+func (tx *Tx) DropHistory(before uint32, most int) (n int) {
+	c := tx.history.Cursor()
+	for k, _ := c.First(); k != nil && n < most && bytes.Compare(k, key32(before)) < 0; k, _ = c.First() {
+		tx.note(c.Delete())
+		n++
+	}
+	return n
+}
+
+// History calls f for every cell of the hours from first to before last, in
+// order of time. f must not keep the key's Groups.
+func (s *Store) History(first, last uint32, f func(*history.Key, *usage.Usage) error) error {
+	err := s.db.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketHistory).Cursor()
+		end := key32(last)
+		var key history.Key
+		for k, v := c.Seek(key32(first)); k != nil && bytes.Compare(k, end) < 0; k, v = c.Next() {
+			if err := cellOfKey(k, &key); err != nil {
+				return err
+			}
+			l, _, err := readList(v)
+			if err != nil {
+				return err
+			}
+			u := l.usage()
+			if err := f(&key, &u); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read history: %w", err)
+	}
+	return nil
+}
+
+// FirstHour is the first hour the history has; false when it has none.
+func (s *Store) FirstHour() (hour uint32, ok bool) {
+	s.db.View(func(tx *bolt.Tx) error {
+		if k, _ := tx.Bucket(bucketHistory).Cursor().First(); len(k) >= 4 {
+			hour, ok = binary.BigEndian.Uint32(k), true
+		}
+		return nil
+	})
+	return hour, ok
+}

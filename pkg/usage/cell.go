@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package usage
+
+import (
+	"time"
+
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+)
+
+// Cell is what is told apart in the history: deaths of the same hour, set, user
+// and command are added up in one.
+type Cell struct {
+	// Hour is when the process ended, by the wall clock, in hours since 1970.
+	Hour uint32
+	Set  groups.SetID
+	// UID is the real user id at death, [UnknownUID] when no record told it.
+	UID uint32
+	// Comm is the command name, NUL padded; [Unknown] when no record told it.
+	Comm [16]byte
+}
+
+// UnknownUID is the user of a death that no record told of. No user has it.
+const UnknownUID = ^uint32(0)
+
+// Unknown is the command of a death that no record told of.
+var Unknown = [16]byte{'(', 'u', 'n', 'k', 'n', 'o', 'w', 'n', ')'}
+
+// cellOf is the cell of a death that is charged at time now.
+func (j *Join) cellOf(d *deathOf, now int64) Cell {
+	c := Cell{Set: d.life.Set, UID: UnknownUID, Comm: Unknown}
+	end := (now + j.WallOffset) / 1e9
+	if d.life.Exit > 0 {
+		end = (d.life.Exit + j.WallOffset) / 1e9
+	}
+	for _, r := range []*acct.Record{d.line, d.ts, d.ex} {
+		if r == nil {
+			continue
+		}
+		c.UID, c.Comm = r.UID, r.Comm
+		if r.Begin > 0 {
+			end = min(r.Begin+int64(r.Elapsed/time.Second), end)
+		}
+		break
+	}
+	c.Hour = HourOf(end)
+	return c
+}
+
+// HourOf is the hour of a second since 1970.
+func HourOf(second int64) uint32 { return uint32(max(second, 0) / 3600) }
+
+// bill adds u to the bill of a set and to the history.
+func (j *Join) bill(set groups.SetID, c *Cell, u *Usage) {
+	j.set(set).Add(u)
+	if j.Roll != nil {
+		j.Roll(c).Add(u)
+	}
+}
+
+// billPart bills a set for what a live process used up to now, which it leaves
+// there.
+func (j *Join) billPart(key groups.Key, set groups.SetID, part *Measure) {
+	var u Usage
+	u.AddMeasure(part)
+	var c Cell
+	if j.Who != nil {
+		c = j.Who(key)
+	}
+	c.Set = set
+	j.bill(set, &c, &u)
+}
