@@ -20,8 +20,8 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
-ctl() { say elsactl "$@"; "$bin/elsactl" --socket "$dir/sock" "$@"; }
+say() { printf '\n$ %s\n' "$*"; }
+ctl() { say elsactl "$@"; "$bin/elsactl" --socket "$dir/sock" "$@" 2>&1; }
 
 "$bin/elsad" --state-dir "$dir/state" --socket "$dir/sock" --web.listen-address 127.0.0.1:0 >"$dir/log" 2>&1 &
 elsad=$!
@@ -35,7 +35,8 @@ address=$(sed -n 's/.*msg=ready .*address=\([^ ]*\).*/\1/p' "$dir/log")
 
 # A shell loop of short commands, and one process that computes.
 load='for i in $(seq 500); do /bin/true; done; i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done'
-ctl run -g demo -- sh -c "$load"
+say "elsactl run -g demo -- sh -c '$load'"
+"$bin/elsactl" --socket "$dir/sock" run -g demo -- sh -c "$load" 2>&1
 ctl usage demo --wait
 say "curl http://$address/metrics | grep demo"
 curl -sf "http://$address/metrics" | grep '{group="demo"'
