@@ -67,7 +67,7 @@ func TestReap(t *testing.T) {
 			w.exit(10, 10)
 			a, ok := w.Reap(10, func(*Life) bool { return false })
 			w.check(!ok, "reaped")
-			b, ok := w.Reap(11, any)
+			b, ok := w.Reap(11, anyLife)
 			w.check(!ok, "reaped")
 			return []Life{a, b}
 		}, []string{"none", "none"}, "†10{} †10{}"},
@@ -110,7 +110,7 @@ func TestPeek(t *testing.T) {
 	w.fork(1, 10)
 	before := w.String()
 	for range 2 {
-		if l, ok := w.Peek(10, any); !ok || l.Start != first {
+		if l, ok := w.Peek(10, anyLife); !ok || l.Start != first {
 			t.Errorf("Peek = %+v, %v; want the life of %d", l, ok, first)
 		}
 	}

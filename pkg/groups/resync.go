@@ -13,6 +13,7 @@ type Scanned struct {
 	Start     int64 // ns, CLOCK_BOOTTIME, truncated to 10 ms
 	Threads   int32 // live threads, the leader included
 	Zombie    bool  // its last thread exited and nobody waited for it yet
+	Headless  bool  // its leader exited, other threads live
 }
 
 // Resync makes the tracker agree with a complete snapshot of /proc. now is a
@@ -33,9 +34,7 @@ func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool)
 	if r.replaced {
 		r.reopen()
 	}
-	for pid := range r.open {
-		r.decide(pid)
-	}
+	r.decide()
 
 	var absent []Key
 	t.table.all(func(pid int32, e *entry) {
@@ -64,7 +63,7 @@ func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool)
 type resync struct {
 	*Tracker
 	since, now int64
-	open       map[int32]bool // processes whose set is to be decided
+	open       map[int32]bool // unproven for now: their sets are to be decided
 	replaced   bool           // a known process was another one by now
 }
 
@@ -90,7 +89,7 @@ func (r *resync) see(p *Scanned) {
 	}
 	e := r.table.put(p.PID)
 	e.start, e.ppid, e.state, e.flags = p.Start, p.PPID, live, scanned
-	e.threads = otherThreads(p.Threads)
+	e.has(p)
 	switch {
 	case late:
 		e.set, e.flags = Unattributed, scanned|unproven
@@ -111,7 +110,7 @@ func (r *resync) see(p *Scanned) {
 
 // know brings a known process up to date.
 func (r *resync) know(p *Scanned, e *entry) {
-	e.threads = otherThreads(p.Threads)
+	e.has(p)
 	if e.state == task || e.state == thread {
 		e.state = live
 		r.enter(p.PID, e)
@@ -121,6 +120,15 @@ func (r *resync) know(p *Scanned, e *entry) {
 		r.die(p.PID, e, r.now)
 	case !p.Zombie && e.state == dead && e.exit() < r.now:
 		r.revive(p.PID, e) // the birth of a thread was lost
+	}
+}
+
+// has takes over the threads that p has.
+func (e *entry) has(p *Scanned) {
+	e.threads = otherThreads(p.Threads)
+	e.flags &^= leaderGone
+	if p.Headless {
+		e.flags |= leaderGone
 	}
 }
 
@@ -138,31 +146,46 @@ func (r *resync) reopen() {
 			born = append(born, Key{pid, e.start})
 		}
 	})
-	slices.SortFunc(born, func(a, b Key) int { return cmp.Compare(a.Start, b.Start) })
+	slices.SortFunc(born, byStart)
 	for _, k := range born {
-		parent := r.table.get(k.PID).ppid
-		if r.open[parent] && r.table.get(parent).start <= k.Start {
-			r.open[k.PID] = true
+		e := r.table.get(k.PID)
+		if !r.open[e.ppid] || r.table.get(e.ppid).start > k.Start {
+			continue
+		}
+		r.open[k.PID] = true
+		if e.flags&unproven != 0 {
+			r.unwait(e.ppid, k)
+		}
+		r.assign(k.PID, e, Unattributed, unproven)
+	}
+}
+
+// decide gives the open processes their sets. One whose parent is decided later
+// waits for it as for a late fork event.
+func (r *resync) decide() {
+	var open []Key
+	for pid := range r.open {
+		open = append(open, Key{pid, r.table.get(pid).start})
+	}
+	slices.SortFunc(open, byStart)
+	for _, k := range open {
+		e := r.table.get(k.PID)
+		if e.flags&unproven == 0 {
+			continue // it waited for its parent, which was decided
+		}
+		if set, flags := r.infer(e); flags&unproven == 0 {
+			r.assign(k.PID, e, set, flags)
+		} else {
+			r.await(e.ppid, k)
 		}
 	}
 }
 
-// decide gives an open process its set, its parent first.
-func (r *resync) decide(pid int32) {
-	delete(r.open, pid)
-	e := r.table.get(pid)
-	if r.open[e.ppid] {
-		r.decide(e.ppid)
+func byStart(a, b Key) int {
+	if c := cmp.Compare(a.Start, b.Start); c != 0 {
+		return c
 	}
-	k := Key{pid, e.start}
-	if e.flags&unproven != 0 {
-		r.unwait(e.ppid, k)
-	}
-	set, flags := r.infer(e)
-	r.assign(pid, e, set, flags)
-	if flags&unproven != 0 {
-		r.await(e.ppid, k)
-	}
+	return cmp.Compare(a.PID, b.PID)
 }
 
 // infer finds the set of a process by its parent. The one that /proc shows may be

@@ -112,6 +112,15 @@ var resyncCases = []struct {
 		w.add(11, 7)
 		w.Fork(10, 11, at)
 	}, "10{} 11{7}"},
+	{"the event names another parent than the reaper seen in /proc", func(w *world) {
+		w.fork(1, 10)
+		w.fork(10, 11)
+		since, p10, p11, at := w.now, found(10, 1, w.now-100*ms), found(11, 10, w.now), w.tick()
+		w.scan(since, p10, p11, found(12, 10, at)) // 10 is a subreaper
+		w.Fork(11, 12, at)
+		l, _ := w.Lookup(12)
+		w.check(l.PPID == 11, "wrong parent")
+	}, "10{} 11{} 12{}"},
 	{"a later fork of a scanned pid is another process", func(w *world) {
 		w.fork(1, 10)
 		w.add(10, 7)
@@ -120,12 +129,15 @@ var resyncCases = []struct {
 		w.fork(1, 11)
 	}, "10{7} †11{7}~ 11{}"},
 	{"an event older than the scanned life", func(w *world) {
-		at := w.tick()
-		w.scan(0, found(11, 1, w.tick()))
-		w.Fork(1, 11, at)
-	}, "11{}"},
+		w.fork(1, 10)
+		w.add(10, 7)
+		since, p10, at := w.now, found(10, 1, w.now), w.tick()
+		w.scan(since, p10, found(11, 1, w.tick()))
+		w.Fork(10, 11, at)
+	}, "10{7} 11?"},
 	{"a scan older than the life known by events", func(w *world) {
 		old := found(11, 1, w.tick())
+		old.Zombie = true
 		w.fork(1, 11)
 		w.add(11, 7)
 		w.scan(w.now, old)
@@ -148,6 +160,14 @@ var resyncCases = []struct {
 		p12 := found(12, 11, w.now)
 		w.scan(since, p20, found(10, 20, at), p11, p12)
 	}, "†10{7} 10{8}~ 11{8}~ 12{8}~ 20{8}"},
+	{"exit and reuse lost: what the old one forked before is its own", func(w *world) {
+		w.fork(1, 10)
+		w.add(10, 7)
+		since := w.now
+		w.fork(10, 11)
+		p11 := found(11, 1, w.now)
+		w.scan(since, found(10, 1, w.tick()), p11)
+	}, "†10{7} 10? 11{7}"},
 	{"exit and reuse lost, the new one's parent unknown", func(w *world) {
 		w.fork(1, 10)
 		w.add(10, 7)
@@ -179,7 +199,7 @@ var resyncCases = []struct {
 		w.fork(1, 10)
 		w.exit(10, 10) // the births of two threads were lost
 		p := found(10, 1, w.now-100*ms)
-		p.Threads = 3 // a dead leader counts
+		p.Threads, p.Headless = 3, true // a dead leader counts
 		w.scan(w.now-sec, p)
 		w.exit(20, 10)
 	}, "10{}"},
@@ -187,7 +207,7 @@ var resyncCases = []struct {
 		w.fork(1, 10)
 		w.exit(10, 10)
 		p := found(10, 1, w.now-100*ms)
-		p.Threads = 3
+		p.Threads, p.Headless = 3, true
 		w.scan(w.now-sec, p)
 		w.exit(20, 10)
 		w.exit(21, 10)

@@ -54,10 +54,16 @@ func TestSetsDropGroup(t *testing.T) {
 	ab := s.With(a, 2)
 	abc := s.With(ab, 3)
 	n := s.Len()
+	s.TakeFresh()
 	moved := s.DropGroup(1)
 	bc := s.With(b, 3)
 	if diff := cmp.Diff(map[SetID]SetID{a: Ungrouped, ab: b, abc: bc}, moved); diff != "" {
 		t.Errorf("DropGroup (-want +got):\n%s", diff)
+	}
+	fresh := s.TakeFresh()
+	slices.Sort(fresh)
+	if diff := cmp.Diff([]SetID{a, ab, abc, bc}, fresh); diff != "" {
+		t.Errorf("TakeFresh (-want +got):\n%s", diff)
 	}
 	for _, id := range []SetID{a, ab, abc} {
 		if s.Groups(id) != nil {

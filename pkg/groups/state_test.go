@@ -20,7 +20,7 @@ func newDisk() *disk { return &disk{map[Key]Life{}, map[SetID][]uint32{}} }
 
 // commit takes what changed. It fails when a life is deleted that was never put:
 // the store would take it, but a tracker that does so has lost count.
-func (d *disk) commit(t testing.TB, w *Tracker) {
+func (d *disk) commit(t reporter, w *Tracker) {
 	t.Helper()
 	w.TakeStarts(func(SetID, int64) {})
 	for _, id := range w.Sets.TakeFresh() {
@@ -98,7 +98,7 @@ func TestTakeChanged(t *testing.T) {
 	life.Exit = 0
 	held("alive after all", life)
 	w.fork(1, 10) // evicts
-	evicted, _ := w.Peek(10, any)
+	evicted, _ := w.Peek(10, anyLife)
 	held("evicted", evicted)
 	w.DropGroup(8)
 	evicted.Set = g7
@@ -124,6 +124,14 @@ func TestTakeChanged(t *testing.T) {
 	w.DropGroup(7) // and reaped before the next commit
 	w.reap(20)
 	held("dropped and reaped at once")
+	w.fork(1, 20)
+	w.add(20, 7)
+	d.commit(t, w.Tracker)
+	w.fork(1, 20)
+	w.DropGroup(7)
+	held("evicted and dropped, not noted")
+	w.reap(20)
+	held("and reaped")
 	w.fork(1, 21)
 	w.add(21, 7)
 	d.commit(t, w.Tracker)

@@ -87,6 +87,14 @@ var eventCases = []struct {
 		w.Exec(10)
 		w.exit(10, 10)
 	}, "†10{}"},
+	{"after exec from another thread a thread may come and go", func(w *world) {
+		w.fork(1, 10)
+		w.Thread(10)
+		w.exit(10, 10)
+		w.Exec(10)
+		w.Thread(10)
+		w.exit(22, 10)
+	}, "10{}"},
 	{"exec takes a death back that a lost thread made", func(w *world) {
 		w.fork(1, 10)
 		w.add(10, 7)
@@ -151,8 +159,8 @@ var eventCases = []struct {
 		w.fork(10, 11)
 	}, "10{7} 11{7} †12{7}"},
 	{"no late adoption by another life of the pid", func(w *world) {
-		w.fork(11, 12)  // parent unknown
-		w.Reap(11, any) // and dead
+		w.fork(11, 12)      // parent unknown
+		w.Reap(11, anyLife) // and dead
 		w.fork(1, 10)
 		w.add(10, 7)
 		w.fork(10, 11)
@@ -164,6 +172,14 @@ var eventCases = []struct {
 		w.fork(12, 14)
 		w.fork(1, 11)
 	}, "11{} 12{7} 13? 14{7}"},
+	{"who waited for it before is not adopted by its pid's next life", func(w *world) {
+		w.fork(11, 12)
+		w.fork(12, 13)
+		w.add(12, 7)
+		w.exit(12, 12)
+		w.reap(12)
+		w.fork(1, 12)
+	}, "12{} 13?"},
 	{"impossible pids", func(w *world) {
 		w.fork(1, 0)
 		w.fork(1, -1)

@@ -6,13 +6,19 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 )
 
 const (
 	ms  = int64(1e6)
 	sec = int64(1e9)
 )
+
+// reporter is what testing.T and rapid.T have in common.
+type reporter interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Error(args ...any)
+}
 
 // world drives a tracker: a clock that goes on by 100 ms with each event, and
 // process 1, which is there from the start.
@@ -37,7 +43,7 @@ func (w *world) move(pid int32, gid uint32)   { w.must(w.Add(pid, gid, true)) }
 func (w *world) remove(pid int32, gid uint32) { w.must(w.Remove(pid, gid)) }
 func (w *world) must(_ Change, ok bool)       { w.check(ok, "no such process") }
 func (w *world) reap(pid int32) (l Life) {
-	l, ok := w.Reap(pid, any)
+	l, ok := w.Reap(pid, anyLife)
 	w.check(ok, "nothing to reap")
 	return l
 }
@@ -47,7 +53,7 @@ func (w *world) check(ok bool, complaint string) {
 	}
 }
 
-func any(*Life) bool { return true }
+func anyLife(*Life) bool { return true }
 
 // scan resyncs with what procs says is there, beside process 1. A process that
 // is not listed is gone.
@@ -121,7 +127,7 @@ func (w *world) endAll() {
 }
 
 // checkEmpty fails when anything is kept although only process 1 is there.
-func (w *world) checkEmpty(t testing.TB) {
+func (w *world) checkEmpty(t reporter) {
 	t.Helper()
 	w.TakeStarts(func(SetID, int64) {})
 	w.TakeChanged(func(Life) {}, func(Key) {})
