@@ -182,7 +182,10 @@ func (c *core) look(k groups.Key) (groups.Kind, int64) {
 }
 
 func scanned(p *proc.Process) groups.Scanned {
-	return groups.Scanned{PID: p.PID, PPID: p.PPID, Start: p.Start, Threads: p.Threads, Zombie: p.Dead()}
+	return groups.Scanned{
+		PID: p.PID, PPID: p.PPID, Start: p.Start, Threads: p.Threads,
+		Zombie: p.Dead(), Headless: p.State == 'Z' && !p.Dead(),
+	}
 }
 
 // alive is the second proof that a process lives, beside its absence from a
