@@ -60,6 +60,8 @@ func probeProcEvents() error {
 		return err
 	}
 	defer unix.Close(fd)
+	// Room for a busy machine's events; without the capability do without.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: group}); err != nil {
 		return err
 	}

@@ -163,19 +163,19 @@ func (c *Conn) receive(m stream.Message, b *stream.Batch[Event]) {
 	c.counts[e.Kind]++
 	switch e.Kind {
 	case Other:
+		return
 	case Ack:
-		// The number is not echoed, and other listeners' answers come too.
+		// Other listeners' answers come here too.
 		if ackNumber(m.Data) == c.await.ack {
 			c.await.acked, c.await.errno = true, e.ExitCode
 		}
+		return
 	case Fork:
 		if e.ParentPID == c.await.parent {
 			c.await.forked = true
 		}
-		b.Items = append(b.Items, e)
-	default:
-		b.Items = append(b.Items, e)
 	}
+	b.Items = append(b.Items, e)
 }
 
 // finish sees each batch before it is delivered, when the drops are counted.
