@@ -403,6 +403,7 @@ func TestKernelExactClose(t *testing.T) {
 			t.Fatalf("program %d is still there: %v", id, err)
 		}
 	}
+	runtime.KeepAlive(s) // or the collector might have closed it
 }
 
 // Two capabilities suffice, and without them the error names them.

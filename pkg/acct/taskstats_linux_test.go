@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mdlayher/genetlink"
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
@@ -273,15 +275,20 @@ func TestKernelTaskstatsLoss(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
-	c.Mark(1)
 	items, lost := 0, uint64(0)
-	for b := range c.Batches() {
-		items += len(b.Items)
-		lost += b.Lost
-		barrier := b.Barrier
-		c.Release(b)
-		if barrier == 1 {
-			break
+	for n := uint64(1); n <= 2; n++ {
+		c.Mark(n)
+		for b := range c.Batches() {
+			items += len(b.Items)
+			lost += b.Lost
+			barrier := b.Barrier
+			c.Release(b)
+			if barrier == n {
+				break
+			}
+		}
+		if _, err := kerneltest.Fork(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if items == 0 || lost == 0 || items+int(lost) < storm {
@@ -290,6 +297,53 @@ func TestKernelTaskstatsLoss(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+	if c.join.losses == 0 {
+		t.Error("the sums over threads were not told of the loss")
+	}
+}
+
+// What is not from the kernel, or not of the family, is counted and not read.
+func TestTaskstatsReject(t *testing.T) {
+	fd, err := taskstatsSocket(1 << 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &TaskstatsConn{family: genetlink.Family{ID: 21}, join: newThreadJoin()}
+	if c.Reader, err = stream.NewReader(fd, c.decode, stream.Options{}); err != nil {
+		unix.Close(fd)
+		t.Fatal(err)
+	}
+	defer c.Reader.Close()
+	record := recordedTaskstats(t)["fork"][0]
+	good := kernelMessage(21, record)
+	long := slices.Clone(good)
+	binary.NativeEndian.PutUint32(long, 1<<20)
+	short := slices.Clone(good)
+	binary.NativeEndian.PutUint32(short, netlinkHeader-1)
+	for _, tt := range []struct {
+		name            string
+		m               stream.Message
+		items, rejected int
+	}{
+		{"a record", stream.Message{Data: good, Kernel: true}, 1, 0},
+		{"with something behind it", stream.Message{Data: append(slices.Clone(good), 1, 2, 3), Kernel: true}, 1, 0},
+		{"forged", stream.Message{Data: good}, 0, 1},
+		{"truncated", stream.Message{Data: good, Kernel: true, Truncated: true}, 0, 1},
+		{"longer than it is", stream.Message{Data: long, Kernel: true}, 0, 1},
+		{"shorter than can be", stream.Message{Data: short, Kernel: true}, 0, 1},
+		{"of another family", stream.Message{Data: kernelMessage(22, record), Kernel: true}, 0, 1},
+		{"empty", stream.Message{Kernel: true}, 0, 1},
+		{"an answer", stream.Message{Data: kernelMessage(unix.NLMSG_ERROR, u32(0)), Kernel: true}, 0, 0},
+		{"an answer cut short", stream.Message{Data: kernelMessage(unix.NLMSG_ERROR, nil), Kernel: true}, 0, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var b stream.Batch[Record]
+			c.decode(tt.m, &b)
+			if len(b.Items) != tt.items || b.Rejected != uint64(tt.rejected) {
+				t.Errorf("%d items, %d rejected; want %d, %d", len(b.Items), b.Rejected, tt.items, tt.rejected)
+			}
+		})
 	}
 }
 
