@@ -152,21 +152,21 @@ func TestKernelExact(t *testing.T) {
 	e := runExact(t)
 	const ms = time.Millisecond
 	for _, tt := range []struct {
-		name        string
-		role        string
-		args        []string
-		want        Record
-		least, most time.Duration // of CPU
+		name  string
+		role  string
+		args  []string
+		want  Record
+		least time.Duration // of CPU
 	}{
-		{"exit 7", "exit", []string{"7"}, Record{ExitCode: 0x700}, 0, 100 * ms},
-		{"SIGKILL", "wait", nil, Record{ExitCode: 9}, 0, 100 * ms},
-		{"setuid", "nobody", nil, Record{UID: 65534, GID: 65533}, 0, 100 * ms},
-		{"burn 100ms", "burn", []string{"100ms"}, Record{}, 100 * ms, 200 * ms},
-		{"4 threads of 30ms, exit 4", "threads", []string{"4", "30ms", "4"}, Record{ExitCode: 0x400}, 120 * ms, 220 * ms},
-		{"the same, leader first", "leaderfirst", []string{"4", "30ms", "4"}, Record{ExitCode: 0x400}, 120 * ms, 220 * ms},
-		{"exec from a thread", "execthread", nil, Record{}, 0, 100 * ms},
+		{"exit 7", "exit", []string{"7"}, Record{ExitCode: 0x700}, 0},
+		{"SIGKILL", "wait", nil, Record{ExitCode: 9}, 0},
+		{"setuid", "nobody", nil, Record{UID: 65534, GID: 65533}, 0},
+		{"burn 100ms", "burn", []string{"100ms"}, Record{}, 100 * ms},
+		{"4 threads of 30ms, exit 4", "threads", []string{"4", "30ms", "4"}, Record{ExitCode: 0x400}, 120 * ms},
+		{"the same, leader first", "leaderfirst", []string{"4", "30ms", "4"}, Record{ExitCode: 0x400}, 120 * ms},
+		{"exec from a thread", "execthread", nil, Record{}, 0},
 		{"write 1048576", "write", []string{"1048576", filepath.Join(t.TempDir(), "file")},
-			Record{WriteBytes: 1 << 20, WriteChars: 1 << 20}, 0, 100 * ms},
+			Record{WriteChars: 1 << 20}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e.t = t
@@ -197,14 +197,17 @@ func TestKernelExact(t *testing.T) {
 			// wait4 has it in microseconds, twice cut, and without the last
 			// moments of threads.
 			waited := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-			if r.CPU < tt.least || r.CPU < waited || r.CPU > tt.most || r.CPU > waited+20*ms {
-				t.Errorf("used %v, want %v to %v and at least the %v of wait4", r.CPU, tt.least, tt.most, waited)
+			if r.CPU < tt.least || r.CPU < waited || r.CPU > waited+50*ms {
+				t.Errorf("used %v, want at least %v and the %v of wait4, and little more", r.CPU, tt.least, waited)
 			}
 			if r.User+r.System != r.CPU || r.User < 0 || r.System < 0 {
 				t.Errorf("user %v and system %v are not %v", r.User, r.System, r.CPU)
 			}
-			if r.WriteBytes < tt.want.WriteBytes || r.WriteChars < tt.want.WriteChars || r.WriteChars > tt.want.WriteChars+4096 {
-				t.Errorf("wrote %d to disk of %d, want %d of %d", r.WriteBytes, r.WriteChars, tt.want.WriteBytes, tt.want.WriteChars)
+			if r.WriteChars < tt.want.WriteChars || r.WriteChars > tt.want.WriteChars+4096 {
+				t.Errorf("wrote %d characters, want %d", r.WriteChars, tt.want.WriteChars)
+			}
+			if r.WriteBytes>>9 != uint64(usage.Oublock) || r.ReadBytes>>9 != uint64(usage.Inblock) {
+				t.Errorf("read %d and wrote %d blocks; wait4 says %d and %d", r.ReadBytes>>9, r.WriteBytes>>9, usage.Inblock, usage.Oublock)
 			}
 			if int64(r.MinorFaults) != usage.Minflt || int64(r.MajorFaults) != usage.Majflt || r.MaxRSS != uint64(usage.Maxrss)<<10 {
 				t.Errorf("faults %d and %d, peak %d; wait4 says %d, %d and %d", r.MinorFaults, r.MajorFaults, r.MaxRSS,

@@ -108,9 +108,9 @@ func TestKernelTaskstats(t *testing.T) {
 		name string
 		pid  int
 		want Record
-		// the least and the most CPU it used, to the tick and by the clock
-		least, most time.Duration
-		keep        bool // its messages in testdata
+		keep bool // its messages in testdata
+		used time.Duration
+		out  uint64 // blocks of 512 bytes
 	}
 	began := time.Now()
 	var processes []process
@@ -119,24 +119,26 @@ func TestKernelTaskstats(t *testing.T) {
 		if role == "wait" {
 			unix.Kill(s.PID, unix.SIGKILL)
 		}
-		s.Wait()
+		usage := s.Wait().SysUsage().(*syscall.Rusage)
+		p.used = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+		p.out = uint64(usage.Oublock)
 		p.pid = s.PID
 		processes = append(processes, p)
 	}
 	const ms = time.Millisecond
-	spawn(process{name: "exit 7", want: Record{ExitCode: 0x700}, most: 100 * ms}, "exit", "7")
-	spawn(process{name: "SIGKILL", want: Record{ExitCode: 9}, most: 100 * ms}, "wait")
-	spawn(process{name: "setuid", want: Record{UID: 65534, GID: 65533}, most: 100 * ms}, "nobody")
-	spawn(process{name: "burn 200ms", least: 200 * ms, most: 300 * ms}, "burn", "200ms")
-	spawn(process{name: "3 threads of 60ms, exit 4", want: Record{ExitCode: 0x400}, least: 180 * ms, most: 280 * ms}, "threads", "3", "60ms", "4")
-	spawn(process{keep: true, name: "the same, leader first", want: Record{ExitCode: 0x400}, least: 180 * ms, most: 280 * ms}, "leaderfirst", "3", "60ms", "4")
-	spawn(process{keep: true, name: "exec from a thread", most: 100 * ms}, "execthread")
-	spawn(process{keep: true, name: "write 1048576", want: Record{WriteBytes: 1 << 20, WriteChars: 1 << 20}, most: 100 * ms}, "write", "1048576", filepath.Join(dir, "file"))
+	spawn(process{name: "exit 7", want: Record{ExitCode: 0x700}}, "exit", "7")
+	spawn(process{name: "SIGKILL", want: Record{ExitCode: 9}}, "wait")
+	spawn(process{name: "setuid", want: Record{UID: 65534, GID: 65533}}, "nobody")
+	spawn(process{name: "burn 200ms"}, "burn", "200ms")
+	spawn(process{name: "3 threads of 60ms, exit 4", want: Record{ExitCode: 0x400}}, "threads", "3", "60ms", "4")
+	spawn(process{keep: true, name: "the same, leader first", want: Record{ExitCode: 0x400}}, "leaderfirst", "3", "60ms", "4")
+	spawn(process{keep: true, name: "exec from a thread"}, "execthread")
+	spawn(process{keep: true, name: "write 1048576", want: Record{WriteChars: 1 << 20}}, "write", "1048576", filepath.Join(dir, "file"))
 	pid, err := kerneltest.Fork()
 	if err != nil {
 		t.Fatal(err)
 	}
-	processes = append(processes, process{keep: true, name: "fork", pid: pid, want: Record{Flags: FlagFork}, most: 20 * ms})
+	processes = append(processes, process{keep: true, name: "fork", used: ms, pid: pid, want: Record{Flags: FlagFork}})
 
 	// All were sent before the parent was told, so they are in the socket.
 	got := make(map[int32][]Record)
@@ -177,22 +179,24 @@ func TestKernelTaskstats(t *testing.T) {
 			t.Errorf("%s: parent %d, exit %#x, uid %d, gid %d, flags %#x; want %d %#x %d %d %#x", p.name,
 				r.PPID, r.ExitCode, r.UID, r.GID, r.Flags&FlagFork, os.Getpid(), p.want.ExitCode, p.want.UID, p.want.GID, p.want.Flags)
 		}
-		// The last slice is missing of each of a few threads.
-		if slack := 30 * ms; r.Runtime < p.least-slack || r.Runtime > p.most {
-			t.Errorf("%s: ran %v, want %v to %v", p.name, r.Runtime, p.least, p.most)
+		// A few milliseconds are missing of each thread, and the ticks are a
+		// rough measure of so little.
+		if r.Runtime < p.used-60*ms || r.Runtime > p.used+ms {
+			t.Errorf("%s: ran %v, used %v by wait4", p.name, r.Runtime, p.used)
 		}
-		if r.CPU != r.User+r.System || r.CPU < p.least/2 || r.CPU > 2*p.most {
-			t.Errorf("%s: user %v, system %v, together %v; used %v to %v", p.name, r.User, r.System, r.CPU, p.least, p.most)
+		if r.CPU != r.User+r.System || r.CPU < p.used/3-20*ms || r.CPU > 3*p.used+20*ms {
+			t.Errorf("%s: user %v, system %v, together %v; used %v by wait4", p.name, r.User, r.System, r.CPU, p.used)
 		}
-		if r.WriteBytes < p.want.WriteBytes || r.WriteChars < p.want.WriteChars {
-			t.Errorf("%s: wrote %d to disk of %d, want %d of %d", p.name, r.WriteBytes, r.WriteChars, p.want.WriteBytes, p.want.WriteChars)
+		if r.WriteBytes>>9 != p.out || r.WriteChars < p.want.WriteChars {
+			t.Errorf("%s: wrote %d blocks and %d characters; wait4 says %d blocks, want %d characters",
+				p.name, r.WriteBytes>>9, r.WriteChars, p.out, p.want.WriteChars)
 		}
 		// The one that was killed may have had no time for anything, and the one
 		// that only forked need not have left the CPU before its end.
 		if p.name != "SIGKILL" && (r.MinorFaults == 0 || r.MaxRSS < 1<<16 || r.MaxVM < r.MaxRSS || r.VoluntarySwitches == 0 && p.name != "fork") {
 			t.Errorf("%s: %d faults, %d resident of %d, %d switches", p.name, r.MinorFaults, r.MaxRSS, r.MaxVM, r.VoluntarySwitches)
 		}
-		if age := time.Since(began); r.Elapsed <= 0 || r.Elapsed > age || r.Elapsed < p.least/3 {
+		if age := time.Since(began); r.Elapsed <= 0 || r.Elapsed > age || 8*r.Elapsed < p.used {
 			t.Errorf("%s: lived %v of %v", p.name, r.Elapsed, age)
 		}
 		if r.Begin < began.Unix()-1 || r.Begin > time.Now().Unix()+1 {
