@@ -13,6 +13,7 @@ import (
 
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
+	"elsa/pkg/history"
 	"elsa/pkg/usage"
 )
 
@@ -216,6 +217,41 @@ func (f *fake) Usage(_ context.Context, _ api.Caller, names []string, wait bool)
 		clear(f.pending)
 	}
 	return api.FromSnapshot(&f.snapshot, names)
+}
+
+// Report is of three hours: two of the evening, one of the next day.
+func (f *fake) Report(_ context.Context, _ api.Caller, q api.ReportQuery) (api.Report, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("report %v by %s", q.Groups, q.By)
+	names := map[uint32]string{}
+	for i := range f.snapshot.Groups {
+		g := &f.snapshot.Groups[i].Group
+		if len(q.Groups) == 0 || slices.Contains(q.Groups, g.Name) {
+			names[g.ID] = g.Name
+		}
+	}
+	for _, name := range q.Groups {
+		if _, err := f.find(name); err != nil {
+			return api.Report{}, err
+		}
+	}
+	r := history.NewReport(history.By(q.By), func(g uint32) bool { return names[g] != "" }, len(q.Groups) == 0)
+	hour := usage.HourOf(day.Unix()) + 22
+	for _, c := range []struct {
+		history.Key
+		usage.Usage
+	}{
+		{history.Key{Hour: hour, UID: 0, Groups: []uint32{1}, Command: "cc1"}, usage.Usage{Ended: 3, User: 5 * time.Second, System: time.Second, Elapsed: time.Minute, MinorFaults: 1000, MajorFaults: 2, MaxRSS: 9 << 20, Exact: 3}},
+		{history.Key{Hour: hour + 1, UID: 0, Groups: []uint32{1, 2}, Command: "ld"}, usage.Usage{Ended: 1, User: 1500 * time.Millisecond, Elapsed: 2 * time.Second, MinorFaults: 50, ReadBytes: 4096, MaxRSS: 20 << 20, Sampled: 1}},
+		{history.Key{Hour: hour + 2, UID: 4242, Command: "bash\x1b[2J"}, usage.Usage{Ended: 7, System: 4 * time.Millisecond, Elapsed: 26 * time.Hour, Exact: 7}},
+		{history.Key{Hour: hour + 2, UID: usage.UnknownUID, Unattributed: true, Command: "(unknown)"}, usage.Usage{Ended: 1, Rounded: 1}},
+	} {
+		r.Add(&c.Key, &c.Usage)
+	}
+	out := api.Report{Time: day.Add(25 * time.Hour), Since: day.Add(22 * time.Hour), Until: day.Add(25 * time.Hour), By: q.By}
+	out.Fill(r, names)
+	return out, nil
 }
 
 func (f *fake) Status(context.Context, api.Caller) (api.Status, error) {

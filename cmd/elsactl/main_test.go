@@ -39,6 +39,11 @@ func TestUsageErrors(t *testing.T) {
 		{"group show", "an argument is missing"},
 		{"group close a b", `"b" is too much`},
 		{"group delete", "an argument is missing"},
+		{"report web", `"web" is too much`},
+		{"report --by week", `unknown --by "week"; use group, command, user, hour, day`},
+		{"report --sort name --since soon", `"soon" is no time; use a duration`},
+		{"report --sort size", `unknown --sort "size"; use name, cpu, processes`},
+		{"report --since 1h --until 2h", "--since 1h is not before --until 2h"},
 		{"run", "elsactl run: an argument is missing"},
 		{"run -g", "flag needs an argument: 'g' in -g"},
 		{"man", "an argument is missing"},
@@ -64,7 +69,7 @@ func TestUsageErrors(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	for _, args := range []string{
 		"group create a", "group add a 1", "group remove a 1", "group list", "group show a",
-		"group close a", "group delete a", "usage", "usage a --wait", "status", "run -- true",
+		"group close a", "group delete a", "usage", "usage a --wait", "report", "status", "run -- true",
 	} {
 		var stdout, stderr strings.Builder
 		status := run(append([]string{"--socket", "/nonexistent/s"}, strings.Fields(args)...), &stdout, &stderr)

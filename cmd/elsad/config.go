@@ -30,6 +30,10 @@ type config struct {
 	buffer         int
 	recordBuffer   int
 	maxGroups      int
+
+	historyRetention days
+	historyCommands  int
+
 	logFormat      string
 	logLevel       string
 	file           string
@@ -55,6 +59,9 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.buffer, "event-buffer", 64<<20, "receive buffer for events in bytes; 832 bytes an event")
 	f.IntVar(&c.recordBuffer, "taskstats-buffer", 64<<20, "receive buffer for taskstats in bytes; 1280 bytes or more a thread's end")
 	f.IntVar(&c.maxGroups, "metrics.max-groups", metrics.DefaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
+	c.historyRetention = days(90 * 24 * time.Hour)
+	f.Var(&c.historyRetention, "history-retention", "how long hourly sums are kept for elsactl report, in days (90d) or hours")
+	f.IntVar(&c.historyCommands, "history-commands", 1000, "commands told apart within an hour; the others are summed as (other)")
 	f.StringVar(&c.logFormat, "log.format", "text", "text or json")
 	f.StringVar(&c.profile, "debug.cpu-profile", "", "write a profile of elsad's own CPU time to this file, for go tool pprof")
 	f.BoolVar(&c.checkStore, "check", false, "verify the database and end; the service must not be running")
@@ -92,6 +99,12 @@ func (c *config) check() error {
 	}
 	if c.recordBuffer < 4096 || c.recordBuffer > 1<<30 {
 		return fmt.Errorf("bad --taskstats-buffer %d: use 4096 to %d", c.recordBuffer, 1<<30)
+	}
+	if time.Duration(c.historyRetention) < time.Hour {
+		return fmt.Errorf("bad --history-retention %v: use 1h or more", &c.historyRetention)
+	}
+	if c.historyCommands < 1 || c.historyCommands > 1e6 {
+		return fmt.Errorf("bad --history-commands %d: use 1 to 1000000", c.historyCommands)
 	}
 	if c.stateDir == "" || c.socket == "" {
 		return fmt.Errorf("bad --state-dir or --socket: it is empty")

@@ -56,6 +56,7 @@ type core struct {
 	skipped  acct.Skipped
 	service  usage.Service // the parts that do not change
 	watch    watch
+	past     past
 	rules    *rules.Set
 	names    nameCache
 	ruleTold string        // the last error of rules told

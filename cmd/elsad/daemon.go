@@ -54,6 +54,7 @@ func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (
 		sampler: proc.Default.NewSampler(), rules: set, names: nameCache{},
 		requests: make(chan func()), stopped: make(chan struct{}),
 	}
+	c.keepHistory(cfg.historyCommands, time.Duration(cfg.historyRetention))
 	readers := newLive(c)
 	exporter := metrics.New(metrics.Options{
 		Snapshot:  func(ctx context.Context) *usage.Snapshot { return c.show(ctx, readers) },

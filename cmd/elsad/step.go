@@ -309,6 +309,7 @@ func (c *core) commit() error {
 	}
 	c.tell(&c.failing, "commit", nil)
 	c.regroup = c.regroup[:0]
+	c.past.done()
 	fault.Point(fault.CommitDone)
 	if c.ledger != nil {
 		err := c.ledger.Release(c.position)
@@ -358,6 +359,7 @@ func (c *core) write(tx *store.Tx) {
 		tx.PutMember(l, a)
 	}, tx.DeleteMember)
 	c.join.OpenDeaths(tx.PutDeath)
+	c.past.write(tx)
 	tx.Meta(c.meta)
 }
 

@@ -70,6 +70,8 @@ type Service interface {
 	// wait it first waits, bounded, until every process that died before the
 	// call is on its bill.
 	Usage(ctx context.Context, c Caller, names []string, wait bool) (UsageReport, error)
+	// Report adds up ended processes over a time.
+	Report(ctx context.Context, c Caller, q ReportQuery) (Report, error)
 	Status(ctx context.Context, c Caller) (Status, error)
 }
 

@@ -123,6 +123,18 @@ func (c *Client) Usage(ctx context.Context, names []string, wait bool) (u UsageR
 	return u, err
 }
 
+// Report adds up ended processes over a time.
+func (c *Client) Report(ctx context.Context, r ReportQuery) (out Report, err error) {
+	q := url.Values{"group": r.Groups, "by": {r.By}}
+	for key, t := range map[string]time.Time{"since": r.Since, "until": r.Until} {
+		if !t.IsZero() {
+			q.Set(key, t.UTC().Format(time.RFC3339))
+		}
+	}
+	err = c.do(ctx, "GET", "/v1/report?"+q.Encode(), nil, &out)
+	return out, err
+}
+
 // Status reports on the service itself.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	err = c.do(ctx, "GET", "/v1/status", nil, &s)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"elsa/pkg/groups"
+	"elsa/pkg/history"
+	"elsa/pkg/usage"
 )
 
 // fake is a service in memory. It keeps groups and who called.
@@ -21,6 +23,7 @@ type fake struct {
 	caller Caller
 	names  []string // of the last Usage
 	wait   bool
+	query  ReportQuery // of the last Report
 	// entered is closed when a call that waits for its caller began.
 	entered chan struct{}
 }
@@ -138,6 +141,19 @@ func (f *fake) Usage(ctx context.Context, c Caller, names []string, wait bool) (
 	f.names, f.wait = names, wait
 	s := snapshot()
 	return FromSnapshot(&s, names)
+}
+
+func (f *fake) Report(ctx context.Context, c Caller, q ReportQuery) (Report, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.query = q
+	sets := groups.NewSets()
+	names := map[uint32]string{1: "a"}
+	r := history.NewReport(history.By(q.By), func(g uint32) bool { return g == 1 }, true)
+	r.Add(&history.Key{Hour: 490000, UID: 7, Groups: sets.Groups(sets.Only(1)), Command: "x\xff"}, &usage.Usage{Ended: 2, User: time.Second, Exact: 2})
+	out := Report{Time: fakeTime, Since: fakeTime, Until: fakeTime, By: q.By}
+	out.Fill(r, names)
+	return out, nil
 }
 
 func (f *fake) Status(ctx context.Context, c Caller) (Status, error) {

@@ -60,6 +60,7 @@ func TestDescriptionSchemas(t *testing.T) {
 	types := []any{
 		Error{}, CreateGroupRequest{}, AddRequest{}, AddResult{}, RemoveRequest{}, RemoveResult{},
 		Group{}, GroupDetail{}, Member{}, GroupUsage{}, Usage{}, Precision{}, UsageReport{},
+		Report{}, ReportRow{}, Spent{},
 		Status{}, StatusSources{}, StatusEvents{}, StatusRecords{}, StatusConservation{},
 	}
 	known := map[string]bool{"GroupName": true, "Labels": true}

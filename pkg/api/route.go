@@ -28,6 +28,7 @@ var routes = []route{
 	{"POST", "/v1/groups/{name}/members/remove", removeMembers},
 	{"POST", "/v1/groups/{name}/close", closeGroup},
 	{"GET", "/v1/usage", usageReport},
+	{"GET", "/v1/report", report},
 	{"GET", "/v1/status", status},
 }
 

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"elsa/pkg/api"
+)
+
+// reportBy are the values of report --by: those of the service, and day, which
+// is one of the user's own zone.
+var reportBy = []string{"group", "command", "user", "hour", "day"}
+
+func reportCommand(c *ctl) *cobra.Command {
+	var q api.ReportQuery
+	var since, until, order string
+	cmd := &cobra.Command{
+		Use:   "report [--group NAME]... [--by WHAT] [--since TIME] [--until TIME] [--sort COLUMN]",
+		Short: "Show what ended processes used over a time",
+		Long: `Show what the processes used that ended within a time, by group, command, user,
+hour or day; of the whole machine, or of the groups that are named. ELAPSED is
+the sum of their life times. MINOR and MAJOR are page faults without and with
+I/O. JSON and CSV have more columns: I/O, memory, context switches, exits and
+how well the CPU time is known.
+
+A process counts when it ends, in the groups it is in then; what it used in a
+group that it left before counts when it leaves. Live processes are in
+elsactl usage. A process in several groups counts in each, and once in
+(total). Sums are kept by the hour: the times are widened to whole ones.
+
+TIME is a duration before now (90m, 36h, 7d), a date (2026-03-04), a date and
+time (2026-03-04 05:06), today, yesterday, or as in RFC 3339.
+
+Commands and users of the whole machine are shown to root and members of the
+unix group elsa.`,
+		Example: `  elsactl report --since today
+  elsactl report --group ci --by command --since 7d --sort elapsed
+  elsactl report --by day --since 2026-03-01 --until 2026-04-01 -o csv`,
+		Args: between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			now := time.Now()
+			if q.Since, err = parseTime(since, now); err != nil {
+				return err
+			}
+			if q.Until, err = parseTime(until, now); err != nil {
+				return err
+			}
+			if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
+				return badUsage("--since %s is not before --until %s", since, until)
+			}
+			by := q.By
+			if !slices.Contains(reportBy, by) {
+				return badUsage("unknown --by %q; use %s", by, strings.Join(reportBy, ", "))
+			}
+			if by == "day" {
+				q.By = "hour"
+			}
+			col, ok := findColumn(order)
+			if order != "" && !ok {
+				return badUsage("unknown --sort %q; use %s", order, strings.Join(columnNames(), ", "))
+			}
+			r, err := c.client().Report(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			if by == "day" {
+				r.By, r.Rows = by, perDay(r.Rows)
+			}
+			if order != "" {
+				slices.SortStableFunc(r.Rows, func(a, b api.ReportRow) int { return col.compare(by, &a, &b) })
+			}
+			return c.printAs(r, reportRows(&r, len(q.Groups) == 0), func() { c.reportTable(&r, len(q.Groups) == 0) })
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	f.StringArrayVarP(&q.Groups, "group", "g", nil, "count the processes of the group `NAME` alone; may be repeated")
+	f.StringVar(&q.By, "by", "group", "make a row for each `WHAT`: group, command, user, hour or day")
+	f.StringVar(&since, "since", "", "count what ended at `TIME` or later")
+	f.StringVar(&until, "until", "", "count what ended before `TIME`")
+	f.StringVar(&order, "sort", "", "sort by `COLUMN`, the most first: "+strings.Join(columnNames(), ", "))
+	cmd.RegisterFlagCompletionFunc("group", c.completeGroups)
+	cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions(reportBy, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(columnNames(), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// column is one to sort by. The name sorts from A to Z and hours by time, all
+// others from the most to the least.
+type column struct {
+	name  string
+	value func(*api.Spent) float64
+}
+
+var reportColumns = []column{
+	{"name", nil},
+	{"cpu", func(s *api.Spent) float64 { return s.CPUSeconds }},
+	{"processes", func(s *api.Spent) float64 { return float64(s.Processes) }},
+	{"elapsed", func(s *api.Spent) float64 { return s.ElapsedSeconds }},
+	{"user", func(s *api.Spent) float64 { return s.CPUUserSeconds }},
+	{"system", func(s *api.Spent) float64 { return s.CPUSystemSeconds }},
+	{"minor", func(s *api.Spent) float64 { return float64(s.MinorFaults) }},
+	{"major", func(s *api.Spent) float64 { return float64(s.MajorFaults) }},
+	{"read", func(s *api.Spent) float64 { return float64(s.ReadBytes) }},
+	{"written", func(s *api.Spent) float64 { return float64(s.WriteBytes) }},
+	{"memory", func(s *api.Spent) float64 { return float64(s.MaxRSSBytes) }},
+}
+
+func columnNames() (names []string) {
+	for _, c := range reportColumns {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+func findColumn(name string) (column, bool) {
+	i := slices.IndexFunc(reportColumns, func(c column) bool { return c.name == strings.ToLower(name) })
+	return reportColumns[max(i, 0)], i >= 0
+}
+
+func (c column) compare(by string, a, b *api.ReportRow) int {
+	if c.value != nil {
+		return cmp.Compare(c.value(&b.Spent), c.value(&a.Spent))
+	}
+	return cmp.Or(a.Hour.Compare(b.Hour), strings.Compare(rowName(by, a), rowName(by, b)))
+}
+
+// rowName is what a row is about, for a person.
+func rowName(by string, r *api.ReportRow) string {
+	switch by {
+	case "group":
+		return r.Group
+	case "command":
+		return r.Command
+	case "user":
+		if r.UID == nil || *r.UID == 1<<32-1 {
+			return "(unknown)"
+		}
+		return userName(*r.UID)
+	case "day":
+		return r.Hour.Local().Format(time.DateOnly)
+	}
+	return r.Hour.Local().Format("2006-01-02 15:04")
+}
+
+func (c *ctl) reportTable(r *api.Report, all bool) {
+	fmt.Fprintf(c.stdout, "from %s to %s\n", clock(r.Since), clock(r.Until))
+	t := newTable(strings.ToUpper(r.By), "PROCESSES>", "ELAPSED>", "USER>", "SYSTEM>", "MINOR>", "MAJOR>")
+	row := func(name string, s *api.Spent) {
+		t.row(name, fmt.Sprint(s.Processes), seconds(s.ElapsedSeconds), seconds(s.CPUUserSeconds), seconds(s.CPUSystemSeconds),
+			fmt.Sprint(s.MinorFaults), fmt.Sprint(s.MajorFaults))
+	}
+	for i := range r.Rows {
+		row(rowName(r.By, &r.Rows[i]), &r.Rows[i].Spent)
+	}
+	if all && r.By == "group" {
+		row("(ungrouped)", &r.Ungrouped)
+		row("(unattributed)", &r.Unattributed)
+	}
+	row("(total)", &r.Total)
+	t.write(c.stdout)
+}
+
+// reportRow is a line of the report as CSV. Scope is what Name is of, or the
+// part of the machine the line is about.
+type reportRow struct {
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
+	Scope string    `json:"scope"`
+	Name  string    `json:"name"`
+	api.Spent
+}
+
+func reportRows(r *api.Report, all bool) (rows []reportRow) {
+	add := func(scope, name string, s api.Spent) {
+		rows = append(rows, reportRow{r.Since, r.Until, scope, name, s})
+	}
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		name := rowName(r.By, row)
+		switch {
+		case r.By == "hour":
+			name = row.Hour.UTC().Format(time.RFC3339)
+		case r.By == "user" && row.UID != nil:
+			name = fmt.Sprint(*row.UID)
+		}
+		add(r.By, name, row.Spent)
+	}
+	if all && r.By == "group" {
+		add("ungrouped", "", r.Ungrouped)
+		add("unattributed", "", r.Unattributed)
+	}
+	add("total", "", r.Total)
+	return rows
+}
+
+// perDay adds hours up to days of the local zone.
+func perDay(hours []api.ReportRow) []api.ReportRow {
+	days := []api.ReportRow{}
+	for _, h := range hours {
+		y, m, d := h.Hour.Local().Date()
+		day := time.Date(y, m, d, 0, 0, 0, 0, time.Local)
+		if n := len(days); n == 0 || !days[n-1].Hour.Equal(day) {
+			days = append(days, api.ReportRow{Hour: day})
+		}
+		days[len(days)-1].Spent.Add(&h.Spent)
+	}
+	return days
+}
+
+// parseTime reads a time from the command line; zero for none.
+func parseTime(s string, now time.Time) (time.Time, error) {
+	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
+	switch s {
+	case "":
+		return time.Time{}, nil
+	case "now":
+		return now, nil
+	case "today":
+		return today, nil
+	case "yesterday":
+		return today.AddDate(0, 0, -1), nil
+	}
+	var n int
+	var unit string
+	if k, err := fmt.Sscanf(s, "%d%s", &n, &unit); err == nil && k == 2 && n >= 0 {
+		switch unit {
+		case "d":
+			return now.AddDate(0, 0, -n), nil
+		case "w":
+			return now.AddDate(0, 0, -7*n), nil
+		}
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly, "2006-01-02 15:04", time.DateTime, "2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, badUsage("%q is no time; use a duration (36h, 7d), a date (2026-03-04), a date and time, today, yesterday or RFC 3339", s)
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"elsa/pkg/api"
+	"elsa/pkg/groups"
+	"elsa/pkg/history"
+	"elsa/pkg/store"
+	"elsa/pkg/usage"
+)
+
+// past is the history in use.
+type past struct {
+	rolls     *history.Rolls
+	retention time.Duration
+	dropped   uint32 // hours before are gone
+}
+
+// dropBatch bounds the cells that one transaction forgets.
+const dropBatch = 2000
+
+// keepHistory lets all that is put on bills be added up by the hour, too.
+func (c *core) keepHistory(commands int, retention time.Duration) {
+	r := history.New(c.tracker.Sets, commands)
+	c.past = past{rolls: r, retention: retention}
+	r.Known = func(hour uint32) (known []string) {
+		err := c.store.History(hour, hour+1, func(k *history.Key, _ *usage.Usage) error {
+			known = append(known, k.Command)
+			return nil
+		})
+		if err != nil {
+			c.log.Error("cannot read history", "err", err)
+		}
+		return known
+	}
+	c.join.Roll = r.Roll
+	c.join.Who = func(k groups.Key) usage.Cell {
+		cell := usage.Cell{Hour: usage.HourOf(time.Now().Unix()), UID: usage.UnknownUID, Comm: usage.Unknown}
+		if p, err := c.proc.Process(k.PID); err == nil && sameStart(p.Start, k.Start) {
+			cell.UID, cell.Comm = p.UID, p.Comm
+		}
+		return cell
+	}
+}
+
+// write puts what changed, and forgets what is older than the retention.
+func (p *past) write(tx *store.Tx) {
+	if p.rolls == nil {
+		return
+	}
+	p.rolls.Flush(tx.Cell, tx.PutCell)
+	if first := p.first(time.Now()); first > p.dropped && tx.DropHistory(first, dropBatch) < dropBatch {
+		p.dropped = first
+	}
+}
+
+// done says that what was written is safe.
+func (p *past) done() {
+	if p.rolls != nil {
+		p.rolls.Done()
+	}
+}
+
+// first is the earliest hour that is kept.
+func (p *past) first(now time.Time) uint32 { return usage.HourOf(now.Add(-p.retention).Unix()) }
+
+// Report adds up the history. Commands and users are shown of groups of the
+// caller's own, or to an admin.
+func (s *service) Report(ctx context.Context, who api.Caller, q api.ReportQuery) (out api.Report, err error) {
+	if err := s.core.settle(ctx); err != nil {
+		return out, unavailable(err)
+	}
+	names := map[uint32]string{}
+	err = s.do(ctx, func() error {
+		c := s.core
+		wanted := map[string]bool{}
+		for _, name := range q.Groups {
+			g := c.group(name)
+			if g == nil {
+				return api.NoSuchGroup(name)
+			}
+			wanted[name] = true
+			if q.By == "command" || q.By == "user" {
+				if err := who.MayChange(g); err != nil {
+					return err
+				}
+			}
+		}
+		if len(q.Groups) == 0 && (q.By == "command" || q.By == "user") && !who.Admin {
+			return api.Forbidden("commands and users of the whole machine are for root and members of unix group %s; name groups of your own", api.AdminGroup)
+		}
+		for i := range c.groups {
+			if len(wanted) == 0 || wanted[c.groups[i].Name] {
+				names[c.groups[i].ID] = c.groups[i].Name
+			}
+		}
+		out.Since, out.Until = later(q.Since, later(c.meta.Created, time.Unix(int64(c.past.first(time.Now()))*3600, 0))), q.Until
+		return c.durable()
+	})
+	if err != nil {
+		return out, err
+	}
+	out.Time, out.By = time.Now().UTC(), q.By
+	if out.Until.IsZero() || out.Until.After(out.Time) {
+		out.Until = out.Time
+	}
+	first, last := usage.HourOf(out.Since.Unix()), usage.HourOf(out.Until.Add(time.Hour-time.Nanosecond).Unix())
+	out.Since = time.Unix(int64(first)*3600, 0).UTC()
+	if end := time.Unix(int64(last)*3600, 0).UTC(); !end.After(out.Time) {
+		out.Until = end
+	}
+	report := history.NewReport(history.By(q.By), func(g uint32) bool { _, ok := names[g]; return ok }, len(q.Groups) == 0)
+	if err := s.core.store.History(first, last, func(k *history.Key, u *usage.Usage) error {
+		report.Add(k, u)
+		return ctx.Err()
+	}); err != nil {
+		return out, err
+	}
+	out.Fill(report, names)
+	return out, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// days is a duration on the command line that may be given in days: 90d.
+type days time.Duration
+
+func (d *days) String() string {
+	if v := time.Duration(*d); v%(24*time.Hour) == 0 {
+		return fmt.Sprintf("%dd", v/(24*time.Hour))
+	}
+	return time.Duration(*d).String()
+}
+
+func (d *days) Set(s string) error {
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		v, err := strconv.ParseFloat(n, 64)
+		if err != nil || v < 0 || v > 36500 {
+			return fmt.Errorf("use a number of days, as in 90d")
+		}
+		*d = days(v * 24 * float64(time.Hour))
+		return nil
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("use days or hours, as in 90d or 36h")
+	}
+	*d = days(v)
+	return nil
+}
+
+func (d *days) Type() string { return "duration" }

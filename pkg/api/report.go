@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"elsa/pkg/groups"
+	"elsa/pkg/history"
+	"elsa/pkg/usage"
+)
+
+// ReportQuery asks what ended processes used.
+type ReportQuery struct {
+	// Groups are the names of the groups whose processes count; all processes
+	// of the machine when there are none.
+	Groups []string
+	// By is what the rows tell apart: group, command, user or hour.
+	By string
+	// Since and Until bound when the processes ended, by whole hours; zero: as
+	// far as the history goes.
+	Since, Until time.Time
+}
+
+// ReportBy are the values of [ReportQuery].By.
+var ReportBy = []string{"group", "command", "user", "hour"}
+
+// Report is what processes used that ended in a time, added up in rows. What a
+// live process used before it changed groups counts, too, as of then. A process
+// in several groups counts in the row of each, and once in Total.
+type Report struct {
+	Time  time.Time   `json:"time"`
+	Since time.Time   `json:"since"`
+	Until time.Time   `json:"until"`
+	By    string      `json:"by"`
+	Rows  []ReportRow `json:"rows"`
+	// Ungrouped and Unattributed are parts of Total; nothing when groups were
+	// named.
+	Ungrouped    Spent `json:"ungrouped"`
+	Unattributed Spent `json:"unattributed"`
+	Total        Spent `json:"total"`
+}
+
+// ReportRow is one group, command, user or hour.
+type ReportRow struct {
+	Group   string `json:"group,omitempty"`
+	Command string `json:"command,omitempty"`
+	// UID is absent unless rows are users.
+	UID *uint32 `json:"uid,omitempty"`
+	// Hour is when the hour began.
+	Hour time.Time `json:"hour,omitzero"`
+	Spent
+}
+
+// Spent is what ended processes used.
+type Spent struct {
+	Processes           uint64  `json:"processes"`
+	ElapsedSeconds      float64 `json:"elapsed_seconds"`
+	CPUUserSeconds      float64 `json:"cpu_user_seconds"`
+	CPUSystemSeconds    float64 `json:"cpu_system_seconds"`
+	CPUSeconds          float64 `json:"cpu_seconds"`
+	MinorFaults         uint64  `json:"minor_faults"`
+	MajorFaults         uint64  `json:"major_faults"`
+	ReadBytes           uint64  `json:"read_bytes"`
+	WriteBytes          uint64  `json:"write_bytes"`
+	ReadChars           uint64  `json:"read_chars"`
+	WriteChars          uint64  `json:"write_chars"`
+	MaxRSSBytes         uint64  `json:"max_rss_bytes"`
+	VoluntarySwitches   uint64  `json:"voluntary_switches"`
+	InvoluntarySwitches uint64  `json:"involuntary_switches"`
+	ExitNonzero         uint64  `json:"exit_nonzero"`
+	ExitSignal          uint64  `json:"exit_signal"`
+	// Exact, Sampled and Rounded add up to Processes; see [Precision].
+	Exact    uint64 `json:"exact"`
+	Sampled  uint64 `json:"sampled"`
+	Rounded  uint64 `json:"rounded"`
+	Inferred uint64 `json:"inferred"`
+}
+
+func spent(u *usage.Usage) Spent {
+	return Spent{
+		Processes: u.Ended, ElapsedSeconds: u.Elapsed.Seconds(),
+		CPUUserSeconds: u.User.Seconds(), CPUSystemSeconds: u.System.Seconds(), CPUSeconds: u.CPU().Seconds(),
+		MinorFaults: u.MinorFaults, MajorFaults: u.MajorFaults, ReadBytes: u.ReadBytes, WriteBytes: u.WriteBytes,
+		ReadChars: u.ReadChars, WriteChars: u.WriteChars, MaxRSSBytes: u.MaxRSS,
+		VoluntarySwitches: u.VoluntarySwitches, InvoluntarySwitches: u.InvoluntarySwitches,
+		ExitNonzero: u.ExitNonzero, ExitSignal: u.ExitSignal,
+		Exact: u.Exact, Sampled: u.Sampled, Rounded: u.Rounded, Inferred: u.Inferred,
+	}
+}
+
+// Fill takes rows and sums from a report of the history. names are the groups'.
+func (r *Report) Fill(from *history.Report, names map[uint32]string) {
+	r.Rows = []ReportRow{}
+	for _, row := range from.Rows() {
+		w := ReportRow{Spent: spent(&row.Usage)}
+		switch r.By {
+		case "group":
+			w.Group = names[row.Group]
+		case "command":
+			w.Command = strings.ToValidUTF8(row.Command, "\uFFFD")
+		case "user":
+			w.UID = &row.UID
+		case "hour":
+			w.Hour = time.Unix(int64(row.Hour)*3600, 0).UTC()
+		}
+		r.Rows = append(r.Rows, w)
+	}
+	r.Ungrouped, r.Unattributed, r.Total = spent(&from.Ungrouped), spent(&from.Unattributed), spent(&from.Total)
+}
+
+func report(s Service, c Caller, r *http.Request) (int, any, error) {
+	q, err := reportQuery(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	out, err := s.Report(r.Context(), c, q)
+	return http.StatusOK, out, err
+}
+
+func reportQuery(r *http.Request) (out ReportQuery, err error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return out, BadRequest("bad query: %v", err)
+	}
+	out.By = "group"
+	for key, values := range q {
+		last := values[len(values)-1]
+		switch key {
+		case "group":
+			for _, name := range values {
+				if err := groups.CheckName(name); err != nil {
+					return out, BadRequest("%v", err)
+				}
+			}
+			out.Groups = values
+		case "by":
+			if !slices.Contains(ReportBy, last) {
+				return out, BadRequest("bad query: by is %.20q; use %s", last, strings.Join(ReportBy, ", "))
+			}
+			out.By = last
+		case "since", "until":
+			t, err := time.Parse(time.RFC3339, last)
+			if err != nil {
+				return out, BadRequest("bad query: %s is %.40q; use RFC 3339, as in 2026-03-04T05:06:07Z", key, last)
+			}
+			if key == "since" {
+				out.Since = t
+			} else {
+				out.Until = t
+			}
+		default:
+			return out, BadRequest("bad query: %.40q is unknown; use group, by, since and until", key)
+		}
+	}
+	if !out.Since.IsZero() && !out.Until.IsZero() && !out.Since.Before(out.Until) {
+		return out, BadRequest("bad query: since is not before until")
+	}
+	return out, nil
+}
+
+// Add adds t to s: sums, and the larger MaxRSSBytes.
+func (s *Spent) Add(t *Spent) {
+	s.Processes += t.Processes
+	s.ElapsedSeconds += t.ElapsedSeconds
+	s.CPUUserSeconds += t.CPUUserSeconds
+	s.CPUSystemSeconds += t.CPUSystemSeconds
+	s.CPUSeconds += t.CPUSeconds
+	s.MinorFaults += t.MinorFaults
+	s.MajorFaults += t.MajorFaults
+	s.ReadBytes += t.ReadBytes
+	s.WriteBytes += t.WriteBytes
+	s.ReadChars += t.ReadChars
+	s.WriteChars += t.WriteChars
+	s.MaxRSSBytes = max(s.MaxRSSBytes, t.MaxRSSBytes)
+	s.VoluntarySwitches += t.VoluntarySwitches
+	s.InvoluntarySwitches += t.InvoluntarySwitches
+	s.ExitNonzero += t.ExitNonzero
+	s.ExitSignal += t.ExitSignal
+	s.Exact += t.Exact
+	s.Sampled += t.Sampled
+	s.Rounded += t.Rounded
+	s.Inferred += t.Inferred
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+
+	"elsa/pkg/api"
+)
+
+func (d *daemon) history(args ...string) (r api.Report) {
+	d.t.Helper()
+	if err := json.Unmarshal([]byte(d.ctl(append([]string{"report", "-o", "json"}, args...)...)), &r); err != nil {
+		d.t.Fatal(err)
+	}
+	return r
+}
+
+// The report by command, by user and by hour adds up to the group's bill, also
+// after a crash; a group that is deleted is in no report.
+func TestKernelReport(t *testing.T) {
+	needKernel(t)
+	d := start(t)
+	for _, g := range []string{"one", "two"} {
+		d.ctl("group", "create", g)
+	}
+	d.ctl("run", "-g", "one", "--quiet", "--", "sh", "-c", "for i in 1 2 3 4 5; do /bin/true; done; ls / >/dev/null")
+	d.ctl("run", "-g", "two", "--quiet", "--", "sh", "-c", "for i in 1 2 3; do /bin/true; done; exit 0")
+	check := func(when string) {
+		t.Helper()
+		bill := d.usage("one").Usage
+		for _, by := range []string{"group", "command", "user", "hour", "day"} {
+			r := d.history("--group", "one", "--by", by)
+			var sum api.Spent
+			for i := range r.Rows {
+				sum.Add(&r.Rows[i].Spent)
+			}
+			for _, s := range []api.Spent{sum, r.Total} {
+				if s.Processes != bill.ProcessesEnded || math.Abs(s.CPUSeconds-bill.CPUSeconds) > 1e-6 ||
+					s.MinorFaults != bill.MinorFaults || math.Abs(s.ElapsedSeconds-bill.ElapsedSeconds) > 1e-6 {
+					t.Errorf("%s, by %s: %+v, want the bill %+v", when, by, s, bill)
+				}
+			}
+		}
+		processes := map[string]uint64{}
+		for _, row := range d.history("--group", "one", "--by", "command").Rows {
+			processes[row.Command] = row.Processes
+		}
+		if processes["true"] != 5 || processes["ls"] != 1 || processes["sh"] != 1 {
+			t.Errorf("%s: processes by command %v, want 5 true, 1 ls, 1 sh", when, processes)
+		}
+		for _, row := range d.history("--group", "one", "--by", "user").Rows {
+			if row.UID == nil || *row.UID != 0 {
+				t.Errorf("%s: user %v, want root", when, row.UID)
+			}
+		}
+	}
+	check("at once")
+	d.kill()
+	d.start()
+	check("after a crash")
+
+	d.ctl("group", "delete", "two")
+	r := d.history()
+	if len(r.Rows) != 1 || r.Rows[0].Group != "one" {
+		t.Errorf("after deletion: rows %+v, want that of group one alone", r.Rows)
+	}
+	if _, _, status := d.try("report", "--group", "two"); status != 1 {
+		t.Errorf("report on a deleted group: status %d, want 1", status)
+	}
+	all := d.report()
+	if total := d.history().Total; total.Processes < all.AnyGroup.ProcessesEnded || r.Ungrouped.Processes == 0 {
+		t.Errorf("whole machine: %d processes, %d of them ungrouped", total.Processes, r.Ungrouped.Processes)
+	}
+	d.stop()
+	d.start()
+	check("after a restart")
+}
