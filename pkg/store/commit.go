@@ -35,6 +35,7 @@ func (s *Store) Commit(f func(*Tx)) error {
 			members: btx.Bucket(bucketMembers), deaths: btx.Bucket(bucketDeaths), store: s,
 			history: btx.Bucket(bucketHistory), origins: btx.Bucket(bucketOrigins),
 		}
+		tx.history.FillPercent = 0.9 // in order of time: pages stay full
 		f(tx)
 		for i := tx.n; i < s.deaths; i++ {
 			tx.note(tx.deaths.Delete(key32(i)))
