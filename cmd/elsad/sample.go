@@ -121,6 +121,30 @@ func (c *core) sampleMembers() {
 	}
 }
 
+const (
+	// zombieAge is how long a death waits for its exact record before the
+	// process is looked for among the zombies, and maxZombies how many are
+	// looked for at a step.
+	zombieAge  = int64(200 * time.Millisecond)
+	maxZombies = 64
+)
+
+// settleZombies finds the dead that nobody has waited for, so that their exact
+// record does not come: their CPU clock stands still and is exact.
+func (c *core) settleZombies() {
+	var keys []groups.Key
+	c.join.Unsettled(proc.Boottime()-zombieAge, func(k groups.Key, _ groups.SetID) bool {
+		keys = append(keys, k)
+		return len(keys) < maxZombies
+	})
+	for _, k := range keys {
+		var s proc.Sample
+		if c.sampler.Sample(k.PID, k.Start, &s, true) == nil && s.Dead {
+			c.join.Settle(k, s.CPU)
+		}
+	}
+}
+
 // sampleNow brings one process's account up to date. It reports false when the
 // process is gone.
 func (c *core) sampleNow(key groups.Key, set groups.SetID) bool {

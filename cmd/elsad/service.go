@@ -335,7 +335,7 @@ func (s *service) DeleteGroup(ctx context.Context, who api.Caller, name string) 
 
 func (s *service) Usage(ctx context.Context, _ api.Caller, names []string, wait bool) (api.UsageReport, error) {
 	if wait {
-		if err := s.core.settle(ctx); err != nil {
+		if err := s.core.settle(ctx, names); err != nil {
 			return api.UsageReport{}, unavailable(err)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"elsa/internal/fault"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
@@ -53,12 +55,17 @@ func (c *core) step() error {
 	fault.Point(fault.StepJoined)
 	c.gaps = max(c.gaps-1, 0)
 	c.tracker.Barrier(c.unledgered)
+	c.settleZombies()
 	c.join.Step(proc.Boottime(), c.orphan)
 	c.watchLedger()
 	return c.watchEvents()
 }
 
 func (c *core) setClocks() {
+	var tick unix.Timespec // the coarse clock goes by it
+	if unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &tick) == nil {
+		c.join.Tick = time.Duration(tick.Nano())
+	}
 	c.monotonic = proc.BoottimeOffset()
 	wall := time.Now().UnixNano() - proc.Boottime()
 	if n := len(c.offsets); n > 0 && abs(c.offsets[n-1]-wall) < int64(500*time.Millisecond) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
 )
@@ -30,7 +31,7 @@ func (c *core) snapshot(ctx context.Context, l *live) (*usage.Snapshot, error) {
 
 // settle returns once every process that died before the call is on its bill
 // with the best record it will get, or after settleTimeout.
-func (c *core) settle(ctx context.Context) error {
+func (c *core) settle(ctx context.Context, names []string) error {
 	called := proc.Boottime()
 	deadline := time.NewTimer(settleTimeout)
 	defer deadline.Stop()
@@ -44,7 +45,7 @@ func (c *core) settle(ctx context.Context) error {
 				if first {
 					called = proc.Boottime()
 				}
-				waiting = c.join.Unsettled(called)
+				waiting = c.unsettled(called, names)
 				if c.ledger == nil {
 					waiting += c.tracker.Awaiting()
 				}
@@ -63,6 +64,25 @@ func (c *core) settle(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// unsettled counts the deaths in the named groups, or in all sets, that were
+// charged before a time and wait for their exact record.
+func (c *core) unsettled(before int64, names []string) int {
+	var ids []uint32
+	for _, name := range names {
+		if g := c.group(name); g != nil {
+			ids = append(ids, g.ID)
+		}
+	}
+	n := 0
+	c.join.Unsettled(before, func(_ groups.Key, set groups.SetID) bool {
+		if len(names) == 0 || slices.ContainsFunc(ids, func(id uint32) bool { return c.tracker.Sets.Has(set, id) }) {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 // view computes a snapshot. It runs in the core's goroutine.

@@ -31,6 +31,7 @@ func (j *Join) charge(d *deathOf, now int64) {
 	}
 	if d.ts != nil {
 		m := measureOf(d.ts)
+		m.split(j.sampledCPU(d.ts), m.User, m.System)
 		m.Elapsed = max(m.Elapsed, o.estimate.Elapsed)
 		if o.base.MaxRSS > 0 {
 			m.MaxRSS = d.ts.ImageRSS
@@ -60,7 +61,7 @@ func (j *Join) charge(d *deathOf, now int64) {
 		// Only what cannot be too much: the runtime without its last slice.
 		floor := time.Duration(0)
 		if d.ts != nil {
-			floor = min(d.ts.Runtime, best.CPU())
+			floor = d.ts.Runtime
 		}
 		best.split(floor, best.User, best.System)
 	}
@@ -93,6 +94,20 @@ func (j *Join) charge(d *deathOf, now int64) {
 	o.next = j.open[o.key.PID]
 	j.open[o.key.PID] = o
 	j.opened++
+}
+
+// sampledCPU estimates a process's CPU from its taskstats record. User and system
+// time are the ticks that found it running: right on average, and off by some
+// ticks for each process. The runtime lacks what ran since the last tick: never
+// too high. A process of some ticks is between the runtime and a tick more; for
+// a shorter one the bounds say little, and holding to them would add up to a
+// bias, so there the ticks stand.
+func (j *Join) sampledCPU(ts *acct.Record) time.Duration {
+	ticks := ts.User + ts.System
+	if ts.Runtime < 10*time.Millisecond {
+		return ticks
+	}
+	return min(max(ticks, ts.Runtime), ts.Runtime+j.Tick)
 }
 
 // ownPeak mends the peak memory of an exact record for a process that came into

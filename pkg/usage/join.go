@@ -25,6 +25,8 @@ type Join struct {
 	ExpectExact bool
 	// Patience is how long a death waits for its exact record.
 	Patience time.Duration
+	// Tick is the scheduler's tick, the resolution of sampled CPU.
+	Tick time.Duration
 	// WallOffset is the wall clock less CLOCK_BOOTTIME, in nanoseconds.
 	WallOffset int64
 
@@ -97,7 +99,8 @@ type death struct {
 // NewJoin returns an empty join.
 func NewJoin() *Join {
 	return &Join{
-		Patience: 2 * time.Second,
+		Patience: 1500 * time.Millisecond,
+		Tick:     4 * time.Millisecond,
 		changed:  map[groups.SetID]struct{}{},
 		accounts: map[groups.Key]*account{},
 		precise:  newHeld(),
@@ -195,18 +198,32 @@ const (
 	startSlack = 50 * time.Millisecond
 )
 
-// Unsettled counts the deaths charged before the given time that still wait for
-// their exact record.
-func (j *Join) Unsettled(before int64) int {
-	n := 0
+// Unsettled calls f for every death charged before the given time that still
+// waits for its exact record, until f returns false.
+func (j *Join) Unsettled(before int64, f func(groups.Key, groups.SetID) bool) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
-			if !d.final && d.at <= before {
-				n++
+			if !d.final && d.at <= before && !f(d.key, d.set) {
+				return
 			}
 		}
 	}
-	return n
+}
+
+// Settle gives a death that waits for its exact record the CPU that the
+// scheduler measured of it, because the process was found dead and not waited
+// for: its clock stands still. The record, when it comes, adds what else it knows.
+func (j *Join) Settle(key groups.Key, cpu time.Duration) {
+	for d := j.open[key.PID]; d != nil; d = d.next {
+		if d.key == key && !d.final {
+			d.final = true
+			m := d.estimate
+			m.split(cpu, m.User, m.System)
+			j.report(d, cpu)
+			j.lift(d, &m, exact)
+			return
+		}
+	}
 }
 
 func (j *Join) sweep(d *death, now, patience int64) *death {
@@ -234,7 +251,7 @@ func (j *Join) correct(r *acct.Record) bool {
 		if !j.starts(r, d.key.Start, true) {
 			continue
 		}
-		if d.final {
+		if d.final && d.grade != exact {
 			j.Joined.Late++
 		}
 		m := measureOf(r)
