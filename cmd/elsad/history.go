@@ -74,7 +74,7 @@ func (p *past) first(now time.Time) uint32 { return usage.HourOf(now.Add(-p.rete
 // Report adds up the history. Commands and users are shown of groups of the
 // caller's own, or to an admin.
 func (s *service) Report(ctx context.Context, who api.Caller, q api.ReportQuery) (out api.Report, err error) {
-	if err := s.core.settle(ctx); err != nil {
+	if err := s.core.settle(ctx, nil); err != nil {
 		return out, unavailable(err)
 	}
 	names := map[uint32]string{}
