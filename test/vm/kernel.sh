@@ -7,8 +7,8 @@
 #   stock    no patch                patched  the whole series
 #   slice    0002 alone              debug    the series, with lockdep and more
 #
-# A kernel is built once for each (source, patches, config, compiler, this
-# script) and kept under ${XDG_CACHE_HOME:-~/.cache}/elsa/vm.
+# A kernel is built once for each (source, patches, config, compiler, recipe)
+# and kept under ${XDG_CACHE_HOME:-~/.cache}/elsa/vm.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 version=$1
@@ -87,7 +87,8 @@ key() { # archive's sum, variant
 		echo "$1"
 		# A patch's heading may change, what it does may not.
 		for p in $(series "$2"); do sed '1,/^diff /d' "$patches/$p"; done
-		cat $(fragments "$2") "$here/kernel.sh"
+		cat $(fragments "$2")
+		declare -f apply configure build
 		gcc --version | head -1
 		ld --version | head -1
 	} | sha256sum | cut -c1-32
@@ -132,7 +133,7 @@ build() { # variant, where to
 	say "building linux $version $1"
 	local start=$SECONDS
 	nice make -s -C "$tree" O="$out" -j"$(nproc)" bzImage >"$log" 2>&1 || { tail -40 "$log" >&2; die "linux $version $1 does not build"; }
-	if grep -i 'warning:' "$log" >&2; then die "the compiler warns, see above"; fi
+	if grep 'warning:' "$log" | grep -F "$(sed -n 's,^+++ b/,,p' "$patches"/*.patch)" >&2; then die "the compiler warns, see above"; fi
 	rm "$log"
 	say "built in $((SECONDS - start)) s"
 	mkdir "$2"
@@ -151,8 +152,8 @@ tree=
 clean_up() { [ -z "$tree" ] || rm -rf "$tree"; }
 trap clean_up EXIT
 
-exec 9>"$cache/lock"
-flock 9 # one build at a time
+exec 9>"$cache/lock-$version"
+flock 9 # one build of it at a time
 archive=$(fetch)
 sum=$(sha256sum "$archive" | cut -d' ' -f1)
 [ "$sum" = "$want_sum" ] || say "note: the patches were made for $version of $want; this is $(basename "$(dirname "$archive")")"

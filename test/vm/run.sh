@@ -5,6 +5,7 @@
 # under QEMU with the project's own static binaries and run the tests inside.
 # A boot has passed when its init has written "success" to the second serial
 # port in time. Its console is kept under ${XDG_CACHE_HOME:-~/.cache}/elsa/vm/log.
+# ELSA_VM_QUICK=1 leaves out the boots that only measure.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -85,11 +86,13 @@ plan() {
 	stock) fork=fail slice=fail ;;
 	slice) fork=fail ;;
 	*)
-		echo "suite pass 600s /bin/suite.test -test.v"
+		# First: the end-to-end tests kill elsad, and a dead listener of the
+		# process connector counts as one until the machine is started again.
 		echo "cnfork pass 300s /bin/cnfork.test -test.v -test.run ^TestKernel"
+		echo "suite pass 600s /bin/suite.test -test.v"
 		for t in proc fork; do
 			echo "e2e-$t pass 300s /bin/env ELSA_E2E_BIN=/bin ELSA_E2E_SOURCE=$t" \
-				"/bin/e2e.test -test.v -test.run ^TestKernel(EveryShort|DaemonStays|TotalsContinue|RefusesSecond)"
+				"/bin/e2e.test -test.v -test.run ^TestKernel(DaemonStays|TotalsContinue|RefusesSecond)"
 		done
 		return
 		;;
@@ -163,7 +166,9 @@ failed=0
 : >"$work/figures"
 for variant; do
 	test_in "$variant" "${kernels[0]}" || failed=1
-	[ "$variant" = debug ] || [ "$variant" = slice ] || count_in "$variant" "${kernels[0]}" || failed=1
+	case $variant in
+	stock | patched) [ -n "${ELSA_VM_QUICK:-}" ] || count_in "$variant" "${kernels[0]}" || failed=1 ;;
+	esac
 	kernels=("${kernels[@]:1}")
 done
 side_by_side
