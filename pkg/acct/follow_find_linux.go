@@ -82,12 +82,12 @@ func (f *Follower) findRotated(inode uint64, m mark, not uint64) (found *os.File
 }
 
 // between opens the files that were written after one file of the chain and
-// before the next, in that order, by what is in them. It counts the records of
-// those it cannot read from anywhere, being compressed.
-func (f *Follower) between(old *os.File, next *followed) (files []*os.File, lost uint64) {
+// before the next, in that order, by what is in them. Of those it cannot read
+// from anywhere, being compressed, it tells how much is in them.
+func (f *Follower) between(old *os.File, next *followed) (files []*os.File, packed []deaths) {
 	after, ok := span(old)
 	if !ok {
-		return nil, 0
+		return nil, nil
 	}
 	before, bounded := span(next.file)
 	spans := make(map[*os.File]deaths)
@@ -97,20 +97,19 @@ func (f *Follower) between(old *os.File, next *followed) (files []*os.File, lost
 	}
 	for _, file := range f.rotated() {
 		s, ok := span(file)
-		packed := false
+		isPacked := false
 		if !ok {
-			s, packed = packedSpan(file)
+			s, isPacked = packedSpan(file)
 		}
 		// One second, as the times are that uncertain.
-		if !ok && !packed || s.changed.Before(after.changed) || s.first < after.last-1 ||
+		if !ok && !isPacked || s.changed.Before(after.changed) || s.first < after.last-1 ||
 			bounded && s.first > before.first+1 || slices.Contains(known, s.head) {
 			file.Close()
 			continue
 		}
 		known = append(known, s.head)
-		if packed {
-			lost += s.records
-			f.forget(s.head)
+		if isPacked {
+			packed = append(packed, s)
 			file.Close()
 			continue
 		}
@@ -120,17 +119,7 @@ func (f *Follower) between(old *os.File, next *followed) (files []*os.File, lost
 	slices.SortFunc(files, func(a, b *os.File) int {
 		return cmp.Or(cmp.Compare(spans[a].first, spans[b].first), spans[a].changed.Compare(spans[b].changed))
 	})
-	// If next was empty, it may have been written and copied meanwhile.
-	if now, ok := span(next.file); ok {
-		files = slices.DeleteFunc(files, func(file *os.File) bool {
-			if spans[file].head != now.head {
-				return false
-			}
-			file.Close()
-			return true
-		})
-	}
-	return files, lost
+	return files, packed
 }
 
 // deaths describes the records of a file.

@@ -103,31 +103,40 @@ func (f *Follower) start(from Position) error {
 // append makes a file the one written to now, after what was in its place
 // since the last one and is rotated away already.
 func (f *Follower) append(file *os.File) {
-	w := &followed{file: file}
-	w.look() // before the search: if it is cut meanwhile, it will show
-	f.insert(w)
-	f.add(w)
-}
-
-// insert appends what was written after the last file and before w.
-func (f *Follower) insert(w *followed) {
-	n := len(f.files)
-	if n == 0 {
-		return
-	}
-	between, lost := f.between(f.files[n-1].file, w)
-	for _, file := range between {
-		b := &followed{file: file}
-		b.look()
-		f.add(b)
-	}
-	f.skip.Lost += lost
-}
-
-func (f *Follower) add(w *followed) {
+	w := f.insert(file)
 	f.last++
 	w.number = f.last
 	f.files = append(f.files, w)
+}
+
+// insert appends what was written after the last file and before another one,
+// which it returns without appending it.
+func (f *Follower) insert(next *os.File) *followed {
+	w := &followed{file: next}
+	for {
+		w.look() // before the search: if it is cut meanwhile, it will show
+		n := len(f.files)
+		if n == 0 {
+			return w
+		}
+		between, packed := f.between(f.files[n-1].file, w)
+		if now, err := markAt(next, 0); err == nil && w.head == 0 && now.sum != 0 {
+			// It is written to now. What was found may be a copy, or itself.
+			closeAll(between)
+			continue
+		}
+		for _, file := range between {
+			f.last++
+			b := &followed{number: f.last, file: file}
+			b.look()
+			f.files = append(f.files, b)
+		}
+		for _, p := range packed {
+			f.skip.Lost += p.records
+			f.forget(p.head)
+		}
+		return w
+	}
 }
 
 // look finds out how large the file is, and whether it was cut since the last
@@ -184,16 +193,16 @@ func (f *Follower) poll() error {
 		if now, err = statFile(file); err == nil {
 			cur, err = statFile(f.files[n-1].file)
 		}
-		same := now.ino == cur.ino && now.dev == cur.dev
-		if err == nil && !same && now.size == 0 {
+		if err != nil || now.ino == cur.ino && now.dev == cur.dev {
+			file.Close()
+			return err
+		}
+		if now.size == 0 {
 			// The kernel goes on with the old file until it is told of the new
 			// one, and never goes back. While the new is empty, the old, or the
 			// last of those between, may still grow.
-			f.insert(&followed{file: file})
-		}
-		if err != nil || same || now.size == 0 {
-			file.Close()
-			return err
+			f.insert(file)
+			return file.Close()
 		}
 	}
 	f.append(file)

@@ -49,14 +49,17 @@ func TestPosition(t *testing.T) {
 
 func cmpInt(i, j int) int { return min(1, max(-1, i-j)) }
 
-// line is a version 3 line of a process with a pid.
+// line is a version 3 line of a process with a pid, begun after those with a
+// smaller pid.
 func line(pid int) []byte {
-	return AppendBSD(nil, &Record{PID: int32(pid), PPID: 1, Begin: 1795438523, Comm: comm("sh"), MinorFaults: 40})
+	return AppendBSD(nil, &Record{PID: int32(pid), PPID: 1, Begin: 1795438523 + int64(pid), Comm: comm("sh"), MinorFaults: 40})
 }
 
-// callerLine is what the kernel writes at a switch for its living caller.
-func callerLine(pid int) []byte {
-	b := line(pid)
+// callerLine is what the kernel writes at a switch for its living caller, when
+// the process of a pid was the last to end.
+func callerLine(last int) []byte {
+	b := line(last)
+	b[16], b[17], b[18] = 0xa0, 0xbb, 0x0d // 900000
 	b[36], b[37] = 0, 0
 	return b
 }
@@ -97,7 +100,7 @@ func TestScan(t *testing.T) {
 		{"a hole", slices.Concat(line(1), make([]byte, 256), line(2)), []int{1, 2}, Skipped{Bytes: 256}, 0},
 		{"another version", slices.Concat(v2, line(1), v2), []int{1}, Skipped{Bytes: 65}, 63},
 		{"big-endian", slices.Concat(line(1), big, line(2)), []int{1, 5, 2}, Skipped{}, 0},
-		{"living caller", slices.Concat(line(1), callerLine(9), line(9)), []int{1, 9}, Skipped{Callers: 1}, 0},
+		{"living caller", slices.Concat(line(1), callerLine(1), line(9)), []int{1, 9}, Skipped{Callers: 1}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var s scanner

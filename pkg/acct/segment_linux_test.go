@@ -18,16 +18,14 @@ import (
 // fakeKernel is the kernel as far as accounting goes.
 type fakeKernel struct {
 	t       testing.TB
-	caller  int // the pid that calls acct(2)
 	file    *os.File
 	version byte
 	deaths  []int // all pids that ended with accounting on
 	next    int
-	writes  int
 }
 
 func newFakeKernel(t testing.TB) *fakeKernel {
-	k := &fakeKernel{t: t, caller: 900_000, version: 3, next: 1}
+	k := &fakeKernel{t: t, version: 3, next: 1}
 	t.Cleanup(func() {
 		if k.file != nil {
 			k.file.Close()
@@ -67,7 +65,7 @@ func (k *fakeKernel) switchOn(path string) error {
 
 func (k *fakeKernel) switchOff() error {
 	if k.file != nil {
-		k.write(callerLine(k.caller))
+		k.write(callerLine(k.next - 1))
 		k.file.Close()
 		k.file = nil
 	}
@@ -262,7 +260,6 @@ func TestModelOwned(t *testing.T) {
 						for range rnd.IntN(30) {
 							k.die()
 						}
-						k.caller++
 						o = mustOwn(t, dir, kept.pos, opt, k)
 						now = kept
 						now.pids = slices.Clone(kept.pids)

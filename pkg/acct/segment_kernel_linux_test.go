@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build linux
-
 package acct
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"elsa/internal/kerneltest"
@@ -35,10 +35,10 @@ func TestKernelOwned(t *testing.T) {
 	seen := make(map[int]int)
 	var pos Position
 	var sk Skipped
-	step := func() {
+	step := func() error {
 		end, err := o.End()
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		var s Skipped
 		pos, s, err = o.Read(pos, end, func(recs []Record) error {
@@ -48,46 +48,51 @@ func TestKernelOwned(t *testing.T) {
 			return nil
 		})
 		if err != nil || pos != end {
-			t.Fatalf("read to %+v, %v; want %+v", pos, err, end)
+			return fmt.Errorf("read to %+v, %v; want %+v", pos, err, end)
 		}
 		sk.Add(s)
 		if err := o.Release(pos); err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if err := o.Rotate(); err != nil {
-			t.Fatal(err)
-		}
+		return o.Rotate()
 	}
-
-	pids := make(chan []int)
+	takeovers, stop, stopped := 0, make(chan bool), make(chan error)
+	go func() {
+		for n := 1; ; n++ {
+			select {
+			case <-stop:
+				stopped <- step()
+				return
+			default:
+			}
+			err := step()
+			if err == nil && n%50 == 0 { // as if killed, and started again
+				var next *Owned
+				o.Detach()
+				if next, err = Own(dir, pos, opt); err == nil {
+					o = next
+				}
+				takeovers++
+			}
+			if err != nil {
+				<-stop
+				stopped <- err
+				return
+			}
+		}
+	}()
+	var children []*kerneltest.Child
 	for range storms {
-		c := kerneltest.Spawn(t, "storm", "1500")
-		go func() { pids <- c.Pids() }()
+		children = append(children, kerneltest.Spawn(t, "storm", strconv.Itoa(each)))
 	}
 	var all []int
-	takeovers := 0
-	for got, steps := 0, 0; got < storms; steps++ {
-		select {
-		case p := <-pids:
-			if len(p) != each {
-				t.Errorf("a storm made %d processes, want %d", len(p), each)
-			}
-			all = append(all, p...)
-			got++
-		default:
-		}
-		step()
-		if steps%50 == 49 { // as if killed, and started again
-			if err := o.Detach(); err != nil {
-				t.Fatal(err)
-			}
-			if o, err = Own(dir, pos, opt); err != nil {
-				t.Fatal(err)
-			}
-			takeovers++
-		}
+	for _, c := range children {
+		all = append(all, c.Pids()...)
 	}
-	step()
+	stop <- true
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
 	doubled, missing := 0, 0
 	for _, pid := range all {
 		switch seen[pid] {
