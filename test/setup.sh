@@ -12,6 +12,7 @@ missing=()
 for cmd in "${!need[@]}"; do
 	command -v "$cmd" >/dev/null || [ -x "/usr/sbin/$cmd" ] || missing+=("${need[$cmd]}")
 done
+[ -e /usr/share/fonts/truetype/dejavu ] || missing+=(fonts-dejavu-core) # the browser's pictures have text
 [ ${#missing[@]} = 0 ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 	echo "setup: not installed, and this is no root on Debian: ${missing[*]}" >&2
