@@ -30,12 +30,12 @@ func (m *Measure) fields() [8]*uint64 {
 	}
 }
 
-// raise lifts every field of m to at least that of n. CPU is lifted as a whole,
-// the split following the larger total.
+// raise lifts every field of m to at least that of n. The CPU is the larger
+// total, split so that neither part is less than that of n.
 func (m *Measure) raise(n *Measure) {
-	if n.CPU() > m.CPU() {
-		m.User, m.System = n.User, n.System
-	}
+	total := max(m.CPU(), n.CPU())
+	m.User = min(max(m.User, n.User), total-n.System)
+	m.System = total - m.User
 	m.Elapsed = max(m.Elapsed, n.Elapsed)
 	m.MaxRSS = max(m.MaxRSS, n.MaxRSS)
 	mf, nf := m.fields(), n.fields()
