@@ -54,6 +54,7 @@ func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (
 		sampler: proc.Default.NewSampler(), rules: set, names: nameCache{},
 		requests: make(chan func()), stopped: make(chan struct{}),
 	}
+	c.keepLineage()
 	c.keepHistory(cfg.historyCommands, time.Duration(cfg.historyRetention))
 	readers := newLive(c)
 	exporter := metrics.New(metrics.Options{
@@ -93,6 +94,7 @@ func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (
 		tasks.Wait()
 		return err
 	}
+	c.warnDenied()
 	c.service.Started = time.Now()
 
 	tasks.Go(func() error {
@@ -140,6 +142,19 @@ func (c *core) show(ctx context.Context, l *live) *usage.Snapshot {
 		return nil
 	}
 	return s
+}
+
+// warnDenied says so when the I/O of other users' live processes is hidden: that
+// of init is, then.
+func (c *core) warnDenied() {
+	init, ok := c.tracker.Live(1)
+	if !ok {
+		return
+	}
+	sampler, s := c.proc.NewSampler(), proc.Sample{}
+	if err := sampler.Sample(init.PID, init.Start, &s, true); err == nil && sampler.Denied > 0 {
+		c.log.Warn("no I/O of other users' processes while they live: run as root or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")
+	}
 }
 
 // watchPage feeds the page's charts.

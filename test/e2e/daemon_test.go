@@ -54,6 +54,7 @@ type daemon struct {
 	t       testing.TB
 	dir     string
 	args    []string
+	alter   func(*exec.Cmd) // of the command before each start
 	cmd     *exec.Cmd
 	exited  chan struct{}
 	address string // of HTTP
@@ -73,10 +74,16 @@ func needKernel(t testing.TB) {
 // must end with status 0.
 func start(t testing.TB, args ...string) *daemon {
 	t.Helper()
+	return startAs(t, func(*exec.Cmd) {}, args...)
+}
+
+// startAs is start with another command line, user or environment.
+func startAs(t testing.TB, alter func(*exec.Cmd), args ...string) *daemon {
+	t.Helper()
 	if source := os.Getenv("ELSA_E2E_SOURCE"); source != "" {
 		args = append([]string{"--source", source}, args...)
 	}
-	d := &daemon{t: t, dir: t.TempDir(), args: args}
+	d := &daemon{t: t, dir: t.TempDir(), args: args, alter: alter}
 	d.start()
 	t.Cleanup(func() {
 		if d.running() {
@@ -97,6 +104,7 @@ func (d *daemon) start() {
 	d.cmd = exec.Command(filepath.Join(bin, "elsad"), append([]string{
 		"--state-dir", filepath.Join(d.dir, "state"), "--socket", d.socket(), "--web.listen-address", "127.0.0.1:0",
 	}, d.args...)...)
+	d.alter(d.cmd)
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
 		d.t.Fatal(err)
