@@ -89,27 +89,27 @@ func (s *Set) Match(f Facts) []Match {
 func (r *Rule) String() string { return fmt.Sprintf("line %d: group %s", r.Line, r.Group) }
 
 func (r *Rule) fulfilled(f Facts) bool {
-	if len(r.command) > 0 && !any(r.command, f.Command()) {
+	if len(r.command) > 0 && !matches(r.command, f.Command()) {
 		return false
 	}
-	if len(r.user) > 0 && !any(r.user, f.User()) && !any(r.user, fmt.Sprint(f.UID())) {
+	if len(r.user) > 0 && !matches(r.user, f.User()) && !matches(r.user, fmt.Sprint(f.UID())) {
 		return false
 	}
-	if len(r.unixGroup) > 0 && !any(r.unixGroup, f.UnixGroup()) && !any(r.unixGroup, fmt.Sprint(f.GID())) {
+	if len(r.unixGroup) > 0 && !matches(r.unixGroup, f.UnixGroup()) && !matches(r.unixGroup, fmt.Sprint(f.GID())) {
 		return false
 	}
-	if len(r.parent) > 0 && !anyOf(r.parent, f.Groups()) {
+	if len(r.parent) > 0 && !matchesOne(r.parent, f.Groups()) {
 		return false
 	}
-	if len(r.executable) > 0 && !any(r.executable, f.Executable()) {
+	if len(r.executable) > 0 && !matches(r.executable, f.Executable()) {
 		return false
 	}
-	if len(r.cgroup) > 0 && !any(r.cgroup, f.Cgroup()) {
+	if len(r.cgroup) > 0 && !matches(r.cgroup, f.Cgroup()) {
 		return false
 	}
 	for _, e := range r.env {
 		values := f.Env(e.name)
-		if len(values) == 0 || e.value != nil && !anyOf([]pattern{*e.value}, values) {
+		if len(values) == 0 || e.value != nil && !matchesOne([]pattern{*e.value}, values) {
 			return false
 		}
 	}
@@ -198,7 +198,7 @@ func (p pattern) match(s string) bool {
 	return i == len(p)
 }
 
-func any(ps []pattern, s string) bool {
+func matches(ps []pattern, s string) bool {
 	for _, p := range ps {
 		if p.match(s) {
 			return true
@@ -207,9 +207,9 @@ func any(ps []pattern, s string) bool {
 	return false
 }
 
-func anyOf(ps []pattern, all []string) bool {
+func matchesOne(ps []pattern, all []string) bool {
 	for _, s := range all {
-		if any(ps, s) {
+		if matches(ps, s) {
 			return true
 		}
 	}
