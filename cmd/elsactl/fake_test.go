@@ -254,6 +254,29 @@ func (f *fake) Report(_ context.Context, _ api.Caller, q api.ReportQuery) (api.R
 	return out, nil
 }
 
+// Explain knows process 10, of two groups, 11, of none, and 12, of who knows.
+func (f *fake) Explain(_ context.Context, _ api.Caller, pid int) (api.Explanation, error) {
+	e := api.Explanation{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []api.Membership{}}
+	root := uint32(0)
+	chain := []api.Ancestor{{PID: 10, Command: "cc1", Started: e.Started}, {PID: 9, Command: "make\x1b[2J", Started: day.Add(4 * time.Hour), Ended: day.Add(6 * time.Hour)}}
+	switch pid {
+	case 10:
+		e.Groups = append(e.Groups, api.Membership{
+			Group: "ci", Origin: &api.Origin{PID: 8, Command: "sh", Time: day.Add(2 * time.Hour), UID: &root},
+			Chain: append(chain[:2:2], api.Ancestor{PID: 8, Command: "sh", Started: day.Add(time.Hour), Left: true}),
+		}, api.Membership{
+			Group: "web", Inferred: true, Chain: chain,
+			Candidates: []api.Origin{{PID: 7, Command: "init", Time: day.Add(3 * time.Hour), Rule: 12}},
+		})
+	case 11:
+	case 12:
+		e.Unattributed = true
+	default:
+		return api.Explanation{}, api.NotFound("no process %d is running", pid)
+	}
+	return e, nil
+}
+
 func (f *fake) Status(context.Context, api.Caller) (api.Status, error) {
 	return api.StatusFromSnapshot(&f.snapshot, "1.2.3"), nil
 }

@@ -44,6 +44,8 @@ func TestUsageErrors(t *testing.T) {
 		{"report --sort name --since soon", `"soon" is no time; use a duration`},
 		{"report --sort size", `unknown --sort "size"; use name, cpu, processes`},
 		{"report --since 1h --until 2h", "--since 1h is not before --until 2h"},
+		{"explain", "an argument is missing; use elsactl explain PID"},
+		{"explain sh", `"sh" is no process id`},
 		{"run", "elsactl run: an argument is missing"},
 		{"run -g", "flag needs an argument: 'g' in -g"},
 		{"man", "an argument is missing"},
@@ -69,7 +71,7 @@ func TestUsageErrors(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	for _, args := range []string{
 		"group create a", "group add a 1", "group remove a 1", "group list", "group show a",
-		"group close a", "group delete a", "usage", "usage a --wait", "report", "status", "run -- true",
+		"group close a", "group delete a", "usage", "usage a --wait", "report", "explain 1", "status", "run -- true",
 	} {
 		var stdout, stderr strings.Builder
 		status := run(append([]string{"--socket", "/nonexistent/s"}, strings.Fields(args)...), &stdout, &stderr)

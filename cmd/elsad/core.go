@@ -14,6 +14,7 @@ import (
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
+	"elsa/pkg/lineage"
 	"elsa/pkg/proc"
 	"elsa/pkg/rules"
 	"elsa/pkg/store"
@@ -57,6 +58,7 @@ type core struct {
 	service  usage.Service // the parts that do not change
 	watch    watch
 	past     past
+	lineage  *lineage.Book
 	rules    *rules.Set
 	names    nameCache
 	ruleTold string        // the last error of rules told

@@ -81,6 +81,7 @@ func (c *core) applyRule(life groups.Life, m rules.Match) {
 	c.sampleNow(life.Key(), life.Set)
 	if change, ok := c.tracker.Add(life.PID, g.ID, false); ok && change.From != change.To {
 		c.move(change, false)
+		c.origin(life, g.ID, 0, m.Rule.Line)
 		c.counters.ruled++
 	}
 }

@@ -186,6 +186,7 @@ func (s *service) AddMembers(ctx context.Context, who api.Caller, name string, r
 				continue
 			}
 			c.move(change, r.WholeLife)
+			c.origin(l, g.ID, who.UID, 0)
 			out.Added = append(out.Added, int(l.PID))
 		}
 		return c.durable()
@@ -327,6 +328,7 @@ func (s *service) DeleteGroup(ctx context.Context, who api.Caller, name string) 
 		}
 		c.tracker.TakeStarts(c.join.Start)
 		c.join.Merge(c.tracker.DropGroup(g.ID))
+		c.lineage.DropGroup(g.ID)
 		c.groups = slices.Delete(c.groups, at, at+1)
 		c.regroup = append(c.regroup, g.ID)
 		return c.durable()

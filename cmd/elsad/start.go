@@ -24,6 +24,9 @@ func (c *core) restore(st *store.State) error {
 	c.load(st)
 	fault.Point(fault.RestoreLoaded)
 	rebooted := st.Meta.BootID != "" && st.Meta.BootID != boot
+	if err := c.loadLineage(!rebooted, boot); err != nil {
+		return err
+	}
 	if rebooted {
 		err = c.buryAll(st)
 	} else {

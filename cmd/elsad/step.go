@@ -241,6 +241,7 @@ func (c *core) line(r *acct.Record, resolved map[int]groups.Life, n int, now int
 	}
 	c.ruleAtDeath(r, &life)
 	c.join.Line(r, life, ok, now)
+	c.bury(&life, r, now)
 }
 
 // fits says whether a life may be the process of a ledger line, by the second
@@ -267,6 +268,7 @@ func (c *core) unledgered(l groups.Life) bool {
 		c.counters.missing++
 	}
 	c.join.Unledgered(l, proc.Boottime())
+	c.bury(&l, nil, proc.Boottime())
 	return true
 }
 
@@ -317,6 +319,7 @@ func (c *core) commit() error {
 	c.tell(&c.failing, "commit", nil)
 	c.regroup = c.regroup[:0]
 	c.past.done()
+	c.lineage.Done()
 	fault.Point(fault.CommitDone)
 	if c.ledger != nil {
 		err := c.ledger.Release(c.position)
@@ -367,6 +370,7 @@ func (c *core) write(tx *store.Tx) {
 	}, tx.DeleteMember)
 	c.join.OpenDeaths(tx.PutDeath)
 	c.past.write(tx)
+	c.writeLineage(tx)
 	tx.Meta(c.meta)
 }
 

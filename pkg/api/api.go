@@ -72,6 +72,8 @@ type Service interface {
 	Usage(ctx context.Context, c Caller, names []string, wait bool) (UsageReport, error)
 	// Report adds up ended processes over a time.
 	Report(ctx context.Context, c Caller, q ReportQuery) (Report, error)
+	// Explain says why a process is in its groups.
+	Explain(ctx context.Context, c Caller, pid int) (Explanation, error)
 	Status(ctx context.Context, c Caller) (Status, error)
 }
 

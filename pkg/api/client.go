@@ -135,6 +135,12 @@ func (c *Client) Report(ctx context.Context, r ReportQuery) (out Report, err err
 	return out, err
 }
 
+// Explain says why a process is in its groups.
+func (c *Client) Explain(ctx context.Context, pid int) (e Explanation, err error) {
+	err = c.do(ctx, "GET", fmt.Sprint("/v1/explain?pid=", pid), nil, &e)
+	return e, err
+}
+
 // Status reports on the service itself.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	err = c.do(ctx, "GET", "/v1/status", nil, &s)

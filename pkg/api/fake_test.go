@@ -156,6 +156,13 @@ func (f *fake) Report(ctx context.Context, c Caller, q ReportQuery) (Report, err
 	return out, nil
 }
 
+func (f *fake) Explain(ctx context.Context, c Caller, pid int) (Explanation, error) {
+	if pid == 404 {
+		return Explanation{}, NotFound("no process %d is running", pid)
+	}
+	return Explanation{PID: pid, Command: "x", Started: fakeTime, Groups: []Membership{}}, nil
+}
+
 func (f *fake) Status(ctx context.Context, c Caller) (Status, error) {
 	s := snapshot()
 	return StatusFromSnapshot(&s, "1.2.3"), nil

@@ -60,6 +60,7 @@ func TestDescriptionSchemas(t *testing.T) {
 	types := []any{
 		Error{}, CreateGroupRequest{}, AddRequest{}, AddResult{}, RemoveRequest{}, RemoveResult{},
 		Group{}, GroupDetail{}, Member{}, GroupUsage{}, Usage{}, Precision{}, UsageReport{},
+		Explanation{}, Membership{}, Ancestor{}, Origin{},
 		Report{}, ReportRow{}, Spent{},
 		Status{}, StatusSources{}, StatusEvents{}, StatusRecords{}, StatusConservation{},
 	}
@@ -123,6 +124,8 @@ func fields(typ reflect.Type) (types map[string]string, required []string) {
 
 func goType(t reflect.Type) string {
 	switch {
+	case t.Kind() == reflect.Pointer:
+		return goType(t.Elem())
 	case t == reflect.TypeFor[time.Time]():
 		return "date-time"
 	case t.Kind() == reflect.Struct:

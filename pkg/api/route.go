@@ -29,6 +29,7 @@ var routes = []route{
 	{"POST", "/v1/groups/{name}/close", closeGroup},
 	{"GET", "/v1/usage", usageReport},
 	{"GET", "/v1/report", report},
+	{"GET", "/v1/explain", explain},
 	{"GET", "/v1/status", status},
 }
 

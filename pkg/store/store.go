@@ -236,6 +236,9 @@ func (s *Store) Verify() error {
 		_, err = s.Load()
 	}
 	if err == nil {
+		_, _, err = s.Lineage()
+	}
+	if err == nil {
 		err = s.History(0, 1<<32-1, func(*history.Key, *usage.Usage) error { return nil })
 	}
 	return err

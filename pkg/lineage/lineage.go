@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package lineage remembers why processes are in their groups: who put which
+// process in one, and the ancestors that ended since and have live descendants.
+// It does no I/O, reads no clock and takes no locks: one goroutine owns it.
+package lineage
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"elsa/pkg/groups"
+)
+
+// Origin is a process that was put in a group, not born in it.
+type Origin struct {
+	// Seq orders the origins of a group.
+	Seq   uint64
+	Group uint32
+	Key   groups.Key
+	// BootID is the boot the process belongs to.
+	BootID string
+	Time   time.Time
+	// UID asked for it; Rule is the line of the rule that did, zero for none.
+	UID  uint32
+	Rule int `json:",omitempty"`
+	// Command is what the process was called then.
+	Command string
+}
+
+// Ancestor is a process that was in a group and ended.
+type Ancestor struct {
+	Key  groups.Key
+	PPID int32
+	Exit int64 // ns, CLOCK_BOOTTIME
+	Comm [16]byte
+}
+
+// Bounds of a book.
+const (
+	// MaxOrigins is how many origins of one group are kept, the latest.
+	MaxOrigins = 256
+	// MaxAncestors is how many ancestors are kept at most. When there are more,
+	// those without live descendants go first, then the oldest.
+	MaxAncestors = 1 << 14
+)
+
+// Book is what is remembered. The zero value is not ready; use New.
+type Book struct {
+	origins map[uint32][]Origin // by group, in order
+	seq     uint64
+	put     []Origin // to store
+	del     []Origin
+
+	first map[int32]int32 // pid → the latest of its nodes
+	nodes []node
+	free  int32
+	count int
+	mark  func(func(groups.Life)) // calls for every live member
+}
+
+type node struct {
+	Ancestor
+	next   int32
+	marked bool
+}
+
+const none = -1
+
+// New returns an empty book. members calls its argument for every live process
+// that is in a group.
+func New(members func(func(groups.Life))) *Book {
+	return &Book{origins: map[uint32][]Origin{}, first: map[int32]int32{}, free: none, mark: members}
+}
+
+// Add remembers that a process was put in a group.
+func (b *Book) Add(o Origin) {
+	b.seq++
+	o.Seq = b.seq
+	list := b.origins[o.Group]
+	if len(list) >= MaxOrigins {
+		b.del = append(b.del, list[0])
+		list = slices.Delete(list, 0, 1)
+	}
+	b.origins[o.Group] = append(list, o)
+	b.put = append(b.put, o)
+}
+
+// Restore puts back an origin that was stored.
+func (b *Book) Restore(o Origin) {
+	b.seq = max(b.seq, o.Seq)
+	list := append(b.origins[o.Group], o)
+	slices.SortFunc(list, func(x, y Origin) int { return cmp.Compare(x.Seq, y.Seq) })
+	b.origins[o.Group] = list
+}
+
+// DropGroup forgets the origins of a group.
+func (b *Book) DropGroup(group uint32) {
+	b.del = append(b.del, b.origins[group]...)
+	delete(b.origins, group)
+}
+
+// DropBoot forgets what is of other boots than the given one.
+func (b *Book) DropBoot(boot string) {
+	for g, list := range b.origins {
+		b.origins[g] = slices.DeleteFunc(list, func(o Origin) bool {
+			if o.BootID != boot {
+				b.del = append(b.del, o)
+			}
+			return o.BootID != boot
+		})
+	}
+}
+
+// Changed reports whether Flush has anything to tell.
+func (b *Book) Changed() bool { return len(b.put)+len(b.del) > 0 }
+
+// Flush tells what to store and to forget. It tells so again until Done.
+func (b *Book) Flush(put, del func(Origin)) {
+	for _, o := range b.put {
+		put(o)
+	}
+	for _, o := range b.del {
+		del(o)
+	}
+}
+
+// Done says that what Flush told is safe.
+func (b *Book) Done() { b.put, b.del = b.put[:0], b.del[:0] }
+
+// Origins are those of a group, the earliest first. It must not be changed.
+func (b *Book) Origins(group uint32) []Origin { return b.origins[group] }
+
+// startSlack is how far the starts of one process may lie apart.
+const startSlack = int64(50 * time.Millisecond)
+
+func near(a, b int64) bool { return a-b <= startSlack && b-a <= startSlack }
+
+// Origin returns the latest origin of a process in a group.
+func (b *Book) Origin(group uint32, k groups.Key) (Origin, bool) {
+	list := b.origins[group]
+	for i := len(list) - 1; i >= 0; i-- {
+		if o := &list[i]; o.Key.PID == k.PID && near(o.Key.Start, k.Start) {
+			return *o, true
+		}
+	}
+	return Origin{}, false
+}
+
+// Bury remembers a member that ended. The time is what a later look for it by
+// Parent goes by.
+func (b *Book) Bury(a Ancestor) {
+	if b.count >= MaxAncestors {
+		b.sweep()
+	}
+	i := b.free
+	if i == none {
+		i = int32(len(b.nodes))
+		b.nodes = append(b.nodes, node{})
+	} else {
+		b.free = b.nodes[i].next
+	}
+	next, ok := b.first[a.Key.PID]
+	if !ok {
+		next = none
+	}
+	b.nodes[i] = node{Ancestor: a, next: next}
+	b.first[a.Key.PID] = i
+	b.count++
+}
+
+// Parent returns the dead process pid that lived at a time.
+func (b *Book) Parent(pid int32, at int64) (Ancestor, bool) {
+	if i := b.find(pid, at); i != none {
+		return b.nodes[i].Ancestor, true
+	}
+	return Ancestor{}, false
+}
+
+func (b *Book) find(pid int32, at int64) int32 {
+	i, ok := b.first[pid]
+	if !ok {
+		return none
+	}
+	for ; i != none; i = b.nodes[i].next {
+		if n := &b.nodes[i]; n.Key.Start <= at+startSlack && at <= n.Exit+startSlack {
+			return i
+		}
+	}
+	return none
+}
+
+// sweep forgets the ancestors of nobody that lives, and when that leaves more
+// than three quarters of the room taken, the oldest of the others.
+func (b *Book) sweep() {
+	b.mark(func(l groups.Life) {
+		pid, at := l.PPID, l.Start
+		for i := b.find(pid, at); i != none && !b.nodes[i].marked; i = b.find(pid, at) {
+			n := &b.nodes[i]
+			n.marked = true
+			pid, at = n.PPID, n.Key.Start
+		}
+	})
+	var keep []Ancestor
+	for _, i := range b.first {
+		for ; i != none; i = b.nodes[i].next {
+			if b.nodes[i].marked {
+				keep = append(keep, b.nodes[i].Ancestor)
+			}
+		}
+	}
+	b.reset(keep)
+}
+
+func (b *Book) reset(keep []Ancestor) {
+	slices.SortFunc(keep, func(x, y Ancestor) int { return cmp.Compare(x.Exit, y.Exit) })
+	if n := len(keep) - MaxAncestors*3/4; n > 0 {
+		keep = keep[n:]
+	}
+	b.nodes, b.free, b.count = b.nodes[:0], none, 0
+	clear(b.first)
+	for _, a := range keep {
+		b.Bury(a)
+	}
+}
+
+// Ancestors returns those with live descendants, to be stored at the end.
+func (b *Book) Ancestors() (all []Ancestor) {
+	b.sweep()
+	for i := range b.nodes {
+		all = append(all, b.nodes[i].Ancestor)
+	}
+	return all
+}
