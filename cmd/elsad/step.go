@@ -232,6 +232,9 @@ func (c *core) line(r *acct.Record, resolved map[int]groups.Life, n int, now int
 	life, ok := c.tracker.Reap(r.PID, c.fits(r))
 	if known, found := resolved[n]; found {
 		// The tracker does not know it, or not where it belongs.
+		if ok && !life.Again {
+			c.tracker.Placed(life.Set, known.Set)
+		}
 		life.Set, life.Inferred, life.Unproven = known.Set, true, known.Unproven
 	} else if !ok {
 		life.Set, life.Unproven = groups.Unattributed, true

@@ -38,6 +38,14 @@ func (t *Tracker) TakeStarts(f func(SetID, int64)) {
 // charged there.
 func (t *Tracker) Stray(set SetID) { t.start(set) }
 
+// Placed counts a process whose death turned out to belong to another set than
+// it was in.
+func (t *Tracker) Placed(from, to SetID) {
+	if from != to {
+		t.restart(from, to)
+	}
+}
+
 // enter counts a new live entry.
 func (t *Tracker) enter(pid int32, e *entry) {
 	t.start(e.set)

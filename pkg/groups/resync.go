@@ -84,8 +84,11 @@ func (r *resync) see(p *Scanned) {
 		r.replaced = true
 	}
 	late := r.since > 0 && r.bornSince(p.Start)
-	if p.Zombie && !late {
-		return // its record is older than all we account for
+	if p.Zombie && (!late || p.Start < r.since || r.awaits(p)) {
+		// Its record is older than all we account for, or will come: one born
+		// just before since may be on its bill already, and one that the store
+		// kept awaits it.
+		return
 	}
 	e := r.table.put(p.PID)
 	e.start, e.ppid, e.state, e.flags = p.Start, p.PPID, live, scanned
@@ -104,8 +107,18 @@ func (r *resync) see(p *Scanned) {
 		r.settle(p.PID, e)
 	}
 	if p.Zombie {
-		r.die(p.PID, e, r.now)
+		r.die(p.PID, e, max(r.now, e.start))
 	}
+}
+
+// awaits tells whether a process is known to be dead and awaits its record.
+func (r *resync) awaits(p *Scanned) bool {
+	for _, l := range r.older[p.PID] {
+		if d := p.Start - l.Start; -startSlack < d && d < startSlack {
+			return true
+		}
+	}
+	return false
 }
 
 // know brings a known process up to date.

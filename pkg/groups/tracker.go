@@ -108,7 +108,7 @@ func (t *Tracker) born(parent, child int32, at int64, s state) *entry {
 		if s == task {
 			slack = taskSlack
 		}
-		if e.flags&scanned != 0 && at-e.start <= slack && (e.state != dead || at <= e.exit()) {
+		if e.flags&scanned != 0 && at-e.start <= slack {
 			t.confirm(child, e, parent) // the scan of /proc was faster
 			return nil
 		}
@@ -177,6 +177,8 @@ func (t *Tracker) Exit(tid, tgid int32, at int64) {
 		t.die(tgid, e, at)
 	case reaped:
 		t.free(tgid, e)
+	case dead:
+		e.flags &^= scanned // a zombie when it was found: the next fork of its pid is another
 	}
 }
 
