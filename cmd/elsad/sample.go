@@ -41,10 +41,10 @@ func newLive(c *core) *live {
 	return &live{core: c, sampler: c.proc.NewSampler(), known: map[groups.Key]*sample{}}
 }
 
-// refresh samples every live member and puts the samples on the bills. What a
-// reader was shown is durable before it is shown: a counter does not fall even
-// over a crash.
-func (l *live) refresh(ctx context.Context) error {
+// refresh samples every live member, puts the samples on the bills and calls
+// show, in the core's goroutine. What show sees is durable: no counter falls
+// even over a crash. Only where the disk fails it is shown all the same.
+func (l *live) refresh(ctx context.Context, show func()) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.round++
@@ -67,11 +67,11 @@ func (l *live) refresh(ctx context.Context) error {
 			delete(l.known, k)
 		}
 	}
-	var err error
-	if e := l.core.do(ctx, func() { err = l.core.takeSamples(l.work) }); e != nil {
-		return e
-	}
-	return err
+	return l.core.do(ctx, func() {
+		l.core.takeSamples(l.work)
+		l.core.commit() // it says itself when it fails
+		show()
+	})
 }
 
 // list notes the members to sample; it runs in the core's goroutine.
@@ -90,9 +90,8 @@ func (l *live) list() {
 	})
 }
 
-// takeSamples puts samples on the bills of the processes that still live, and
-// commits.
-func (c *core) takeSamples(work []*sample) error {
+// takeSamples puts samples on the bills of the processes that still live.
+func (c *core) takeSamples(work []*sample) {
 	for _, s := range work {
 		if !s.ok {
 			continue
@@ -104,7 +103,6 @@ func (c *core) takeSamples(work []*sample) error {
 			}
 		}
 	}
-	return c.commit()
 }
 
 // sampleMembers samples every member at once, in the core's goroutine: the last

@@ -20,12 +20,8 @@ const (
 )
 
 // snapshot samples the living and computes every bill as of now.
-func (c *core) snapshot(ctx context.Context, l *live) (*usage.Snapshot, error) {
-	if err := l.refresh(ctx); err != nil {
-		return nil, err
-	}
-	var s *usage.Snapshot
-	err := c.do(ctx, func() { s = c.view() })
+func (c *core) snapshot(ctx context.Context, l *live) (s *usage.Snapshot, err error) {
+	err = l.refresh(ctx, func() { s = c.view() })
 	return s, err
 }
 
