@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package reliability breaks the service in every way its promises speak of,
+// under a running load, and compares the bills with an independent count.
+//
+// ELSA_SOAK=1 in the environment runs the long forms. ELSA_RELIABILITY names a
+// file to which every test adds its rows of the table in test/RELIABILITY.md.
+package reliability
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"elsa/internal/kerneltest"
+	"elsa/pkg/api"
+	"elsa/test/workload"
+)
+
+var bin string // the directory of the binaries, built with fault points
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "elsa-reliability")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		bin = dir
+		build := exec.Command("go", "build", "-tags", "fault", "-o", dir+"/", "elsa/cmd/elsad", "elsa/cmd/elsactl")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build binaries: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// soak tells whether the long forms are wanted.
+func soak() bool { return os.Getenv("ELSA_SOAK") != "" }
+
+// needKernel is what every test here needs.
+func needKernel(t testing.TB) {
+	t.Helper()
+	kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.ProcEvents, kerneltest.BSDAcct)
+	kerneltest.LockAccounting(t)
+}
+
+// row adds a line to the table: what was broken, how often, and what of the
+// deaths was lost or counted twice.
+func row(t *testing.T, fault string, tried int, deaths, lost, doubled uint64, note string) {
+	t.Helper()
+	t.Logf("%s: tried %d times, %d deaths, %d lost, %d doubled; %s", fault, tried, deaths, lost, doubled, note)
+	path := os.Getenv("ELSA_RELIABILITY")
+	if path == "" || t.Failed() {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "| %s | %d | %d | %d | %d | %s | `%s` |\n", fault, tried, deaths, lost, doubled, note, t.Name())
+}
+
+// differ says how many of want are not in got, and how many too many are.
+func differ(want, got uint64) (lost, doubled uint64) {
+	if got < want {
+		return want - got, 0
+	}
+	return 0, got - want
+}
+
+// daemon is a state directory and the elsad that runs on it, if one does.
+type daemon struct {
+	t    testing.TB
+	dir  string
+	args []string
+	*run
+}
+
+// run is one run of elsad.
+type run struct {
+	cmd     *exec.Cmd
+	ready   chan struct{}
+	exited  chan struct{}
+	address string // of HTTP, once ready
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// newDaemon makes a state directory. When t ends, what runs is killed.
+func newDaemon(t testing.TB, dir string, args ...string) *daemon {
+	d := &daemon{t: t, dir: dir, args: args}
+	if err := os.MkdirAll(d.segments(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if d.run == nil {
+			return
+		}
+		d.kill()
+		if t.Failed() {
+			t.Logf("the last elsad said:\n%s", d.said())
+		}
+	})
+	return d
+}
+
+func (d *daemon) state() string    { return filepath.Join(d.dir, "state") }
+func (d *daemon) segments() string { return filepath.Join(d.dir, "state", "pacct") }
+func (d *daemon) database() string { return filepath.Join(d.dir, "state", "elsa.db") }
+func (d *daemon) socket() string   { return filepath.Join(d.dir, "sock") }
+
+// launch starts elsad and does not wait.
+func (d *daemon) launch(env ...string) {
+	d.t.Helper()
+	r := &run{ready: make(chan struct{}), exited: make(chan struct{})}
+	r.cmd = exec.Command(filepath.Join(bin, "elsad"), append([]string{
+		"--state-dir", d.state(), "--socket", d.socket(), "--web.listen-address", "127.0.0.1:0",
+	}, d.args...)...)
+	r.cmd.Env = append(os.Environ(), env...)
+	stderr, err := r.cmd.StderrPipe()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if err := r.cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	go func() {
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			line := lines.Text()
+			r.mu.Lock()
+			r.log.WriteString(line + "\n")
+			r.mu.Unlock()
+			if strings.Contains(line, "msg=ready") {
+				_, rest, _ := strings.Cut(line, "address=")
+				r.address, _, _ = strings.Cut(rest, " ")
+				close(r.ready)
+			}
+		}
+		r.cmd.Wait()
+		close(r.exited)
+	}()
+	d.run = r
+}
+
+// start runs elsad until it is ready.
+func (d *daemon) start(env ...string) {
+	d.t.Helper()
+	d.launch(env...)
+	select {
+	case <-d.ready:
+	case <-d.exited:
+		d.t.Fatalf("elsad ended before it was ready: %v\n%s", d.cmd.ProcessState, d.said())
+	case <-time.After(time.Minute):
+		d.t.Fatalf("elsad is not ready after a minute\n%s", d.said())
+	}
+}
+
+func (r *run) said() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.String()
+}
+
+// kill ends elsad as a crash does.
+func (d *daemon) kill() { d.t.Helper(); d.signal(unix.SIGKILL) }
+
+// stop ends elsad in order.
+func (d *daemon) stop() {
+	d.t.Helper()
+	d.signal(unix.SIGTERM)
+	if code := d.cmd.ProcessState.ExitCode(); code != 0 {
+		d.t.Errorf("elsad ended with status %d after SIGTERM\n%s", code, d.said())
+	}
+}
+
+func (d *daemon) signal(s unix.Signal) {
+	d.t.Helper()
+	d.cmd.Process.Signal(s)
+	d.await()
+}
+
+// await waits until elsad has ended.
+func (d *daemon) await() {
+	d.t.Helper()
+	select {
+	case <-d.exited:
+	case <-time.After(time.Minute):
+		d.cmd.Process.Kill()
+		d.t.Fatalf("elsad does not end\n%s", d.said())
+	}
+}
+
+// ctl runs elsactl, which must end with status 0, and returns what it printed.
+func (d *daemon) ctl(args ...string) string {
+	d.t.Helper()
+	cmd := d.command(args...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		d.t.Fatalf("elsactl %s: %v: %s\n%s", strings.Join(args, " "), err, &said, d.said())
+	}
+	return string(out)
+}
+
+func (d *daemon) command(args ...string) *exec.Cmd {
+	return exec.Command(filepath.Join(bin, "elsactl"), append([]string{"--socket", d.socket()}, args...)...)
+}
+
+// report returns all bills once all deaths are on them.
+func (d *daemon) report() (r api.UsageReport) {
+	d.t.Helper()
+	if err := json.Unmarshal([]byte(d.ctl("usage", "--wait", "-o", "json")), &r); err != nil {
+		d.t.Fatal(err)
+	}
+	return r
+}
+
+// bill is one group's.
+func (d *daemon) bill(group string) api.GroupUsage {
+	d.t.Helper()
+	return groupOf(d.t, d.report(), group)
+}
+
+func groupOf(t testing.TB, r api.UsageReport, name string) api.GroupUsage {
+	t.Helper()
+	for _, g := range r.Groups {
+		if g.Name == name {
+			return g
+		}
+	}
+	t.Fatalf("no group %s", name)
+	return api.GroupUsage{}
+}
+
+func (d *daemon) status() (s api.Status) {
+	d.t.Helper()
+	if err := json.Unmarshal([]byte(d.ctl("status", "-o", "json")), &s); err != nil {
+		d.t.Fatal(err)
+	}
+	return s
+}
+
+// scrape returns the totals of groups in /metrics, by series. An elsad that is
+// killed meanwhile shows none.
+func (r *run) scrape() map[string]float64 {
+	resp, err := http.Get("http://" + r.address + "/metrics")
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return nil
+	}
+	totals := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if v, err := strconv.ParseFloat(value, 64); err == nil && strings.HasPrefix(series, "elsa_group_") && strings.Contains(series, "_total{") {
+			totals[series] = v
+		}
+	}
+	return totals
+}
+
+// load is a workload in a group that runs until it is told to end.
+type load struct {
+	t   testing.TB
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+// load starts one. With a cgroup, all of it is in that too.
+func (d *daemon) load(group string, c *cgroup, args ...string) *load {
+	d.t.Helper()
+	run := append([]string{workload.Build(d.t)}, args...)
+	if c != nil {
+		run = append([]string{"sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(c.dir, "cgroup.procs")}, run...)
+	}
+	l := &load{t: d.t, cmd: d.command(append([]string{"run", "-g", group, "--quiet", "--"}, run...)...)}
+	l.cmd.Stderr = os.Stderr
+	var err error
+	if l.in, err = l.cmd.StdinPipe(); err != nil {
+		d.t.Fatal(err)
+	}
+	out, err := l.cmd.StdoutPipe()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	l.out = bufio.NewReader(out)
+	if err := l.cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { l.in.Close(); l.cmd.Wait() })
+	eventually(d.t, "the load is in group "+group, func() bool {
+		var r api.UsageReport
+		out, err := d.command("usage", group, "-o", "json").Output()
+		return err == nil && json.Unmarshal(out, &r) == nil && len(r.Groups) == 1 && r.Groups[0].Usage.ProcessesStarted > 2
+	})
+	return l
+}
+
+// end stops the load and returns what it says it made. All of it is gone then.
+func (l *load) end() workload.Truth {
+	l.t.Helper()
+	l.in.Close()
+	line, err := l.out.ReadString('\n')
+	if err != nil {
+		l.t.Fatalf("the load reported nothing: %v", err)
+	}
+	truth, err := workload.Parse([]byte(strings.TrimSpace(line)))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.cmd.Wait()
+	return truth
+}
+
+// eventually waits until f is true; it asks again after every tenth of a second
+// and gives up after a minute.
+func eventually(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
+// cgroup is a control group, whose CPU time the scheduler counts for itself.
+type cgroup struct{ dir, file string }
+
+// newCgroup makes one; nil where there is no place for it.
+func newCgroup(t testing.TB) *cgroup {
+	for _, c := range []cgroup{
+		{"/sys/fs/cgroup/cpuacct", "cpuacct.usage"}, {"/sys/fs/cgroup/cpu,cpuacct", "cpuacct.usage"},
+		{"/sys/fs/cgroup", "cpu.stat"},
+	} {
+		c.dir = filepath.Join(c.dir, "elsa-reliability-"+strconv.Itoa(os.Getpid()))
+		if os.Mkdir(c.dir, 0o755) != nil {
+			continue
+		}
+		t.Cleanup(func() {
+			eventually(t, "the control group is empty", func() bool { return os.Remove(c.dir) == nil })
+		})
+		return &c
+	}
+	t.Log("no control groups: CPU is not compared")
+	return nil
+}
+
+func (c *cgroup) cpu(t testing.TB) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(c.dir, c.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, unit := strings.TrimSpace(string(text)), time.Nanosecond
+	if c.file == "cpu.stat" {
+		number, unit = strings.Fields(number)[1], time.Microsecond
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(n) * unit
+}
