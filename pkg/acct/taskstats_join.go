@@ -15,6 +15,16 @@ type threadJoin struct {
 	// losses counts the times that messages were lost. A process that was
 	// open then may have ended unseen, and its id may be another's by now.
 	losses uint32
+	// recent holds the processes of several threads that ended last. The
+	// kernel knows which thread is the last before it sends, so at times the
+	// message of another one comes behind.
+	recent [64]endedProcess
+	next   int
+}
+
+type endedProcess struct {
+	tgid  int32
+	begin int64
 }
 
 type openProcess struct {
@@ -31,8 +41,9 @@ func newThreadJoin() *threadJoin {
 // lost tells that messages were lost before the next add.
 func (j *threadJoin) lost() { j.losses++ }
 
-// add appends to out the record that x completes, if any, and sums that turn
-// out never to become complete; those have Whole false.
+// add appends to out the record that x completes, if any, and what belongs to
+// no such record: sums that turn out never to become complete, and threads that
+// come too late. Those have Whole false.
 func (j *threadJoin) add(out []Record, x *threadExit) []Record {
 	if x.version < 12 {
 		// The process is not known, nor whether other threads live.
@@ -49,8 +60,15 @@ func (j *threadJoin) add(out []Record, x *threadExit) []Record {
 		out = j.give(out, x.tgid)
 		o = nil
 	}
+	if last && (o != nil || x.groupRuntime > 0) {
+		j.recent[j.next] = endedProcess{x.tgid, begin}
+		j.next = (j.next + 1) % len(j.recent)
+	}
 	if o == nil && last { // nearly always
 		return append(out, x.whole())
+	}
+	if o == nil && j.late(x.tgid, begin) {
+		return append(out, x.rec)
 	}
 	if o == nil {
 		if len(j.open) >= j.limit {
@@ -79,6 +97,16 @@ func (j *threadJoin) add(out []Record, x *threadExit) []Record {
 	}
 	j.close(x.tgid)
 	return append(out, x.whole())
+}
+
+// late tells whether the process has ended already.
+func (j *threadJoin) late(tgid int32, begin int64) bool {
+	for _, e := range j.recent {
+		if e.tgid == tgid && abs(e.begin-begin) <= 2 {
+			return true
+		}
+	}
+	return false
 }
 
 // give delivers a sum that will not be complete.

@@ -68,6 +68,14 @@ func TestThreadJoin(t *testing.T) {
 			{20, true, 2 * ms, 0, "leader", 21, life},
 			{10, true, 2 * ms, 0, "leader", 11, life},
 		}, 0},
+		{"a thread behind the last one", []*threadExit{
+			ended(11, 10), ended(12, 10).last(), ended(10, 10), ended(20, 20).last(), ended(10, 10).born(60).last(),
+		}, []record{
+			{10, true, 2 * ms, 0, "thread", 12, life},
+			{10, false, ms, 0, "leader", 10, 0},
+			{20, true, ms, 0, "leader", 20, life},
+			{10, true, ms, 0, "leader", 10, life},
+		}, 0},
 		{"a process goes on", []*threadExit{ended(11, 10)}, nil, 1},
 		{"the clock is set while it lives", []*threadExit{
 			ended(11, 10), ended(10, 10).born(3600).last(),

@@ -38,9 +38,10 @@ type TaskstatsConfig struct {
 // A record with Whole false is not of a whole process. Before version 12 of the
 // structure (Linux 5.19) all are, since the kernel does not say which process
 // a thread was of: PID is then the thread's id, but for the last thread of
-// several. Later it is a sum over threads, given when messages were lost and
-// the rest of the process will not come. Threads that ended before DialTaskstats
-// are in no record.
+// several. Later it is a thread whose message came behind its process's record,
+// about one in a thousand, or a sum over threads, given when messages were lost
+// and the rest of the process will not come. Threads that ended before
+// DialTaskstats are in no record.
 type TaskstatsConn struct {
 	*stream.Reader[Record]
 	family     genetlink.Family

@@ -138,7 +138,7 @@ func TestKernelTaskstats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	processes = append(processes, process{keep: true, name: "fork", used: ms, pid: pid, want: Record{Flags: FlagFork}})
+	processes = append(processes, process{keep: true, name: "fork", pid: pid, want: Record{Flags: FlagFork}})
 
 	// All were sent before the parent was told, so they are in the socket.
 	got := make(map[int32][]Record)
@@ -187,7 +187,8 @@ func TestKernelTaskstats(t *testing.T) {
 		if r.CPU != r.User+r.System || r.CPU < p.used/3-20*ms || r.CPU > 3*p.used+20*ms {
 			t.Errorf("%s: user %v, system %v, together %v; used %v by wait4", p.name, r.User, r.System, r.CPU, p.used)
 		}
-		if r.WriteBytes>>9 != p.out || r.WriteChars < p.want.WriteChars {
+		// At the end of a process its files' metadata may be written.
+		if blocks := r.WriteBytes >> 9; blocks > p.out || blocks+64 < p.out || r.WriteChars < p.want.WriteChars {
 			t.Errorf("%s: wrote %d blocks and %d characters; wait4 says %d blocks, want %d characters",
 				p.name, r.WriteBytes>>9, r.WriteChars, p.out, p.want.WriteChars)
 		}
