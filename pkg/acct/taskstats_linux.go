@@ -118,23 +118,6 @@ func taskstatsFamily() (genetlink.Family, error) {
 	return family, err
 }
 
-func taskstatsRequest(family genetlink.Family, attribute uint16, cpus []byte) (netlink.Message, error) {
-	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: attribute, Data: cpus}})
-	if err != nil {
-		return netlink.Message{}, err
-	}
-	m := genetlink.Message{Header: genetlink.Header{Command: taskstatsGet, Version: family.Version}, Data: attrs}
-	data, err := m.MarshalBinary()
-	return netlink.Message{
-		Header: netlink.Header{
-			Length: uint32(netlinkHeader + len(data)),
-			Type:   netlink.HeaderType(family.ID),
-			Flags:  netlink.Request,
-		},
-		Data: data,
-	}, err
-}
-
 // taskstatsSocket returns a socket that is not in Go's poller.
 func taskstatsSocket(buffer int) (int, error) {
 	conn, err := netlink.Dial(unix.NETLINK_GENERIC, nil)
