@@ -75,6 +75,8 @@ func BenchmarkJoinCommit(b *testing.B) {
 				tracker: groups.New(groups.NewSets()), join: usage.NewJoin(), rules: &rules.Set{},
 				events: newQuiet[cnfork.Event](), sampler: proc.Default.NewSampler(),
 			}
+			c.keepLineage()
+			c.keepHistory(1000, 24*time.Hour)
 			c.meta.NextGroup = 1
 			for i := range idle {
 				g, err := c.makeGroup(fmt.Sprintf("g%05d", i), 0, nil)

@@ -185,6 +185,7 @@ func (c *core) takeEvents(b *stream.Batch[cnfork.Event]) {
 				c.tracker.Thread(e.TGID)
 			default:
 				c.tracker.Fork(e.ParentTGID, e.PID, at)
+				c.lineage.Fork(e.ParentTGID, e.PID)
 			}
 		case cnfork.Exec:
 			c.counters.execs++

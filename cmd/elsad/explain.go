@@ -40,7 +40,8 @@ func (c *core) origin(l groups.Life, group, uid uint32, rule int) {
 
 // bury remembers a member that ended; r is its record, or nil.
 func (c *core) bury(l *groups.Life, r *acct.Record, now int64) {
-	if l.Set <= groups.Unattributed || l.Start == 0 {
+	// The fork connector names the task that forks, which may be a thread.
+	if l.Set <= groups.Unattributed || l.Start == 0 || !c.tracker.NoExits && !c.lineage.Forked(l.PID) {
 		return
 	}
 	a := lineage.Ancestor{Key: l.Key(), PPID: l.PPID, Exit: l.Exit}

@@ -144,6 +144,7 @@ func (c *core) scan(since int64) error {
 	seen := make([]groups.Scanned, len(c.procs))
 	for i := range c.procs {
 		seen[i] = scanned(&c.procs[i])
+		c.lineage.HasChild(c.procs[i].PPID)
 	}
 	c.tracker.Resync(seen, since, now, func(k groups.Key) bool { return !c.alive(k) })
 	if c.tracker.NoExits {

@@ -57,7 +57,10 @@ type Book struct {
 	nodes []node
 	free  int32
 	count int
-	mark  func(func(groups.Life)) // calls for every live member
+	// forked has a bit for every pid: whether it may have forked. Most processes
+	// do not, and need not be remembered.
+	forked []uint64
+	mark   func(func(groups.Life)) // calls for every live member
 }
 
 type node struct {
@@ -146,6 +149,35 @@ func (b *Book) Origin(group uint32, k groups.Key) (Origin, bool) {
 		}
 	}
 	return Origin{}, false
+}
+
+// Fork says that parent made child, so that parent may have to be remembered.
+func (b *Book) Fork(parent, child int32) {
+	b.HasChild(parent)
+	if i := int(child >> 6); child >= 0 && i < len(b.forked) {
+		b.forked[i] &^= 1 << (child & 63)
+	}
+}
+
+// HasChild says that pid has children.
+func (b *Book) HasChild(pid int32) {
+	if pid < 0 || pid > maxPID {
+		return
+	}
+	i := int(pid >> 6)
+	if i >= len(b.forked) {
+		b.forked = append(b.forked, make([]uint64, i+1-len(b.forked))...)
+	}
+	b.forked[i] |= 1 << (pid & 63)
+}
+
+// maxPID is the kernel's PID_MAX_LIMIT on 64-bit machines.
+const maxPID = 1 << 22
+
+// Forked reports whether pid may have forked.
+func (b *Book) Forked(pid int32) bool {
+	i := int(pid >> 6)
+	return pid >= 0 && i < len(b.forked) && b.forked[i]>>(pid&63)&1 != 0
 }
 
 // Bury remembers a member that ended. The time is what a later look for it by

@@ -149,3 +149,20 @@ func TestBuryDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestForked(t *testing.T) {
+	b := New(nil)
+	b.Fork(100, 5000)
+	b.Fork(5000, 4194304)
+	b.Fork(-1, -2)
+	b.HasChild(1 << 30)
+	for pid, want := range map[int32]bool{100: true, 5000: true, 4194304: false, 99: false, -1: false, 1 << 30: false} {
+		if b.Forked(pid) != want {
+			t.Errorf("pid %d: %v", pid, !want)
+		}
+	}
+	b.Fork(1, 5000) // another process of that pid
+	if b.Forked(5000) || !b.Forked(1) {
+		t.Error("a new process has forked")
+	}
+}
