@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +29,8 @@ type ExactConfig struct {
 	// until it is read. Default 8 MiB: 43000 processes.
 	RingBytes int
 	// Pause is how long the source lets samples gather once one has come, and
-	// so the delay that reading many at a time adds. Default 5ms.
+	// so the delay that reading many at a time adds, unless Mark asks for them
+	// sooner. Default 20ms.
 	Pause time.Duration
 	// Hold bounds how long the record of a process waits for those of its
 	// threads that the kernel frees after the process itself. Default 200ms.
@@ -68,8 +68,8 @@ type ExactSource struct {
 	lost      uint64        // samples dropped, as delivered
 	partial   atomic.Uint64
 
-	mu     sync.Mutex // guards wakeFD against use after Close
-	wakeFD int        // ends a sleep of Run
+	wait   *stream.Waiter
+	mu     sync.Mutex
 	closed bool
 }
 
@@ -86,7 +86,7 @@ func DialExact(ctx context.Context, cfg ExactConfig) (*ExactSource, error) {
 		cfg.RingBytes = 8 << 20
 	}
 	if cfg.Pause <= 0 {
-		cfg.Pause = 5 * time.Millisecond
+		cfg.Pause = 20 * time.Millisecond
 	}
 	if cfg.Hold <= 0 {
 		cfg.Hold = 200 * time.Millisecond
@@ -104,10 +104,6 @@ func DialExact(ctx context.Context, cfg ExactConfig) (*ExactSource, error) {
 	}
 	for range cfg.Queue {
 		s.free <- new(stream.Batch[Record])
-	}
-	var err error
-	if s.wakeFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return nil, fmt.Errorf("make eventfd: %w", err)
 	}
 	if err := s.attach(ctx); err != nil {
 		s.Close()
@@ -159,6 +155,9 @@ func (s *ExactSource) attach(ctx context.Context) error {
 	}
 	if s.reader, err = ringbuf.NewReader(s.ring); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
+	}
+	if s.wait, err = stream.NewWaiter(s.ring.FD()); err != nil {
+		return err
 	}
 	if s.link, err = link.AttachTracing(link.TracingOptions{Program: s.prog}); err != nil {
 		return fmt.Errorf("attach to sched_process_free: %w", err)
@@ -228,7 +227,7 @@ func (s *ExactSource) Release(b *stream.Batch[Record]) {
 // record held back for its threads may come after the barrier.
 func (s *ExactSource) Mark(n uint64) {
 	s.want.Store(n)
-	s.wake()
+	s.wait.Wake()
 }
 
 // Close detaches the program and frees its memory. It must not be called while
@@ -240,7 +239,10 @@ func (s *ExactSource) Close() error {
 		return nil
 	}
 	s.closed = true
-	errs := []error{unix.Close(s.wakeFD)}
+	var errs []error
+	if s.wait != nil {
+		errs = append(errs, s.wait.Close())
+	}
 	if s.link != nil {
 		errs = append(errs, s.link.Close())
 	}
@@ -260,71 +262,39 @@ func (s *ExactSource) Close() error {
 
 // Run implements [stream.Source]. It detaches the program when it returns.
 //
-// It keeps a thread of its own, which costs less than waking through Go's
-// scheduler. The kernel wakes it when the ring was empty; then more samples may
-// gather for the length of the pause.
+// It sleeps while nothing comes; the kernel wakes it when the ring was empty. Then
+// more samples may gather for the length of the pause, and again until a pause has
+// brought nothing.
 func (s *ExactSource) Run(ctx context.Context) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer close(s.out)
 	defer s.Close()
-	defer context.AfterFunc(ctx, s.wake)()
+	defer context.AfterFunc(ctx, s.wait.Wake)()
 	s.reader.SetDeadline(time.Unix(1, 0)) // reads return what is there
-	pause := max(1, int(s.cfg.Pause.Milliseconds()))
 	for {
-		err := s.drain(ctx)
+		some, err := s.drain(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		timeout := -1
-		if len(s.join.held) > 0 {
-			timeout = pause
+		if !some && len(s.join.held) == 0 {
+			if err := s.wait.Readable(); err != nil {
+				return err
+			}
 		}
-		ready, err := s.sleep(s.ring.FD(), timeout)
-		if ready && err == nil {
-			_, err = s.sleep(-1, pause)
+		if ctx.Err() != nil || s.want.Load() != s.delivered {
+			continue // no time to wait for more
 		}
-		if err != nil {
+		if err := s.wait.Pause(s.cfg.Pause); err != nil {
 			return err
 		}
 	}
 }
 
-// wake ends a sleep of Run, now or the next.
-func (s *ExactSource) wake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		one := [8]byte{0: 1, 7: 1} // any number, in either byte order
-		// The only error is EAGAIN: the counter is full and wakes anyway.
-		_, _ = unix.Write(s.wakeFD, one[:])
-	}
-}
-
-// sleep blocks until fd has something to read, wake is called, or the time is
-// over. A negative fd waits for nothing, a negative time for ever. ready tells
-// that there is something to read and wake was not called.
-func (s *ExactSource) sleep(fd, milliseconds int) (ready bool, err error) {
-	fds := [2]unix.PollFd{
-		{Fd: int32(s.wakeFD), Events: unix.POLLIN},
-		{Fd: int32(fd), Events: unix.POLLIN},
-	}
-	if _, err := unix.Poll(fds[:], milliseconds); err != nil && err != unix.EINTR {
-		return false, fmt.Errorf("poll ring buffer: %w", err)
-	}
-	if fds[0].Revents != 0 {
-		var b [8]byte
-		_, _ = unix.Read(s.wakeFD, b[:]) // it counts to zero; EAGAIN cannot be
-		return false, nil
-	}
-	return fds[1].Revents != 0, nil
-}
-
-// drain reads until the ring is empty and delivers everything.
-func (s *ExactSource) drain(ctx context.Context) error {
+// drain reads until the ring is empty and delivers everything. It reports
+// whether there was anything.
+func (s *ExactSource) drain(ctx context.Context) (some bool, err error) {
 	// A barrier holds if it was asked for before a look that finds the ring
 	// empty, so take the number first.
 	want := s.want.Load()
@@ -334,17 +304,18 @@ func (s *ExactSource) drain(ctx context.Context) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("read ring buffer: %w", err)
+			return some, fmt.Errorf("read ring buffer: %w", err)
 		}
+		some = true
 		if err := s.take(ctx); err != nil {
-			return err
+			return some, err
 		}
 	}
 	s.partial.Store(s.join.incomplete)
 	lost := s.dropped()
 	if len(s.join.held) > 0 || want > s.delivered || lost > s.lost {
 		if err := s.room(ctx); err != nil {
-			return err
+			return some, err
 		}
 		s.cur.Items = s.join.expire(s.cur.Items, s.now())
 		s.cur.Lost += lost - s.lost
@@ -354,7 +325,7 @@ func (s *ExactSource) drain(ctx context.Context) error {
 		}
 	}
 	s.deliver()
-	return nil
+	return some, nil
 }
 
 // take adds the sample that was read to the batch in the making.

@@ -4,6 +4,7 @@ package acct
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"hash/crc32"
 	"io"
@@ -23,12 +24,14 @@ const batchSize = 1024
 // The zero value is ready. It is for one goroutine.
 type scanner struct {
 	buf  []byte // what precedes the stretch, up to a record, and a batch of it
+	now  []byte // the same place again, to see that it has not changed
 	recs []Record
 }
 
 func (s *scanner) init() {
 	if s.buf == nil {
 		s.buf = make([]byte, (1+batchSize)*BSDSize)
+		s.now = make([]byte, BSDSize)
 		s.recs = make([]Record, batchSize)
 	}
 }
@@ -88,11 +91,8 @@ func (s *scanner) read(f io.ReaderAt, m mark, end int64, sk *Skipped, emit func(
 			return m, err
 		}
 		b = b[:n]
-		known := b[:min(n, BSDSize)]
-		if before > 0 {
-			known = b[:min(n, before)]
-		}
-		if n < before || m.sum != 0 && checksum(known) != m.sum || !unchanged(f, m.offset-int64(before), b) {
+		known := b[:min(n, cmp.Or(before, BSDSize))]
+		if n < before || m.sum != 0 && checksum(known) != m.sum || !s.unchanged(f, m.offset-int64(before), b) {
 			return m, errReplaced
 		}
 		var met Skipped
@@ -128,12 +128,11 @@ func (s *scanner) read(f io.ReaderAt, m mark, end int64, sk *Skipped, emit func(
 	return m, nil
 }
 
-// unchanged tells whether f begins at an offset as b does.
-func unchanged(f io.ReaderAt, offset int64, b []byte) bool {
-	var now [BSDSize]byte
-	b = b[:min(len(b), len(now))]
-	n, _ := f.ReadAt(now[:len(b)], offset)
-	return bytes.Equal(now[:n], b)
+// unchanged tells whether f has at an offset what b begins with.
+func (s *scanner) unchanged(f io.ReaderAt, offset int64, b []byte) bool {
+	b = b[:min(len(b), BSDSize)]
+	n, _ := f.ReadAt(s.now[:len(b)], offset)
+	return bytes.Equal(s.now[:n], b)
 }
 
 // hasPID tells whether a line is of version 3.

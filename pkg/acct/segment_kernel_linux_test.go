@@ -214,3 +214,68 @@ func TestKernelSwitchRefused(t *testing.T) {
 		t.Errorf("%+v, %v", space, err)
 	}
 }
+
+// TestKernelSuspended makes the kernel suspend accounting as if the disk were
+// full, and go on.
+func TestKernelSuspended(t *testing.T) {
+	needAccounting(t)
+	const sysctl = "/proc/sys/kernel/acct"
+	was, err := os.ReadFile(sysctl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(s string) {
+		t.Helper()
+		if err := os.WriteFile(sysctl, []byte(s), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { set(string(was)) })
+	dir := filepath.Join(t.TempDir(), "pacct")
+	low := func() bool {
+		t.Helper()
+		space, err := SpaceState(filepath.Dir(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return space.Low()
+	}
+	writes := func(o *Owned) bool {
+		t.Helper()
+		ok, err := o.Writes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+
+	set("101 100 0") // suspend when not more than all of the disk is free
+	o, err := Own(dir, Position{}, OwnOptions{})
+	if err != nil {
+		t.Fatalf("own with a full disk: %v", err)
+	}
+	defer func() { o.Close() }()
+	if !low() || writes(o) {
+		t.Errorf("full disk: low %v, writes %v", low(), writes(o))
+	}
+	if err := o.Reclaim(); err == nil {
+		t.Error("accounting is reclaimed with a full disk")
+	}
+	set("0 0 0")
+	if low() || !writes(o) {
+		t.Errorf("space again: low %v, writes %v", low(), writes(o))
+	}
+	set("101 100 0")
+	writes(o) // the death at which the kernel looks
+	if writes(o) {
+		t.Error("a full disk does not suspend accounting that is on")
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	// Left on, it would go on with space again.
+	set("0 0 0")
+	if v, err := (linux{}).watchDeath([]string{o.Path()}); err != nil || !v.off || len(v.grown) > 0 {
+		t.Errorf("after Close: %+v, %v", v, err)
+	}
+}
