@@ -28,21 +28,18 @@ func (j *Join) Sample(key groups.Key, set groups.SetID, m *Measure) bool {
 // With whole, all that was not billed before goes to the new set.
 func (j *Join) Move(c groups.Change, whole bool) {
 	acc := j.account(c.Life.Key(), c.From)
-	part := acc.last.beyond(&acc.base)
 	if !whole {
-		j.liveIn(c.From).sub(&part)
-		part.MaxRSS = 0
-		j.billPart(c.Life.Key(), c.From, &part)
-		j.billed += part.CPU()
-		acc.base = acc.last
-		acc.last.MaxRSS = 0 // the peak that was is not the new set's
-		acc.set = c.To
+		j.split(c.Life.Key(), acc, c.To)
 		return
 	}
-	j.shift(acc, c.To)
+	part := acc.last.beyond(&acc.base)
+	j.liveIn(acc.set).sub(&part)
+	j.liveIn(c.To).add(&part)
+	acc.set = c.To
 }
 
-// account returns the account of a process, following it to the set it is in.
+// account returns the account of a process. Where it turns out to be in another
+// set than it was, what was shown stays there: no bill falls.
 func (j *Join) account(key groups.Key, set groups.SetID) *account {
 	acc := j.accounts[key]
 	if acc == nil {
@@ -50,17 +47,23 @@ func (j *Join) account(key groups.Key, set groups.SetID) *account {
 		j.accounts[key] = acc
 	}
 	if acc.set != set {
-		j.shift(acc, set)
+		j.split(key, acc, set)
 	}
 	return acc
 }
 
-// shift takes what an account shows as live to another set.
-func (j *Join) shift(acc *account, set groups.SetID) {
+// split bills what an account shows as live to the set it is in, and goes on in
+// another.
+func (j *Join) split(key groups.Key, acc *account, set groups.SetID) {
 	part := acc.last.beyond(&acc.base)
 	j.liveIn(acc.set).sub(&part)
-	j.liveIn(set).add(&part)
-	acc.set = set
+	part.MaxRSS = 0
+	j.billPart(key, acc.set, &part)
+	j.billed += part.CPU()
+	peak := max(acc.base.MaxRSS, acc.last.MaxRSS)
+	acc.last.MaxRSS = 0 // the peak that was is not the new set's
+	acc.base, acc.set = acc.last, set
+	acc.base.MaxRSS = peak
 }
 
 func (j *Join) dropAccount(key groups.Key, acc *account) {
@@ -70,18 +73,28 @@ func (j *Join) dropAccount(key groups.Key, acc *account) {
 	delete(j.accounts, key)
 }
 
-// Forget drops the account of a process whose death was counted or will not be.
-func (j *Join) Forget(key groups.Key) {
-	if acc := j.accounts[key]; acc != nil {
-		j.dropAccount(key, acc)
-	}
-}
-
 func (j *Join) liveIn(set groups.SetID) *Measure {
 	for int(set) >= len(j.live) {
 		j.live = append(j.live, Measure{})
 	}
 	return &j.live[set]
+}
+
+// set returns the usage of a set for changing.
+func (j *Join) set(id groups.SetID) *Usage {
+	j.reach(id)
+	if !j.dirty[id] {
+		j.dirty[id] = true
+		j.changed = append(j.changed, id)
+	}
+	return &j.sets[id]
+}
+
+func (j *Join) reach(id groups.SetID) {
+	for int(id) >= len(j.sets) {
+		j.sets = append(j.sets, Usage{})
+		j.dirty = append(j.dirty, false)
+	}
 }
 
 func (j *Join) at(set groups.SetID) Usage {

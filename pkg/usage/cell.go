@@ -27,14 +27,15 @@ const UnknownUID = ^uint32(0)
 // Unknown is the command of a death that no record told of.
 var Unknown = [16]byte{'(', 'u', 'n', 'k', 'n', 'o', 'w', 'n', ')'}
 
-// cellOf is the cell of a death that is charged at time now.
-func (j *Join) cellOf(d *deathOf, now int64) Cell {
-	c := Cell{Set: d.life.Set, UID: UnknownUID, Comm: Unknown}
+// cellOf is the cell of a death that is charged at time now, by the first of the
+// records that is there.
+func (j *Join) cellOf(life *groups.Life, now int64, records ...*acct.Record) Cell {
+	c := Cell{Set: life.Set, UID: UnknownUID, Comm: Unknown}
 	end := (now + j.WallOffset) / 1e9
-	if d.life.Exit > 0 {
-		end = (d.life.Exit + j.WallOffset) / 1e9
+	if life.Exit > 0 {
+		end = (life.Exit + j.WallOffset) / 1e9
 	}
-	for _, r := range []*acct.Record{d.line, d.ts, d.ex} {
+	for _, r := range records {
 		if r == nil {
 			continue
 		}

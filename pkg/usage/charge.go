@@ -9,91 +9,121 @@ import (
 	"elsa/pkg/groups"
 )
 
-// deathOf is all that is known of a death when it is charged.
-type deathOf struct {
-	life         groups.Life
-	line, ts, ex *acct.Record
+// precision of a death's CPU, worst first.
+type precision uint8
+
+const (
+	rounded precision = iota
+	sampled
+	exact
+)
+
+// death is one that was charged and may be corrected.
+type death struct {
+	key      groups.Key
+	set      groups.SetID
+	begin    int64 // s since the epoch, as taskstats tell it
+	at       int64 // when it was charged
+	base     Measure
+	charged  Measure
+	estimate Measure // the best without an exact record
+	reported time.Duration
+	grade    precision
+	cell     Cell
+	known    bool // its start is known, not only the second
+	lined    bool // it has a ledger line
+	exited   bool // its exit status was counted
+	final    bool // Patience is over
+	next     *death
 }
 
-// charge puts a death on the bill of its set.
-func (j *Join) charge(d *deathOf, now int64) {
-	acc := j.accounts[d.life.Key()]
-	o := j.newDeath()
-	o.key, o.set, o.at = d.life.Key(), d.life.Set, now
+// charge puts a death on the bill of its set, with the records that are there. d
+// says when it was told and when it began; line may be nil.
+func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
+	d.key, d.set, d.lined = life.Key(), life.Set, line != nil
 	var last Measure
+	acc := j.accounts[d.key]
 	if acc != nil {
-		o.base, last = acc.base, acc.last
-	}
-
-	// From the coarsest record to the finest; each knows more fields.
-	if d.line != nil {
-		o.estimate = measureOf(d.line)
-	}
-	if d.ts != nil {
-		m := measureOf(d.ts)
-		m.split(j.sampledCPU(d.ts), m.User, m.System)
-		m.Elapsed = max(m.Elapsed, o.estimate.Elapsed)
-		if o.base.MaxRSS > 0 {
-			m.MaxRSS = d.ts.ImageRSS
+		if acc.set != d.set {
+			j.split(d.key, acc, d.set)
 		}
-		o.estimate, o.grade = m, sampled
+		d.base, last = acc.base, acc.last
 	}
-	if d.line == nil && o.estimate.Elapsed == 0 && d.life.Exit > d.life.Start {
-		o.estimate.Elapsed = time.Duration(d.life.Exit - d.life.Start)
+	exit := int64(0)
+	if line != nil {
+		d.estimate = measureOf(line)
+	} else if exit = life.Exit; exit > life.Start {
+		d.estimate.Elapsed = time.Duration(exit - life.Start)
 	}
-	best := o.estimate
+	ts := j.taskstats(d, exit)
+	if ts != nil {
+		j.refine(d, ts)
+		d.grade = sampled
+	}
+	ex := j.exact(d)
+	best := d.estimate
 	wait := false
 	switch {
-	case d.ex != nil:
-		m := measureOf(d.ex)
-		m.Elapsed = max(m.Elapsed, o.estimate.Elapsed)
-		o.ownPeak(&m)
-		best, o.grade = m, exact
-		j.Joined.Exact++
-	case d.ts != nil:
-		j.Joined.Taskstats++
-		wait = j.ExpectExact
-	default:
-		j.Joined.Ledger++
-		wait = j.ExpectExact
+	case ex != nil:
+		best, d.grade = d.perfect(ex), exact
+	case j.ExpectExact:
+		wait = true
+		best = d.floor(ts)
 	}
-	if wait {
-		// Only what cannot be too much: the runtime without its last slice.
-		floor := time.Duration(0)
-		if d.ts != nil {
-			floor = d.ts.Runtime
-		}
-		best.split(floor, best.User, best.System)
-	}
-	j.report(o, best.CPU())
+	j.report(d, best.CPU())
 	best.raise(&last)
-	o.estimate.raise(&last)
+	d.charged = best.beyond(&d.base)
 
-	o.charged = best.beyond(&o.base)
 	if acc != nil {
-		j.dropAccount(o.key, acc)
+		j.dropAccount(d.key, acc)
 	}
 	u := Usage{Ended: 1}
-	if d.life.Inferred || d.life.Unproven {
+	if life.Inferred || life.Unproven {
 		u.Inferred++
 	}
-	exit := exitOf(d)
-	if exit&0x7f != 0 {
-		u.ExitSignal++
-	} else if exit>>8&0xff != 0 {
-		u.ExitNonzero++
+	u.count(d.grade, +1)
+	u.AddMeasure(&d.charged)
+	for _, r := range [...]*acct.Record{line, ex, ts} {
+		d.exit(&u, r)
 	}
-	u.grade(o.grade, +1)
-	u.AddMeasure(&o.charged)
-	o.cell = j.cellOf(d, now)
-	j.bill(o.set, &o.cell, &u)
+	d.cell = j.cellOf(life, d.at, line, ts, ex)
+	j.bill(d.set, &d.cell, &u)
 	if !wait {
-		j.release(o)
+		j.settle(d)
+		j.release(d)
 		return
 	}
-	o.next = j.open[o.key.PID]
-	j.open[o.key.PID] = o
+	j.wait(d)
+}
+
+// wait keeps a death open for its exact record.
+func (j *Join) wait(d *death) {
+	d.next = j.open[d.key.PID]
+	j.open[d.key.PID] = d
 	j.opened++
+}
+
+// floor is the part of the estimate that cannot be too much, though its ticks
+// may be: of the CPU the runtime without its last slice.
+func (d *death) floor(ts *acct.Record) Measure {
+	if ts == nil {
+		return Measure{Elapsed: d.estimate.Elapsed}
+	}
+	m := d.estimate
+	m.split(ts.Runtime, m.User, m.System)
+	return m
+}
+
+// refine takes the taskstats record of a death: it knows all that its line does,
+// and more finely. Only the life time of a line is that of the whole process.
+func (j *Join) refine(d *death, ts *acct.Record) {
+	m := measureOf(ts)
+	m.split(j.sampledCPU(ts), m.User, m.System)
+	m.Elapsed = max(m.Elapsed, d.estimate.Elapsed)
+	if d.midLife() {
+		m.MaxRSS = ts.ImageRSS
+	}
+	d.estimate = m
 }
 
 // sampledCPU estimates a process's CPU from its taskstats record. User and system
@@ -110,33 +140,53 @@ func (j *Join) sampledCPU(ts *acct.Record) time.Duration {
 	return min(max(ticks, ts.Runtime), ts.Runtime+j.Tick)
 }
 
-// ownPeak mends the peak memory of an exact record for a process that came into
-// its set in mid-life: the record's is that of its whole life, all programs it
-// executed. Taskstats has that of the last program, and samples were taken since.
-func (d *death) ownPeak(m *Measure) {
-	if d.base.MaxRSS > 0 && d.estimate.MaxRSS > 0 {
-		m.MaxRSS = d.estimate.MaxRSS
-	}
-}
-
-func exitOf(d *deathOf) uint32 {
-	for _, r := range []*acct.Record{d.line, d.ex, d.ts} {
-		if r != nil {
-			return r.ExitCode
+// perfect is what a death used when its exact record is known. Its CPU is the
+// record's; what the record lacks of the rest, where samples of threads were
+// lost, is taken from the estimate.
+func (d *death) perfect(ex *acct.Record) Measure {
+	m := measureOf(ex)
+	rest := Measure{Elapsed: d.estimate.Elapsed}
+	if d.grade == sampled {
+		rest = d.estimate
+		rest.User, rest.System = 0, 0
+		if d.midLife() && rest.MaxRSS > 0 {
+			m.MaxRSS = rest.MaxRSS
 		}
 	}
-	return 0
+	m.raise(&rest)
+	return m
 }
 
-// lift raises what was charged for a death to m, of the given precision.
-func (j *Join) lift(d *death, m *Measure, grade precision) {
+// midLife reports whether a process came into its set when it had used memory.
+// The peak that a record tells is that of all programs that the process executed;
+// taskstats has the last one's too, and samples were taken since.
+func (d *death) midLife() bool { return d.base.MaxRSS > 0 }
+
+// exit counts in u how a process ended, by the first record that knows.
+func (d *death) exit(u *Usage, r *acct.Record) {
+	if r == nil || d.exited {
+		return
+	}
+	d.exited = true
+	if r.ExitCode&0x7f != 0 {
+		u.ExitSignal++
+	} else if r.ExitCode>>8&0xff != 0 {
+		u.ExitNonzero++
+	}
+}
+
+// lift raises what was charged for a death to m, of the given precision. r is
+// the record that tells, or nil.
+func (j *Join) lift(d *death, m *Measure, grade precision, r *acct.Record) {
 	more := m.beyond(&d.base)
 	more = more.beyond(&d.charged)
 	d.charged.add(&more)
+	j.report(d, m.CPU())
 	var u Usage
 	u.AddMeasure(&more)
-	u.grade(d.grade, -1)
-	u.grade(grade, +1)
+	u.count(d.grade, -1)
+	u.count(grade, +1)
+	d.exit(&u, r)
 	j.bill(d.set, &d.cell, &u)
 	d.grade = grade
 }
@@ -146,7 +196,19 @@ func (j *Join) report(d *death, cpu time.Duration) {
 	d.reported = cpu
 }
 
-func (u *Usage) grade(p precision, n int64) {
+// settle counts a death by the best record it got.
+func (j *Join) settle(d *death) {
+	switch {
+	case d.grade == exact:
+		j.Joined.Exact++
+	case d.grade == sampled:
+		j.Joined.Taskstats++
+	case d.lined:
+		j.Joined.Ledger++
+	}
+}
+
+func (u *Usage) count(p precision, n int64) {
 	switch p {
 	case exact:
 		u.Exact += uint64(n)
@@ -157,27 +219,18 @@ func (u *Usage) grade(p precision, n int64) {
 	}
 }
 
-// set returns the usage of a set for changing.
-func (j *Join) set(id groups.SetID) *Usage {
-	for int(id) >= len(j.sets) {
-		j.sets = append(j.sets, Usage{})
-	}
-	j.changed[id] = struct{}{}
-	return &j.sets[id]
-}
-
 func (j *Join) newDeath() *death {
-	if n := len(j.settled); n > 0 {
-		d := j.settled[n-1]
-		j.settled = j.settled[:n-1]
+	if n := len(j.idle); n > 0 {
+		d := j.idle[n-1]
+		j.idle = j.idle[:n-1]
 		return d
 	}
 	return new(death)
 }
 
 func (j *Join) release(d *death) {
-	*d = death{}
-	if len(j.settled) < 1<<12 {
-		j.settled = append(j.settled, d)
+	if len(j.idle) < maxIdle {
+		*d = death{}
+		j.idle = append(j.idle, d)
 	}
 }

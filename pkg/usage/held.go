@@ -31,7 +31,8 @@ func (h *held) put(r *acct.Record, at int64) {
 	} else {
 		h.free = h.nodes[i].next
 	}
-	h.nodes[i] = node{rec: *r, at: at, next: none}
+	n := &h.nodes[i]
+	n.rec, n.at, n.next = *r, at, none
 	h.count++
 	first, ok := h.head[r.PID]
 	if !ok {
@@ -44,30 +45,31 @@ func (h *held) put(r *acct.Record, at int64) {
 	h.nodes[first].next = i
 }
 
-// take removes the oldest record of pid that fits and copies it to r.
-func (h *held) take(pid int32, r *acct.Record, fits func(*acct.Record) bool) bool {
+// take removes the oldest record of pid that fits and returns it, or nil. It is
+// valid until the next put.
+func (h *held) take(pid int32, fits func(r *acct.Record, came int64) bool) *acct.Record {
 	i, ok := h.head[pid]
 	if !ok {
-		return false
+		return nil
 	}
 	for prev := int32(none); i != none; prev, i = i, h.nodes[i].next {
-		if n := &h.nodes[i]; fits(&n.rec) {
-			*r = n.rec
+		if n := &h.nodes[i]; fits(&n.rec, n.at) {
 			h.unlink(pid, prev, i)
-			return true
+			return &n.rec
 		}
 	}
-	return false
+	return nil
 }
 
-// expire removes every record that came before the given time and hands it to f.
-func (h *held) expire(before int64, f func(*acct.Record)) {
+// expire removes every record that came before the given time and appends it to
+// late.
+func (h *held) expire(before int64, late []acct.Record) []acct.Record {
 	for pid, i := range h.head {
 		for prev := int32(none); i != none; {
 			n := &h.nodes[i]
 			next := n.next
 			if n.at < before {
-				f(&n.rec)
+				late = append(late, n.rec)
 				h.unlink(pid, prev, i)
 			} else {
 				prev = i
@@ -78,6 +80,7 @@ func (h *held) expire(before int64, f func(*acct.Record)) {
 	if h.count == 0 && len(h.nodes) > 1<<14 {
 		*h = newHeld() // give a storm's memory back
 	}
+	return late
 }
 
 func (h *held) unlink(pid, prev, i int32) {
@@ -90,7 +93,7 @@ func (h *held) unlink(pid, prev, i int32) {
 	default:
 		delete(h.head, pid)
 	}
-	h.nodes[i] = node{next: h.free}
+	h.nodes[i].next = h.free
 	h.free = i
 	h.count--
 }

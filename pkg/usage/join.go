@@ -45,14 +45,16 @@ type Join struct {
 	Who func(groups.Key) Cell
 
 	sets     []Usage
-	changed  map[groups.SetID]struct{}
-	live     []Measure // by set: what live accounts used since their base
+	dirty    []bool         // by set: in changed
+	changed  []groups.SetID // since TakeChanged
+	live     []Measure      // by set: what live accounts used since their base
 	accounts map[groups.Key]*account
 	billed   time.Duration // CPU that accounts charged to earlier sets
 	precise  held
-	open     map[int32]*death // deaths that may yet get an exact record
-	opened   int
-	settled  []*death // free deaths
+	open     map[int32]*death // deaths that may yet get an exact record, by pid
+	opened   int              // in open
+	idle     []*death         // to be used again
+	late     []acct.Record    // to be used again by Step
 }
 
 // Joined counts deaths by what was known of them.
@@ -72,36 +74,11 @@ type account struct {
 	base, last Measure
 }
 
-// precision of a death's CPU, worst first.
-type precision uint8
-
-const (
-	rounded precision = iota
-	sampled
-	exact
-)
-
-// death is one that was charged and may be corrected.
-type death struct {
-	key      groups.Key
-	set      groups.SetID
-	at       int64 // when it was charged
-	base     Measure
-	charged  Measure
-	estimate Measure // the best without an exact record
-	reported time.Duration
-	grade    precision
-	cell     Cell
-	final    bool // Patience is over
-	next     *death
-}
-
 // NewJoin returns an empty join.
 func NewJoin() *Join {
 	return &Join{
 		Patience: 1500 * time.Millisecond,
 		Tick:     4 * time.Millisecond,
-		changed:  map[groups.SetID]struct{}{},
 		accounts: map[groups.Key]*account{},
 		precise:  newHeld(),
 		open:     map[int32]*death{},
@@ -127,156 +104,49 @@ func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now int64) {
 		life.PID, life.Start = r.PID, r.Begin*1e9-j.WallOffset
 		j.Joined.Unknown++
 	}
-	var ts, ex acct.Record
-	hasTS := j.precise.take(r.PID, &ts, func(t *acct.Record) bool {
-		return t.Source == acct.Taskstats && near(t.Begin, r.Begin, 2)
-	})
-	hasEx := j.precise.take(r.PID, &ex, func(x *acct.Record) bool {
-		return x.Source == acct.Exact && j.starts(x, life.Start, known)
-	})
-	d := deathOf{life: life, line: r}
-	if hasTS {
-		d.ts = &ts
-	}
-	if hasEx {
-		d.ex = &ex
-	}
-	j.charge(&d, now)
+	d := j.newDeath()
+	d.at, d.begin, d.known = now, r.Begin, known
+	j.charge(&life, d, r)
 }
 
 // Unledgered takes a death of which it is certain that no line comes.
 func (j *Join) Unledgered(life groups.Life, now int64) {
-	var ts, ex acct.Record
-	begin := (life.Start + j.WallOffset) / 1e9
-	d := deathOf{life: life}
-	if j.precise.take(life.PID, &ts, func(t *acct.Record) bool {
-		// The wall clock may have been set since the birth; life times stand.
-		return t.Source == acct.Taskstats && (near(t.Begin, begin, 2) ||
-			life.Exit != 0 && near(int64(t.Elapsed), life.Exit-life.Start, int64(startSlack)))
-	}) {
-		d.ts = &ts
-	}
-	if j.precise.take(life.PID, &ex, func(x *acct.Record) bool {
-		return x.Source == acct.Exact && j.starts(x, life.Start, true)
-	}) {
-		d.ex = &ex
-	}
+	d := j.newDeath()
+	d.at, d.begin, d.known = now, (life.Start+j.WallOffset)/1e9, true
 	j.Joined.NoLine++
-	j.charge(&d, now)
+	j.charge(&life, d, nil)
 }
 
-// Step settles the deaths that waited longer than Patience for their exact
-// record, forgets those that cannot get one any more, and hands precise records
-// that met no line within the same time to orphan, which may find their life
-// and call Unledgered after putting them back with Precise.
-func (j *Join) Step(now int64, orphan func(*acct.Record) bool) {
-	patience := now - int64(j.Patience)
-	for pid, first := range j.open {
-		j.open[pid] = j.sweep(first, now, patience)
-		if j.open[pid] == nil {
-			delete(j.open, pid)
-		}
-	}
-	var late []acct.Record
-	j.precise.expire(patience-int64(orphanAge), func(r *acct.Record) { late = append(late, *r) })
-	for i := range late {
-		if !orphan(&late[i]) {
-			j.Joined.Unmatched++
-		}
-	}
+// taskstats takes the taskstats record of a death from those that are held, or
+// returns nil. exit is when it ended; zero where its line tells when it began.
+func (j *Join) taskstats(d *death, exit int64) *acct.Record {
+	return j.precise.take(d.key.PID, func(t *acct.Record, came int64) bool {
+		// The wall clock may have been set since the birth. Life times stand, and
+		// the record came when it ended.
+		return t.Source == acct.Taskstats && (near(t.Begin, d.begin, 2) ||
+			exit > 0 && near(came, exit, lineSlack) && near(int64(t.Elapsed), exit-d.key.Start, startSlack))
+	})
+}
+
+// exact takes the exact record of a death from those that are held, or returns
+// nil.
+func (j *Join) exact(d *death) *acct.Record {
+	return j.precise.take(d.key.PID, func(x *acct.Record, _ int64) bool { return x.Source == acct.Exact && d.starts(x) })
 }
 
 const (
-	// orphanAge is how much longer than Patience a precise record is held: the
-	// kernel writes the ledger line after it tore the address space down.
-	orphanAge = 8 * time.Second
-	// openFor is how long a settled death can still be corrected: that of a
-	// process whose parent is slow to wait for it.
-	openFor = 10 * time.Minute
 	// startSlack is how far the starts of one process may lie apart: /proc
 	// truncates to 10 ms, a fork event is sent after the start was taken.
-	startSlack = 50 * time.Millisecond
+	startSlack = int64(50 * time.Millisecond)
+	// lineSlack is the same for a ledger line, which knows whole seconds.
+	lineSlack = int64(2 * time.Second)
 )
 
-// Unsettled calls f for every death charged before the given time that still
-// waits for its exact record, until f returns false.
-func (j *Join) Unsettled(before int64, f func(groups.Key, groups.SetID) bool) {
-	for _, d := range j.open {
-		for ; d != nil; d = d.next {
-			if !d.final && d.at <= before && !f(d.key, d.set) {
-				return
-			}
-		}
+func (d *death) starts(x *acct.Record) bool {
+	if d.known {
+		return near(x.Start, d.key.Start, startSlack)
 	}
-}
-
-// Settle gives a death that waits for its exact record the CPU that the
-// scheduler measured of it, because the process was found dead and not waited
-// for: its clock stands still. The record, when it comes, adds what else it knows.
-func (j *Join) Settle(key groups.Key, cpu time.Duration) {
-	for d := j.open[key.PID]; d != nil; d = d.next {
-		if d.key == key && !d.final {
-			d.final = true
-			m := d.estimate
-			m.split(cpu, m.User, m.System)
-			j.report(d, cpu)
-			j.lift(d, &m, exact)
-			return
-		}
-	}
-}
-
-func (j *Join) sweep(d *death, now, patience int64) *death {
-	if d == nil {
-		return nil
-	}
-	d.next = j.sweep(d.next, now, patience)
-	if !d.final && (d.at <= patience || !j.ExpectExact) {
-		d.final = true
-		j.report(d, d.estimate.CPU())
-		j.lift(d, &d.estimate, d.grade)
-	}
-	if d.final && (now-d.at > int64(openFor) || !j.ExpectExact) {
-		next := d.next
-		j.release(d)
-		return next
-	}
-	return d
-}
-
-// correct applies an exact record to a death already charged.
-func (j *Join) correct(r *acct.Record) bool {
-	var prev *death
-	for d := j.open[r.PID]; d != nil; prev, d = d, d.next {
-		if !j.starts(r, d.key.Start, true) {
-			continue
-		}
-		if d.final && d.grade != exact {
-			j.Joined.Late++
-		}
-		m := measureOf(r)
-		d.ownPeak(&m)
-		j.report(d, m.CPU())
-		j.lift(d, &m, exact)
-		if prev != nil {
-			prev.next = d.next
-		} else if d.next != nil {
-			j.open[r.PID] = d.next
-		} else {
-			delete(j.open, r.PID)
-		}
-		j.release(d)
-		return true
-	}
-	return false
-}
-
-func (j *Join) starts(x *acct.Record, start int64, known bool) bool {
-	slack := int64(startSlack)
-	if !known {
-		slack = 2e9 // a ledger line knows whole seconds
-	}
-	return near(x.Start, start, slack)
+	return near(x.Start, d.key.Start, lineSlack)
 }
 
 func near(a, b, slack int64) bool { return a-b <= slack && b-a <= slack }

@@ -22,55 +22,55 @@ type Measure struct {
 // CPU is user and system time together.
 func (m *Measure) CPU() time.Duration { return m.User + m.System }
 
-// fields lets the counters of a measure be handled alike; MaxRSS is not one.
-func (m *Measure) fields() [8]*uint64 {
-	return [8]*uint64{
-		&m.MinorFaults, &m.MajorFaults, &m.ReadBytes, &m.WriteBytes,
-		&m.ReadChars, &m.WriteChars, &m.VoluntarySwitches, &m.InvoluntarySwitches,
-	}
-}
-
-// raise lifts every field of m to at least that of n. The CPU is the larger
-// total, split so that neither part is less than that of n.
+// raise lifts every field of m to at least that of n, the CPU as a whole: its
+// total becomes the larger one, and neither user nor system time is below n's.
 func (m *Measure) raise(n *Measure) {
-	total := max(m.CPU(), n.CPU())
-	m.User = min(max(m.User, n.User), total-n.System)
-	m.System = total - m.User
-	m.Elapsed = max(m.Elapsed, n.Elapsed)
-	m.MaxRSS = max(m.MaxRSS, n.MaxRSS)
-	mf, nf := m.fields(), n.fields()
-	for i := range mf {
-		*mf[i] = max(*mf[i], *nf[i])
-	}
+	more := m.beyond(n)
+	*m = *n
+	m.add(&more)
 }
 
 // beyond returns what m has more than n, field by field and never negative. The
 // CPU is the difference of the totals, split so that no part is negative.
 func (m *Measure) beyond(n *Measure) Measure {
-	d := Measure{Elapsed: max(m.Elapsed-n.Elapsed, 0), MaxRSS: m.MaxRSS}
+	if *n == (Measure{}) {
+		return *m // nearly always
+	}
+	d := Measure{
+		Elapsed:             max(m.Elapsed-n.Elapsed, 0),
+		MinorFaults:         less(m.MinorFaults, n.MinorFaults),
+		MajorFaults:         less(m.MajorFaults, n.MajorFaults),
+		ReadBytes:           less(m.ReadBytes, n.ReadBytes),
+		WriteBytes:          less(m.WriteBytes, n.WriteBytes),
+		ReadChars:           less(m.ReadChars, n.ReadChars),
+		WriteChars:          less(m.WriteChars, n.WriteChars),
+		MaxRSS:              m.MaxRSS,
+		VoluntarySwitches:   less(m.VoluntarySwitches, n.VoluntarySwitches),
+		InvoluntarySwitches: less(m.InvoluntarySwitches, n.InvoluntarySwitches),
+	}
 	if cpu := m.CPU() - n.CPU(); cpu > 0 {
 		d.User = min(max(m.User-n.User, 0), cpu)
 		d.System = cpu - d.User
 	}
-	df, mf, nf := d.fields(), m.fields(), n.fields()
-	for i := range df {
-		if *mf[i] > *nf[i] {
-			*df[i] = *mf[i] - *nf[i]
-		}
-	}
 	return d
 }
+
+func less(a, b uint64) uint64 { return a - min(a, b) }
 
 // add adds n to m; MaxRSS becomes the larger.
 func (m *Measure) add(n *Measure) {
 	m.User += n.User
 	m.System += n.System
 	m.Elapsed += n.Elapsed
+	m.MinorFaults += n.MinorFaults
+	m.MajorFaults += n.MajorFaults
+	m.ReadBytes += n.ReadBytes
+	m.WriteBytes += n.WriteBytes
+	m.ReadChars += n.ReadChars
+	m.WriteChars += n.WriteChars
 	m.MaxRSS = max(m.MaxRSS, n.MaxRSS)
-	mf, nf := m.fields(), n.fields()
-	for i := range mf {
-		*mf[i] += *nf[i]
-	}
+	m.VoluntarySwitches += n.VoluntarySwitches
+	m.InvoluntarySwitches += n.InvoluntarySwitches
 }
 
 // sub takes n, which was added before, from m; MaxRSS stays.
@@ -78,10 +78,14 @@ func (m *Measure) sub(n *Measure) {
 	m.User -= n.User
 	m.System -= n.System
 	m.Elapsed -= n.Elapsed
-	mf, nf := m.fields(), n.fields()
-	for i := range mf {
-		*mf[i] -= *nf[i]
-	}
+	m.MinorFaults -= n.MinorFaults
+	m.MajorFaults -= n.MajorFaults
+	m.ReadBytes -= n.ReadBytes
+	m.WriteBytes -= n.WriteBytes
+	m.ReadChars -= n.ReadChars
+	m.WriteChars -= n.WriteChars
+	m.VoluntarySwitches -= n.VoluntarySwitches
+	m.InvoluntarySwitches -= n.InvoluntarySwitches
 }
 
 // AddMeasure adds what one process used to u.

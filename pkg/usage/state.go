@@ -22,15 +22,18 @@ type OpenDeath struct {
 	Grade uint8
 	// Cell is where in the history it was put.
 	Cell Cell
+	// Known is false when only the second of its start is known.
+	Known bool
 }
 
 // TakeChanged calls f with the stored part of every set's bill that changed
 // since the last call. Ended and started are in it, live samples are not.
 func (j *Join) TakeChanged(f func(groups.SetID, *Usage)) {
-	for id := range j.changed {
-		f(id, j.set(id))
+	for _, id := range j.changed {
+		j.dirty[id] = false
+		f(id, &j.sets[id])
 	}
-	clear(j.changed)
+	j.changed = j.changed[:0]
 }
 
 // Touch marks a set as changed, TouchAll all of them.
@@ -60,7 +63,7 @@ func (j *Join) OpenDeaths(f func(OpenDeath)) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
 			if !d.final {
-				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell})
+				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell, d.known})
 			}
 		}
 	}
@@ -68,8 +71,8 @@ func (j *Join) OpenDeaths(f func(OpenDeath)) {
 
 // RestoreSet puts back a set's bill.
 func (j *Join) RestoreSet(id groups.SetID, u Usage) {
-	*j.set(id) = u
-	delete(j.changed, id)
+	j.reach(id)
+	j.sets[id] = u
 }
 
 // RestoreAccount puts back a live process's account.
@@ -85,10 +88,10 @@ func (j *Join) RestoreAccount(key groups.Key, set groups.SetID, a Account) {
 // record may have passed meanwhile: the next Step settles it by its estimate.
 func (j *Join) RestoreDeath(o OpenDeath) {
 	d := j.newDeath()
-	*d = death{key: o.Key, set: o.Set, base: o.Base, charged: o.Charged,
-		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade), cell: o.Cell}
-	d.next = j.open[o.Key.PID]
-	j.open[o.Key.PID] = d
+	*d = death{key: o.Key, set: o.Set, begin: (o.Key.Start + j.WallOffset) / 1e9, base: o.Base, charged: o.Charged,
+		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade), cell: o.Cell,
+		known: o.Known, lined: true, exited: true}
+	j.wait(d)
 }
 
 // Snapshot computes every bill at this moment. gs are the groups, in the order

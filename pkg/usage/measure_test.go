@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package usage
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"elsa/pkg/acct"
+)
+
+// drawMeasure fills every field.
+func drawMeasure(t *rapid.T, label string) (m Measure) {
+	v := reflect.ValueOf(&m).Elem()
+	for i := range v.NumField() {
+		n := rapid.Uint64Range(0, 50).Draw(t, label+" "+v.Type().Field(i).Name)
+		if f := v.Field(i); f.CanUint() {
+			f.SetUint(n)
+		} else {
+			f.SetInt(int64(n))
+		}
+	}
+	return m
+}
+
+// TestModelMeasure holds the laws that the bills rest on, for every field.
+func TestModelMeasure(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawMeasure(t, "a"), drawMeasure(t, "b")
+		d := a.beyond(&b)
+		if d.CPU() != max(a.CPU()-b.CPU(), 0) || d.User < 0 || d.System < 0 {
+			t.Errorf("%+v beyond %+v is %+v", a, b, d)
+		}
+		sum := b
+		sum.add(&d)
+		up := a
+		up.raise(&b)
+		if sum.MaxRSS = up.MaxRSS; sum != up {
+			t.Errorf("%+v raised to %+v is %+v, want %+v", a, b, up, sum)
+		}
+		if up.CPU() != max(a.CPU(), b.CPU()) || up.User < b.User || up.System < b.System || up.MaxRSS != max(a.MaxRSS, b.MaxRSS) {
+			t.Errorf("%+v raised to %+v is %+v", a, b, up)
+		}
+		av, bv, uv := reflect.ValueOf(a), reflect.ValueOf(b), reflect.ValueOf(up)
+		for i := range uv.NumField() {
+			if f := uv.Field(i); f.CanUint() && f.Uint() != max(av.Field(i).Uint(), bv.Field(i).Uint()) {
+				t.Errorf("%s: %v raised to %v is %v", uv.Type().Field(i).Name, av.Field(i), bv.Field(i), f)
+			}
+		}
+		back := up
+		back.sub(&b)
+		again := up.beyond(&b)
+		if back.MaxRSS = again.MaxRSS; back != again {
+			t.Errorf("%+v less %+v is %+v and %+v", up, b, back, again)
+		}
+		var u, v Usage
+		u.AddMeasure(&a)
+		u.AddMeasure(&b)
+		both := a
+		both.add(&b)
+		v.AddMeasure(&both)
+		if u != v {
+			t.Errorf("%+v and %+v are %+v, want %+v", a, b, u, v)
+		}
+	})
+}
+
+// TestModelUsageAdd checks that usage is a commutative monoid, in every field.
+func TestModelUsageAdd(t *testing.T) {
+	draw := func(t *rapid.T, label string) (u Usage) {
+		v := reflect.ValueOf(&u).Elem()
+		for i := range v.NumField() {
+			n := rapid.Uint64Range(0, 50).Draw(t, label+" "+v.Type().Field(i).Name)
+			if f := v.Field(i); f.CanUint() {
+				f.SetUint(n)
+			} else {
+				f.SetInt(int64(n))
+			}
+		}
+		return u
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		a, b, zero := draw(t, "a"), draw(t, "b"), Usage{}
+		ab, ba, a0 := a, b, a
+		ab.Add(&b)
+		ba.Add(&a)
+		a0.Add(&zero)
+		if ab != ba || a0 != a {
+			t.Errorf("a+b = %+v, b+a = %+v, a+0 = %+v", ab, ba, a0)
+		}
+		av, bv, sum := reflect.ValueOf(a), reflect.ValueOf(b), reflect.ValueOf(ab)
+		for i := range sum.NumField() {
+			var x, y, s uint64
+			if f := sum.Field(i); f.CanUint() {
+				x, y, s = av.Field(i).Uint(), bv.Field(i).Uint(), f.Uint()
+			} else {
+				x, y, s = uint64(av.Field(i).Int()), uint64(bv.Field(i).Int()), uint64(f.Int())
+			}
+			name, want := sum.Type().Field(i).Name, x+y
+			if name == "MaxRSS" {
+				want = max(x, y)
+			}
+			if s != want {
+				t.Errorf("%s: %d and %d make %d, want %d", name, x, y, s, want)
+			}
+		}
+	})
+}
+
+func TestMeasureOf(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for _, c := range []struct {
+		name             string
+		user, sys, total time.Duration
+		wantUser         time.Duration
+	}{
+		{"the ratio of ticks", 10, 30, 100, 25},
+		{"no ticks", 0, 0, 100, 0},
+		{"all user", 10, 0, 100, 100},
+		{"no total of its own", 10, 30, 0, 10},
+		{"rounds down", 1, 2, 100, 33},
+		{"numbers whose product has more than 64 bits", 100 * year, 100 * year, 200 * year, 100 * year},
+	} {
+		m := measureOf(&acct.Record{User: c.user, System: c.sys, CPU: c.total})
+		total := max(c.total, c.user+c.sys)
+		if c.total > 0 {
+			total = c.total
+		}
+		if m.User != c.wantUser || m.CPU() != total {
+			t.Errorf("%s: user %v of %v, want %v of %v", c.name, m.User, m.CPU(), c.wantUser, total)
+		}
+	}
+	r := acct.Record{Elapsed: 1, MinorFaults: 2, MajorFaults: 3, ReadBytes: 4, WriteBytes: 5, ReadChars: 6, WriteChars: 7,
+		MaxRSS: 8, VoluntarySwitches: 9, InvoluntarySwitches: 10}
+	want := Measure{Elapsed: 1, MinorFaults: 2, MajorFaults: 3, ReadBytes: 4, WriteBytes: 5, ReadChars: 6, WriteChars: 7,
+		MaxRSS: 8, VoluntarySwitches: 9, InvoluntarySwitches: 10}
+	if m := measureOf(&r); m != want {
+		t.Errorf("got %+v, want %+v", m, want)
+	}
+}

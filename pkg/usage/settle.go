@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package usage
+
+import (
+	"time"
+
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+)
+
+const (
+	// orphanAge is how much longer than Patience a precise record is held: the
+	// kernel writes the ledger line after it tore the address space down.
+	orphanAge = 8 * time.Second
+	// openFor is how long a settled death can still be corrected: that of a
+	// process whose parent is slow to wait for it. With more than maxOpen
+	// deaths open, those whose Patience is over are closed.
+	openFor = 10 * time.Minute
+	maxOpen = 1 << 16
+	maxIdle = 1 << 12
+)
+
+// Step settles the deaths that waited longer than Patience for their exact
+// record, forgets those that cannot get one any more, and hands precise records
+// that met no line within the same time to orphan, which may find their life
+// and call Unledgered after putting them back with Precise.
+func (j *Join) Step(now int64, orphan func(*acct.Record) bool) {
+	patience := now - int64(j.Patience)
+	for pid, first := range j.open {
+		if left := j.sweep(first, now, patience); left == nil {
+			delete(j.open, pid)
+		} else if left != first {
+			j.open[pid] = left
+		}
+	}
+	j.late = j.precise.expire(patience-int64(orphanAge), j.late[:0])
+	for i := range j.late {
+		if !orphan(&j.late[i]) {
+			j.Joined.Unmatched++
+		}
+	}
+}
+
+// sweep settles and closes deaths of one pid and returns those that stay open.
+func (j *Join) sweep(d *death, now, patience int64) *death {
+	if d == nil {
+		return nil
+	}
+	d.next = j.sweep(d.next, now, patience)
+	if !d.final && (d.at <= patience || !j.ExpectExact) {
+		d.final = true
+		if d.grade == rounded {
+			if ts := j.taskstats(d, 0); ts != nil { // it came after its line
+				j.refine(d, ts)
+				floor := d.floor(ts)
+				j.lift(d, &floor, sampled, ts)
+			}
+		}
+		j.lift(d, &d.estimate, d.grade, nil)
+		j.settle(d)
+	}
+	if d.final && (now-d.at > int64(openFor) || j.opened > maxOpen || !j.ExpectExact) {
+		next := d.next
+		j.opened--
+		j.release(d)
+		return next
+	}
+	return d
+}
+
+// correct applies an exact record to a death that was charged before.
+func (j *Join) correct(r *acct.Record) bool {
+	for at := j.open[r.PID]; at != nil; at = at.next {
+		if !at.starts(r) {
+			continue
+		}
+		j.correctDeath(at, r)
+		return true
+	}
+	return false
+}
+
+func (j *Join) correctDeath(d *death, r *acct.Record) {
+	grade := d.grade
+	m := d.perfect(r)
+	j.lift(d, &m, exact, r)
+	switch {
+	case !d.final:
+		j.settle(d)
+	case grade != exact:
+		j.Joined.Late++
+	}
+	if first := j.open[r.PID]; first == d {
+		if d.next == nil {
+			delete(j.open, r.PID)
+		} else {
+			j.open[r.PID] = d.next
+		}
+	} else {
+		for first.next != d {
+			first = first.next
+		}
+		first.next = d.next
+	}
+	j.opened--
+	j.release(d)
+}
+
+// Unsettled calls f for every death charged at or before the given time that
+// still waits for its exact record, until f returns false.
+func (j *Join) Unsettled(before int64, f func(groups.Key, groups.SetID) bool) {
+	for _, d := range j.open {
+		for ; d != nil; d = d.next {
+			if !d.final && d.at <= before && !f(d.key, d.set) {
+				return
+			}
+		}
+	}
+}
+
+// Settle gives a death that waits for its exact record the CPU that the
+// scheduler measured of it, because the process was found dead and not waited
+// for: its clock stands still. The record, when it comes, adds what else it knows.
+func (j *Join) Settle(key groups.Key, cpu time.Duration) {
+	for d := j.open[key.PID]; d != nil; d = d.next {
+		if d.key == key && !d.final {
+			d.final = true
+			m := d.estimate
+			m.split(cpu, m.User, m.System)
+			j.lift(d, &m, exact, nil)
+			j.settle(d)
+			return
+		}
+	}
+}
