@@ -26,9 +26,7 @@ type Scanned struct {
 // proof, since one reading of /proc is not proof of absence.
 func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool) {
 	r := resync{Tracker: t, since: since, now: now, open: map[int32]bool{}}
-	there := make(map[int32]bool, len(procs))
 	for i := range procs {
-		there[procs[i].PID] = true
 		r.see(&procs[i])
 	}
 	if r.replaced {
@@ -36,9 +34,15 @@ func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool)
 	}
 	r.decide()
 
+	there := make([]uint64, len(t.table.pages)) // a bit for each pid
+	for i := range procs {
+		if page := int(procs[i].PID >> pageBits); page >= 0 && page < len(there) {
+			there[page] |= 1 << (procs[i].PID % pageSize)
+		}
+	}
 	var absent []Key
 	t.table.all(func(pid int32, e *entry) {
-		if (e.state == live || e.state == reaped) && !there[pid] {
+		if (e.state == live || e.state == reaped) && there[pid>>pageBits]&(1<<(pid%pageSize)) == 0 {
 			absent = append(absent, Key{pid, e.start})
 		}
 	})
