@@ -35,7 +35,7 @@ type Options struct {
 	Queue int
 	// Pause is how long messages may gather after the first before they are
 	// read: the delay that reading many at a time adds, unless Mark asks for
-	// them sooner. Default 5ms; whole milliseconds. Negative: none.
+	// them sooner. Default 5ms. Negative: none.
 	Pause time.Duration
 	// Drops is how much of the socket's drop counter is accounted for
 	// already; see [Reader.Drops]. Zero is right for a fresh socket.

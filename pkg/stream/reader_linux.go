@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -16,11 +15,10 @@ import (
 // Reader takes datagrams off a socket and delivers what they decode to. It is
 // a [Source]: one goroutine in Run, one consumer.
 //
-// Run keeps a thread of its own outside Go's poller, which would wake for each
-// message; that wake-up costs ten times what reading the message does. It
-// sleeps while nothing comes. When something comes it waits a few milliseconds
-// for more and then reads until the socket is empty. Mark and the end of the
-// context interrupt both waits. It allocates nothing per message.
+// Run sleeps while nothing comes; see [Waiter]. When something comes it waits a
+// few milliseconds for more, reads until the socket is empty, and goes on so
+// until a wait has brought nothing. Mark and the end of the context interrupt
+// all waits. It allocates nothing per message.
 type Reader[T any] struct {
 	fd     int
 	decode func(Message, *Batch[T])
@@ -37,8 +35,9 @@ type Reader[T any] struct {
 	delivered uint64        // last Barrier
 	drops     atomic.Uint32 // socket's drop counter, as accounted for
 
-	mu       sync.Mutex // guards the descriptors against use after Close
-	wakeFD   int
+	wait *Waiter
+
+	mu       sync.Mutex // guards the descriptor against use after Close
 	running  bool
 	closed   bool
 	detached bool
@@ -61,16 +60,16 @@ func NewReader[T any](fd int, decode func(m Message, b *Batch[T]), opt Options) 
 	if _, err := Drops(fd); err != nil {
 		return nil, err
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	wait, err := NewWaiter(fd)
 	if err != nil {
-		return nil, fmt.Errorf("make eventfd: %w", err)
+		return nil, err
 	}
 	r := &Reader[T]{
 		fd:     fd,
 		decode: decode,
 		finish: func(*Batch[T]) {},
 		opt:    opt,
-		wakeFD: wake,
+		wait:   wait,
 		// All batches fit the channel, so a send never blocks: Run waits for
 		// a free batch before it reads, and never holds what it cannot deliver.
 		out:  make(chan *Batch[T], opt.Queue),
@@ -94,7 +93,7 @@ func (r *Reader[T]) Finish(f func(b *Batch[T])) { r.finish = f }
 // the kernel that comes before Run: what it reads is decoded and kept, and is
 // in the first batch that Run delivers.
 func (r *Reader[T]) Await(ctx context.Context, ok func() bool) error {
-	defer context.AfterFunc(ctx, r.wake)()
+	defer context.AfterFunc(ctx, r.wait.Wake)()
 	if r.cur == nil {
 		r.cur = <-r.free
 	}
@@ -112,7 +111,7 @@ func (r *Reader[T]) Await(ctx context.Context, ok func() bool) error {
 		if n > 0 {
 			continue
 		}
-		if err := r.sleep(r.fd, -1); err != nil {
+		if err := r.wait.Readable(); err != nil {
 			return err
 		}
 	}
@@ -135,7 +134,7 @@ func (r *Reader[T]) Release(b *Batch[T]) {
 // Mark implements [Source].
 func (r *Reader[T]) Mark(n uint64) {
 	r.want.Store(n)
-	r.wake()
+	r.wait.Wake()
 }
 
 // Descriptor returns the socket, which the Reader goes on owning. It may be
@@ -167,7 +166,7 @@ func (r *Reader[T]) Close() error {
 		return errors.New("close reader: Run has not returned")
 	}
 	r.closed = true
-	err := unix.Close(r.wakeFD)
+	err := r.wait.Close()
 	if !r.detached {
 		err = errors.Join(err, unix.Close(r.fd))
 	}
@@ -178,30 +177,30 @@ func (r *Reader[T]) Close() error {
 // channel is closed, also when ctx ends: a consumer that receives until then
 // misses nothing.
 func (r *Reader[T]) Run(ctx context.Context) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer close(r.out)
 	if err := r.begin(); err != nil {
 		return err
 	}
 	defer r.end()
-	defer context.AfterFunc(ctx, r.wake)()
+	defer context.AfterFunc(ctx, r.wait.Wake)()
 
 	for {
-		err := r.drain(ctx)
+		some, err := r.drain(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if err := r.sleep(r.fd, -1); err != nil {
-			return err
+		if !some {
+			if err := r.wait.Readable(); err != nil {
+				return err
+			}
 		}
 		if ctx.Err() != nil || r.want.Load() != r.delivered || r.opt.Pause < 0 {
 			continue // no time to wait for more
 		}
-		if err := r.sleep(-1, int(r.opt.Pause.Milliseconds())); err != nil {
+		if err := r.wait.Pause(r.opt.Pause); err != nil {
 			return err
 		}
 	}
@@ -223,21 +222,23 @@ func (r *Reader[T]) end() {
 	r.running = false
 }
 
-// drain reads until the socket is empty and delivers everything.
-func (r *Reader[T]) drain(ctx context.Context) error {
+// drain reads until the socket is empty and delivers everything. It reports
+// whether there was anything.
+func (r *Reader[T]) drain(ctx context.Context) (some bool, err error) {
 	for {
 		if err := r.room(ctx); err != nil {
-			return errors.Join(err, r.deliver(0))
+			return some, errors.Join(err, r.deliver(0))
 		}
 		// A barrier holds if it was asked for before a look that finds the
 		// queue empty, so take the number first.
 		want := r.want.Load()
 		n, err := r.take()
-		switch {
-		case err != nil:
-			return errors.Join(err, r.deliver(0))
-		case n == 0:
-			return r.deliver(want)
+		if err != nil {
+			return some, errors.Join(err, r.deliver(0))
+		}
+		some = some || n > 0
+		if n < r.opt.Datagrams { // the kernel met the end of the queue
+			return some, r.deliver(want)
 		}
 	}
 }

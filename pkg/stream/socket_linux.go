@@ -80,37 +80,3 @@ func Drops(fd int) (uint32, error) {
 	}
 	return info[drops], nil
 }
-
-// wake ends a sleep of Run, now or the next.
-func (r *Reader[T]) wake() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed {
-		one := [8]byte{0: 1, 7: 1} // any number, in either byte order
-		// The only error is EAGAIN: the counter is full and wakes anyway.
-		_, _ = unix.Write(r.wakeFD, one[:])
-	}
-}
-
-// sleep blocks until fd has something to read, wake is called, or the time is
-// over. A negative fd waits for nothing, a negative time for ever.
-func (r *Reader[T]) sleep(fd, milliseconds int) error {
-	fds := [2]unix.PollFd{
-		{Fd: int32(r.wakeFD), Events: unix.POLLIN},
-		{Fd: int32(fd), Events: unix.POLLIN},
-	}
-	_, err := unix.Poll(fds[:], milliseconds)
-	switch {
-	case err == unix.EINTR:
-		return nil // look again; a drain too many does no harm
-	case err != nil:
-		return fmt.Errorf("poll socket: %w", err)
-	case fds[1].Revents != 0 && fds[1].Revents&(unix.POLLIN|unix.POLLERR) == 0:
-		return fmt.Errorf("poll socket: unexpected events %#x", fds[1].Revents)
-	}
-	if fds[0].Revents != 0 {
-		var b [8]byte
-		_, _ = unix.Read(r.wakeFD, b[:]) // it counts to zero; EAGAIN cannot be
-	}
-	return nil
-}
