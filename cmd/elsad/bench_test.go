@@ -62,7 +62,7 @@ func (w *written) Path() string                               { return "" }
 // committed, beside groups that idle.
 func BenchmarkJoinCommit(b *testing.B) {
 	const lines = 20000
-	for _, idle := range []int{10, 1000, 10000} {
+	for _, idle := range []int{10, 100, 1000, 10000} {
 		b.Run(fmt.Sprintf("idle-groups=%d", idle), func(b *testing.B) {
 			db, err := store.Open(filepath.Join(b.TempDir(), "elsa.db"), time.Now())
 			if err != nil {

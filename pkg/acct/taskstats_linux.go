@@ -61,6 +61,10 @@ type TaskstatsConn struct {
 
 const netlinkHeader = 16 // struct nlmsghdr
 
+// taskstatsPause is longer than that of events: nothing waits for these records
+// but barriers, and they do not wait for the pause.
+const taskstatsPause = 20 * time.Millisecond
+
 // DialTaskstats registers for the exits on all CPUs, also those that come
 // online later. It lets a process of its own end and returns when the record
 // of that has arrived, because in another network namespace all seems to work
@@ -91,7 +95,7 @@ func dialTaskstats(ctx context.Context, cfg TaskstatsConfig) (*TaskstatsConn, er
 		return nil, err
 	}
 	c := &TaskstatsConn{family: family, self: int32(os.Getpid()), join: newThreadJoin()}
-	c.Reader, err = stream.NewReader(fd, c.decode, stream.Options{Size: 4096, Queue: cfg.Queue})
+	c.Reader, err = stream.NewReader(fd, c.decode, stream.Options{Size: 4096, Items: 256, Queue: cfg.Queue, Pause: taskstatsPause})
 	if err != nil {
 		unix.Close(fd)
 		return nil, err

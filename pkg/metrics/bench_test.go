@@ -55,7 +55,7 @@ func BenchmarkScrape(b *testing.B) {
 		openMetrics = "application/openmetrics-text;version=1.0.0"
 		protobuf    = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 	)
-	for _, n := range []int{100, 1000, 10000} {
+	for _, n := range []int{10, 100, 1000, 10000} {
 		for _, c := range []struct{ name, accept, encoding string }{
 			{"text", text, ""},
 			{"text+gzip", text, "gzip"},
