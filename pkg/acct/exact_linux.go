@@ -47,6 +47,14 @@ type ExactConfig struct {
 // on any kernel from 5.8 that has type information and from any namespace.
 // Pids are those of the initial pid namespace. While nothing ends, nothing
 // runs; it allocates nothing per record.
+//
+// A record comes some 20 ms after the reap, once RCU has let go of the task, and
+// later on a busy machine; a zombie has none. So an orphan's waits for init. A
+// death may also have no record and no Lost: there are guest kernels that run no
+// BPF program on top of process 1, and leave out what is freed there.
+//
+// MaxRSS is what wait4(2) says. It includes what the process held before it
+// executed its program, so a child made by vfork starts with its parent's.
 type ExactSource struct {
 	cfg     ExactConfig
 	missing []string
