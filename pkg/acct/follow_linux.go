@@ -112,8 +112,8 @@ func (f *Follower) append(file *os.File) {
 // insert appends what was written after the last file and before another one,
 // which it returns without appending it.
 func (f *Follower) insert(next *os.File) *followed {
-	w := &followed{file: next}
 	for {
+		w := &followed{file: next}
 		w.look() // before the search: if it is cut meanwhile, it will show
 		n := len(f.files)
 		if n == 0 {
@@ -281,7 +281,7 @@ func (f *Follower) Read(from, to Position, emit func([]Record) error) (Position,
 		f.pos.Sum = m.sum
 		m, err := f.scan.read(w.file, m, end, &sk, emit)
 		if err == nil && w.number < to.Segment {
-			sk.Bytes += uint64(end - m.offset) // a torn record, and no more comes
+			sk.Bytes += uint64(max(end-m.offset, 0)) // a torn record, and no more comes
 		}
 		f.pos.Offset, f.pos.Sum = m.offset, m.sum
 		if err == errReplaced {

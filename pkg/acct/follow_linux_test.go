@@ -416,21 +416,24 @@ func TestFollowWhileWritten(t *testing.T) {
 			k := newRotator(t)
 			f := mustFollow(t, k.path, Position{})
 			var mu sync.Mutex // the kernel's, around each record and each switch
-			var late int      // records between a copy and the cut
+			locked := func(f func()) {
+				mu.Lock()
+				defer mu.Unlock() // also when f fails the test
+				f()
+			}
+			var late int // records between a copy and the cut
 			done := make(chan struct{})
 			pause := make(chan struct{}, 1)
 			looked := make(chan struct{})
 			go func() {
 				defer close(done)
+				defer close(pause)
 				for i := range writes {
-					mu.Lock()
-					k.die()
-					mu.Unlock()
+					locked(k.die)
 					if i%(writes/rotations) == 0 {
 						pause <- struct{}{} // let a rotation begin
 					}
 				}
-				close(pause)
 			}()
 			rotated := make(chan struct{})
 			go func() {
@@ -439,9 +442,7 @@ func TestFollowWhileWritten(t *testing.T) {
 					if !copies {
 						k.rename()
 						k.create()
-						mu.Lock()
-						k.accton()
-						mu.Unlock()
+						locked(k.accton)
 						continue
 					}
 					// What comes and goes between two looks is not seen.
@@ -465,12 +466,12 @@ func TestFollowWhileWritten(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-					mu.Lock()
-					late += int(fileSizes([]string{k.path})[0]-n) / BSDSize
-					if err := os.Truncate(k.path, 0); err != nil {
-						t.Error(err)
-					}
-					mu.Unlock()
+					locked(func() {
+						late += int(fileSizes([]string{k.path})[0]-n) / BSDSize
+						if err := os.Truncate(k.path, 0); err != nil {
+							t.Error(err)
+						}
+					})
 					src.Close()
 					dst.Close()
 				}
