@@ -33,4 +33,4 @@ test: ## every test this machine can run; ELSA_KERNEL=require makes skips failur
 clean: ## remove what was built
 	rm -rf $(BIN) dist/out
 
--include test/accuracy/accuracy.mk test/vm/vm.mk dist/dist.mk test/reliability/reliability.mk
+-include test/accuracy/accuracy.mk test/vm/vm.mk dist/dist.mk test/reliability/reliability.mk bench/bench.mk
