@@ -25,7 +25,7 @@ import (
 // default.
 type ExactConfig struct {
 	// RingBytes is the ring buffer between kernel and reader; rounded up to a
-	// power of two of pages. A process takes 192 bytes of it, and a thread 32,
+	// power of two of pages. A process takes 192 bytes of it, and a thread 80,
 	// until it is read. Default 8 MiB: 43000 processes.
 	RingBytes int
 	// Pause is how long the source lets samples gather once one has come, and

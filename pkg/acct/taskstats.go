@@ -23,6 +23,8 @@ const (
 	taskstatsAggrTGID = 5 // TASKSTATS_TYPE_AGGR_TGID
 )
 
+const netlinkHeader = 16 // bytes of struct nlmsghdr
+
 // Offsets in struct taskstats. The structure has only grown at its end, but for
 // version 15, which put fields into its middle (Linux 6.14; undone in 16).
 const (

@@ -59,8 +59,6 @@ type TaskstatsConn struct {
 	unreadable error
 }
 
-const netlinkHeader = 16 // struct nlmsghdr
-
 // taskstatsPause is longer than that of events: nothing waits for these records
 // but barriers, and they do not wait for the pause.
 const taskstatsPause = 20 * time.Millisecond
