@@ -22,6 +22,9 @@ func checkStore(cfg *config, w io.Writer) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("check database: %w", err)
 	}
+	if err := checkStateDir(cfg.stateDir); err != nil {
+		return err
+	}
 	db, err := store.Open(path, time.Now())
 	if err != nil {
 		return mend(err, cfg)
@@ -46,6 +49,9 @@ func stopAccounting(cfg *config) error {
 	dir := filepath.Join(cfg.stateDir, "pacct")
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err := checkStateDir(cfg.stateDir); err != nil {
+		return err
 	}
 	db, err := store.Open(cfg.database(), time.Now())
 	if err != nil {

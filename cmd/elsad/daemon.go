@@ -4,9 +4,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -94,7 +92,7 @@ func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (
 		tasks.Wait()
 		return err
 	}
-	c.warnDenied()
+	warnHidden(log)
 	c.service.Started = time.Now()
 
 	tasks.Go(func() error {
@@ -120,13 +118,6 @@ func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (
 // pageInterval is how often the page's charts get a point.
 const pageInterval = 15 * time.Second
 
-func makeStateDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make state directory: %w", err)
-	}
-	return nil
-}
-
 // closing closes something at the end and keeps the first error.
 func closing(err *error, close func() error) {
 	if e := close(); *err == nil {
@@ -142,19 +133,6 @@ func (c *core) show(ctx context.Context, l *live) *usage.Snapshot {
 		return nil
 	}
 	return s
-}
-
-// warnDenied says so when the I/O of other users' live processes is hidden: that
-// of init is, then.
-func (c *core) warnDenied() {
-	init, ok := c.tracker.Live(1)
-	if !ok {
-		return
-	}
-	sampler, s := c.proc.NewSampler(), proc.Sample{}
-	if err := sampler.Sample(init.PID, init.Start, &s, true); err == nil && sampler.Denied > 0 {
-		c.log.Warn("no I/O of other users' processes while they live: run as root or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")
-	}
 }
 
 // watchPage feeds the page's charts.

@@ -122,6 +122,9 @@ func (d *daemon) mainJob(t *testing.T) {
 	if s.Sources.Taskstats != "on" || s.Sources.Exact != "on" {
 		t.Errorf("sources %+v, want taskstats and exact on", s.Sources)
 	}
+	if said := d.said(); strings.Contains(said, "CAP_") {
+		t.Errorf("elsad misses capabilities:\n%s", said)
+	}
 	d.ctl("run", "-g", "a", "--quiet", "--", "sh", "-c", "for i in $(seq 50); do /bin/true; done; head -c 100000 /dev/zero >/dev/null")
 	u := d.usage("a")
 	// The shell, seq in its own subshell, 50 times true, and head.
