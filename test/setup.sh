@@ -6,7 +6,7 @@ set -euo pipefail
 declare -A need=(
 	[promtool]=prometheus [gcc]=gcc [curl]=curl [sa]=acct
 	[prometheus-process-exporter]=prometheus-process-exporter
-	[lintian]=lintian [chromium]=chromium
+	[lintian]=lintian [chromium]=chromium [tmux]=tmux
 )
 missing=()
 for cmd in "${!need[@]}"; do

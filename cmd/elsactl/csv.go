@@ -48,7 +48,7 @@ func nested(t reflect.Type) (reflect.Type, bool) {
 func csvHeader(header []string, prefix string, typ reflect.Type) []string {
 	for i := range typ.NumField() {
 		f := typ.Field(i)
-		if !f.IsExported() {
+		if !f.IsExported() && !f.Anonymous {
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -71,7 +71,7 @@ func csvFields(row []string, v reflect.Value, typ reflect.Type) []string {
 		v = v.Elem() // invalid if nil
 	}
 	for i := range typ.NumField() {
-		if !typ.Field(i).IsExported() {
+		if f := typ.Field(i); !f.IsExported() && !f.Anonymous {
 			continue
 		}
 		var f reflect.Value
