@@ -70,7 +70,7 @@ func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (
 	}
 
 	// The streams: what the kernel says about forks and deaths.
-	src, err := open(ctx, cfg, log, state.Meta.Position, c)
+	src, err := open(ctx, cfg, log, &state.Meta, c)
 	if err != nil {
 		return err
 	}
@@ -106,6 +106,7 @@ func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (
 	tasks.Go(func() error { return watchPage(ctx, c, readers, page) })
 	tasks.Go(func() error { return reload(ctx, c, cfg.file) })
 	tasks.Go(func() error { return watchdog(ctx, c) })
+	tasks.Go(func() error { return trim(ctx, c) })
 
 	log.Info("ready", "address", http.Addr(), "socket", cfg.socket, "events", c.service.EventSource,
 		"acct", c.service.Accounting, "taskstats", c.service.Taskstats, "exact", c.service.Exact)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +27,8 @@ import (
 type ExactConfig struct {
 	// RingBytes is the ring buffer between kernel and reader; rounded up to a
 	// power of two of pages. A process takes 192 bytes of it, and a thread 80,
-	// until it is read. Default 8 MiB: 43000 processes.
+	// until it is read. Default 2 MiB for each CPU, 11000 processes: what one
+	// makes in a second. The kernel maps it whole, and twice.
 	RingBytes int
 	// Pause is how long the source lets samples gather once one has come, and
 	// so the delay that reading many at a time adds, unless Mark asks for them
@@ -81,7 +83,7 @@ type ExactSource struct {
 	closed bool
 }
 
-const exactItems = 1024 // in a batch
+const exactItems = 256 // in a batch
 
 // DialExact loads the program and attaches it. From then on each death is kept
 // for Run, also before Run is called. Close, or the end of Run, detaches it.
@@ -91,7 +93,7 @@ const exactItems = 1024 // in a batch
 // says what is missing.
 func DialExact(ctx context.Context, cfg ExactConfig) (*ExactSource, error) {
 	if cfg.RingBytes <= 0 {
-		cfg.RingBytes = 8 << 20
+		cfg.RingBytes = min(runtime.NumCPU()*2<<20, 64<<20)
 	}
 	if cfg.Pause <= 0 {
 		cfg.Pause = 20 * time.Millisecond
