@@ -53,23 +53,25 @@ type core struct {
 	resync    bool    // events were lost
 	gaps      int     // for so many steps, lines may name processes nobody saw
 
-	counters counters
-	skipped  acct.Skipped
-	service  usage.Service // the parts that do not change
-	watch    watch
-	past     past
-	lineage  *lineage.Book
-	rules    *rules.Set
-	names    nameCache
-	ruleTold string        // the last error of rules told
-	reopen   reopener      // nil when events cannot be subscribed to anew
-	sampler  *proc.Sampler // for requests, in the core's goroutine
-	procs    []proc.Process
-	failing  string // the last error of commits told
-	segments string // and of changing segments
-	observe  func(time.Duration)
-	requests chan func()
-	stopped  chan struct{}
+	counters    counters
+	skipped     acct.Skipped
+	service     usage.Service // the parts that do not change
+	watch       watch
+	past        past
+	lineage     *lineage.Book
+	rules       *rules.Set
+	names       nameCache
+	ruleTold    string        // the last error of rules told
+	resumed     bool          // events go on where the last run left them
+	pauseEvents func()        // ends the reading of events
+	reopen      reopener      // nil when events cannot be subscribed to anew
+	sampler     *proc.Sampler // for requests, in the core's goroutine
+	procs       []proc.Process
+	failing     string // the last error of commits told
+	segments    string // and of changing segments
+	observe     func(time.Duration)
+	requests    chan func()
+	stopped     chan struct{}
 }
 
 // counters of this run, for status.
@@ -125,11 +127,15 @@ func (c *core) run(ctx context.Context) error {
 // living are sampled, since their records may come while nobody reads.
 func (c *core) finish() error {
 	err := c.step()
+	c.handOver()
 	c.sampleMembers()
 	c.meta.CleanStop = true
 	fault.Point(fault.StopStepped)
 	err = errors.Join(err, c.commit())
 	fault.Point(fault.StopCommitted)
+	if err == nil {
+		c.giveEvents()
+	}
 	return err
 }
 

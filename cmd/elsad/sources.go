@@ -23,9 +23,10 @@ type sources struct {
 	tasks  []func(context.Context) error
 	closes []func() error
 
-	events     *cnfork.Conn
-	buffer     int
-	stopEvents func() error // ends its Run and closes it
+	events      *cnfork.Conn
+	buffer      int
+	stopEvents  func() error // ends its Run and closes it
+	pauseEvents func()       // ends its Run
 }
 
 // run starts reading. The core may ask for a new stream of events later.
@@ -34,6 +35,7 @@ func (s *sources) run(g *errgroup.Group, ctx context.Context, c *core) {
 		g.Go(func() error { return t(ctx) })
 	}
 	s.runEvents(g, ctx)
+	c.pauseEvents = func() { s.pauseEvents() }
 	c.reopen = func() (stream.Source[cnfork.Event], error) {
 		conn, err := cnfork.Dial(ctx, cnfork.Config{Source: s.events.Source(), Buffer: s.buffer})
 		if err != nil {
@@ -56,6 +58,7 @@ func (s *sources) runEvents(g *errgroup.Group, ctx context.Context) {
 		defer close(ended)
 		return conn.Run(ctx)
 	})
+	s.pauseEvents = cancel
 	s.stopEvents = func() error {
 		cancel()
 		<-ended
@@ -74,15 +77,16 @@ func (s *sources) close() error {
 
 // open opens the streams and the ledger and hands them to the core. The ledger
 // is switched on after the events are subscribed to: a process whose line is in
-// the ledger was forked under our eyes or is found in /proc. It goes on at from.
-func open(ctx context.Context, cfg *config, log *slog.Logger, from acct.Position, c *core) (s *sources, err error) {
+// the ledger was forked under our eyes or is found in /proc. It goes on
+// where meta says.
+func open(ctx context.Context, cfg *config, log *slog.Logger, meta *store.Meta, c *core) (s *sources, err error) {
 	s = &sources{buffer: cfg.buffer}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	if err := s.openEvents(ctx, cfg, c); err != nil {
+	if err := s.openEvents(ctx, cfg, log, meta, c); err != nil {
 		return s, err
 	}
 	if err := s.openTaskstats(ctx, cfg, log, c); err != nil {
@@ -91,17 +95,20 @@ func open(ctx context.Context, cfg *config, log *slog.Logger, from acct.Position
 	if err := s.openExact(ctx, cfg, log, c); err != nil {
 		return s, err
 	}
-	return s, s.openLedger(cfg, from, c)
+	return s, s.openLedger(cfg, meta.Position, c)
 }
 
-func (s *sources) openEvents(ctx context.Context, cfg *config, c *core) error {
+func (s *sources) openEvents(ctx context.Context, cfg *config, log *slog.Logger, meta *store.Meta, c *core) error {
 	source, err := cnfork.ParseSource(cfg.source)
 	if err != nil {
 		return err
 	}
-	conn, err := cnfork.Dial(ctx, cnfork.Config{Source: source, Buffer: cfg.buffer})
-	if err != nil {
-		return err
+	dial := cnfork.Config{Source: source, Buffer: cfg.buffer}
+	conn := resumeEvents(ctx, meta, dial, log)
+	if c.resumed = conn != nil; !c.resumed {
+		if conn, err = cnfork.Dial(ctx, dial); err != nil {
+			return err
+		}
 	}
 	c.events, s.events, s.stopEvents = conn, conn, conn.Close
 	c.service.EventSource = conn.Source().String()

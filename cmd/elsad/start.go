@@ -29,6 +29,8 @@ func (c *core) restore(st *store.State) error {
 	}
 	if rebooted {
 		err = c.buryAll(st)
+	} else if c.resumed {
+		err = c.resumeStream(st)
 	} else {
 		err = c.resume(st)
 	}
@@ -36,7 +38,7 @@ func (c *core) restore(st *store.State) error {
 		return err
 	}
 	fault.Point(fault.RestoreJoined)
-	c.meta.BootID, c.meta.CleanStop = boot, false
+	c.meta.BootID, c.meta.CleanStop, c.meta.Stored = boot, false, nil
 	if err := c.commit(); err != nil {
 		return err
 	}

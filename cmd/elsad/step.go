@@ -372,6 +372,7 @@ func (c *core) write(tx *store.Tx) {
 		a, _ := c.join.Account(l.Key())
 		tx.PutMember(l, a)
 	}, tx.DeleteMember)
+	c.writeUngrouped(tx)
 	c.join.OpenDeaths(tx.PutDeath)
 	c.past.write(tx)
 	c.writeLineage(tx)

@@ -71,6 +71,9 @@ type Meta struct {
 	Reported time.Duration
 	// CleanStop is set when the service ended in order.
 	CleanStop bool
+	// Stored is set when the socket of events was stored at that stop: how much
+	// of its drop counter is accounted for.
+	Stored *uint32 `json:",omitempty"`
 }
 
 // Set is a membership set and its bill.

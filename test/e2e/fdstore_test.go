@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"elsa/internal/kerneltest"
+)
+
+// manager stands in for systemd: it keeps the descriptors that a service stores
+// and hands them to its next start.
+type manager struct {
+	t      *testing.T
+	socket *net.UnixConn
+	path   string
+	stored map[string]*os.File
+}
+
+func newManager(t *testing.T) *manager {
+	t.Helper()
+	m := &manager{t: t, path: filepath.Join(t.TempDir(), "notify"), stored: map[string]*os.File{}}
+	var err error
+	if m.socket, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		m.socket.Close()
+		for _, f := range m.stored {
+			f.Close()
+		}
+	})
+	return m
+}
+
+// read takes what the service has said by now.
+func (m *manager) read() {
+	m.t.Helper()
+	text, rights := make([]byte, 4096), make([]byte, 256)
+	for {
+		m.socket.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+		n, oob, _, _, err := m.socket.ReadMsgUnix(text, rights)
+		if err != nil {
+			return
+		}
+		said := map[string]string{}
+		for line := range strings.Lines(string(text[:n])) {
+			k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
+			said[k] = v
+		}
+		name := said["FDNAME"]
+		switch {
+		case said["FDSTOREREMOVE"] == "1" && m.stored[name] != nil:
+			m.stored[name].Close()
+			delete(m.stored, name)
+		case said["FDSTORE"] == "1":
+			if said["FDPOLL"] != "0" {
+				m.t.Errorf("%s is stored to be dropped at an overrun", name)
+			}
+			messages, err := unix.ParseSocketControlMessage(rights[:oob])
+			if err != nil || len(messages) != 1 {
+				m.t.Fatalf("message with %d descriptors: %v", len(messages), err)
+			}
+			fds, err := unix.ParseUnixRights(&messages[0])
+			if err != nil || len(fds) != 1 {
+				m.t.Fatalf("message with descriptors %v: %v", fds, err)
+			}
+			m.stored[name] = os.NewFile(uintptr(fds[0]), name)
+		}
+	}
+}
+
+// alter makes a command a service of m's.
+func (m *manager) alter(cmd *exec.Cmd) {
+	m.read()
+	var names []string
+	for name, f := range m.stored {
+		names = append(names, name)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+	}
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, "FDSTORE=8")
+	if len(names) > 0 {
+		// A process alone knows its own pid.
+		cmd.Env = append(cmd.Env, fmt.Sprint("LISTEN_FDS=", len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
+		cmd.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = "/bin/sh"
+	}
+}
+
+// A load runs over a planned restart. All that it forked while no service ran is
+// in its group by its own fork event: none is inferred, and none is lost, not
+// even one whose parents are gone.
+func TestKernelPlannedRestart(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		need func(testing.TB)
+	}{
+		{"events alone", []string{"--acct", "off"}, func(t testing.TB) {
+			kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.ProcEvents)
+		}},
+		{"with accounting", nil, needKernel},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.need(t)
+			plannedRestart(t, tt.args)
+		})
+	}
+}
+
+func plannedRestart(t *testing.T, args []string) {
+	m := newManager(t)
+	d := startAs(t, m.alter, append(args, "--source", "proc")...)
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	touch := func(name string) {
+		t.Helper()
+		if err := os.WriteFile(file(name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// While the service is down it also makes an orphan. The subshell that does so
+	// ends as mv.
+	load := d.ctlCommand("run", "-g", "a", "--quiet", "--", "sh", "-c", `cd `+dir+`; n=0
+		while [ ! -e stop ]; do
+			/bin/true; n=$((n+1))
+			if [ -e gap ] && [ ! -e orphan ]; then (sleep 600 & echo $! >orphan.new; mv orphan.new orphan); n=$((n+1)); fi
+		done; echo $n`)
+	out, err := load.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := load.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { load.Process.Kill(); load.Wait() })
+	d.ctl("group", "create", "b")
+	time.Sleep(300 * time.Millisecond)
+
+	orphan := 0
+	t.Cleanup(func() {
+		if orphan > 0 {
+			unix.Kill(orphan, unix.SIGKILL)
+		}
+	})
+	for range 2 {
+		before := d.usage("a").Usage
+		d.stop()
+		m.read()
+		if m.stored["elsa-events"] == nil {
+			t.Fatalf("no events are stored at the stop: %v\n%s", m.stored, d.said())
+		}
+		touch("gap")
+		eventually(t, "the load makes an orphan", func() bool { _, err := os.Stat(file("orphan")); return err == nil })
+		time.Sleep(500 * time.Millisecond) // more of the load
+		d.start()
+		m.read()
+		if len(m.stored) != 0 {
+			t.Errorf("still in the store after the start: %v", m.stored)
+		}
+		u := d.usage("a")
+		if u.Usage.CPUSeconds < before.CPUSeconds || u.Usage.ProcessesEnded < before.ProcessesEnded+50 {
+			t.Errorf("the bill went from %+v to %+v over the restart", before, u.Usage)
+		}
+		t.Logf("%d processes over the gap; precision %+v", u.Usage.ProcessesEnded-before.ProcessesEnded, u.Precision)
+	}
+	if n := strings.Count(d.said(), "went on with the stored events"); n != 2 {
+		t.Errorf("%d of 2 starts went on with the stored events\n%s", n, d.said())
+	}
+
+	text, err := os.ReadFile(file("orphan"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if orphan, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
+		t.Fatal(err)
+	}
+	if show := d.ctl("group", "show", "a"); !strings.Contains(show, strconv.Itoa(orphan)) {
+		t.Errorf("orphan %d of the gap is not in its group:\n%s", orphan, show)
+	}
+	touch("stop")
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	children, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	load.Wait()
+	u := d.usage("a")
+	if got, want := u.Usage.ProcessesEnded, uint64(children+1); got != want {
+		t.Errorf("%d processes ended, want %d", got, want)
+	}
+	if u.Usage.ProcessesLive != 1 || u.Usage.ProcessesStarted != uint64(children+2) || u.Precision.Inferred != 0 {
+		t.Errorf("started %d, live %d, inferred %d; want %d, the orphan, none",
+			u.Usage.ProcessesStarted, u.Usage.ProcessesLive, u.Precision.Inferred, children+2)
+	}
+	if s := d.status(); s.Events.Lost != 0 || s.Events.Resyncs != 0 {
+		t.Errorf("%d events lost, %d resyncs over the restart", s.Events.Lost, s.Events.Resyncs)
+	}
+}
