@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,9 +81,18 @@ func startService(t testing.TB, source, want string) *service {
 // ctl runs elsactl and returns what it prints.
 func (s *service) ctl(args ...string) []byte {
 	s.t.Helper()
+	return s.ctlIn(nil, args...)
+}
+
+// ctlIn is ctl in a control group.
+func (s *service) ctlIn(g *cgroup, args ...string) []byte {
+	s.t.Helper()
 	var stderr strings.Builder
 	cmd := exec.Command("/bin/elsactl", append([]string{"--socket", s.socket}, args...)...)
 	cmd.Stderr = &stderr
+	if g != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(g.Fd())}
+	}
 	out, err := cmd.Output()
 	if err != nil {
 		s.t.Fatalf("elsactl %s: %v\n%s", strings.Join(args, " "), err, &stderr)

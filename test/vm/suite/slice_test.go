@@ -5,9 +5,6 @@
 package suite
 
 import (
-	"fmt"
-	"os"
-	"strings"
 	"testing"
 	"time"
 )
@@ -57,16 +54,7 @@ func TestExitRecordShare(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			const n = 2000
-			dir := "/sys/fs/cgroup/" + tt.name
-			if err := os.Mkdir(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			defer os.Remove(dir)
-			cgroup, err := os.Open(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer cgroup.Close()
+			cgroup := newCgroup(t)
 			exits := listenExits(t)
 			_, children := storm{count: n, flags: tt.flags, burn: tt.burn, cgroup: cgroup}.run(t)
 			pids := make(map[int]bool)
@@ -84,27 +72,9 @@ func TestExitRecordShare(t *testing.T) {
 			if records != n {
 				t.Fatalf("%d exit records, want %d", records, n)
 			}
-			truth := usage(t, dir)
+			truth := cgroup.usage()
 			figure("exit records / cgroup usage, "+tt.name, "%.3f (%.1f of %.1f us each)",
 				float64(sum)/float64(truth), us(sum)/n, us(truth)/n)
 		})
 	}
-}
-
-// usage is usage_usec of a cgroup's cpu.stat.
-func usage(t *testing.T, dir string) time.Duration {
-	t.Helper()
-	b, err := os.ReadFile(dir + "/cpu.stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		var name string
-		var n int64
-		if _, err := fmt.Sscan(line, &name, &n); err == nil && name == "usage_usec" {
-			return time.Duration(n) * time.Microsecond
-		}
-	}
-	t.Fatalf("no usage_usec in %s:\n%s", dir, b)
-	return 0
 }

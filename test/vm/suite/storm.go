@@ -24,7 +24,7 @@ type storm struct {
 	flags  uint64        // of clone3
 	depth  int           // generations below the storm, at least 1
 	burn   time.Duration // how long each child runs
-	cgroup *os.File      // where they are born, or nil
+	cgroup *cgroup       // where they are born, or nil
 }
 
 // forked is a child of a storm and the time from before its clone until it
@@ -41,14 +41,14 @@ func (s storm) start(t testing.TB) (pid int, wait func() []forked) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cgroup := "-1"
+	fd := "-1"
 	cmd := exec.Command("/bin/storm")
 	if s.cgroup != nil {
-		cmd.ExtraFiles = []*os.File{s.cgroup}
-		cgroup = "3"
+		cmd.ExtraFiles = []*os.File{s.cgroup.File}
+		fd = "3"
 	}
 	cmd.Args = append(cmd.Args, strconv.Itoa(s.count), strconv.FormatUint(s.flags, 10),
-		strconv.Itoa(max(s.depth, 1)), strconv.FormatInt(int64(s.burn), 10), cgroup)
+		strconv.Itoa(max(s.depth, 1)), strconv.FormatInt(int64(s.burn), 10), fd)
 	cmd.Stdout = out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
