@@ -22,7 +22,7 @@ func reportCommand(c *ctl) *cobra.Command {
 	var q api.ReportQuery
 	var since, until, order string
 	cmd := &cobra.Command{
-		Use:   "report [--group NAME]... [--by WHAT] [--since TIME] [--until TIME] [--sort COLUMN]",
+		Use:   "report [--group NAME]... [--by WHAT] [--since TIME] [--until TIME] [--sort COLUMN] [--wait]",
 		Short: "Show what ended processes used over a time",
 		Long: `Show what the processes used that ended within a time, by group, command, user,
 hour or day; of the whole machine, or of the groups that are named. ELAPSED is
@@ -85,6 +85,7 @@ unix group elsa.`,
 	f.StringVar(&q.By, "by", "group", "make a row for each `WHAT`: group, command, user, hour or day")
 	f.StringVar(&since, "since", "", "count what ended at `TIME` or later")
 	f.StringVar(&until, "until", "", "count what ended before `TIME`")
+	f.BoolVar(&q.Wait, "wait", false, "wait until every process that died before is counted, 2 s at most")
 	f.StringVar(&order, "sort", "", "sort by `COLUMN`, the most first: "+strings.Join(columnNames(), ", "))
 	cmd.RegisterFlagCompletionFunc("group", c.completeGroups)
 	cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions(reportBy, cobra.ShellCompDirectiveNoFileComp))

@@ -74,8 +74,10 @@ func (p *past) first(now time.Time) uint32 { return usage.HourOf(now.Add(-p.rete
 // Report adds up the history. Commands and users are shown of groups of the
 // caller's own, or to an admin.
 func (s *service) Report(ctx context.Context, who api.Caller, q api.ReportQuery) (out api.Report, err error) {
-	if err := s.core.settle(ctx, nil); err != nil {
-		return out, unavailable(err)
+	if q.Wait {
+		if err := s.core.settle(ctx, nil); err != nil {
+			return out, unavailable(err)
+		}
 	}
 	names := map[uint32]string{}
 	err = s.do(ctx, func() error {
@@ -102,6 +104,9 @@ func (s *service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 			}
 		}
 		out.Since, out.Until = later(q.Since, later(c.meta.Created, time.Unix(int64(c.past.first(time.Now()))*3600, 0))), q.Until
+		if err := c.step(); err != nil {
+			return err
+		}
 		return c.durable()
 	})
 	if err != nil {

@@ -131,6 +131,9 @@ func (c *Client) Report(ctx context.Context, r ReportQuery) (out Report, err err
 			q.Set(key, t.UTC().Format(time.RFC3339))
 		}
 	}
+	if r.Wait {
+		q.Set("wait", "true")
+	}
 	err = c.do(ctx, "GET", "/v1/report?"+q.Encode(), nil, &out)
 	return out, err
 }

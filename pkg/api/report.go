@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,9 @@ type ReportQuery struct {
 	// Since and Until bound when the processes ended, by whole hours; zero: as
 	// far as the history goes.
 	Since, Until time.Time
+	// Wait waits first until every process that died before is counted, with the
+	// best record it will get; bounded by the service.
+	Wait bool
 }
 
 // ReportBy are the values of [ReportQuery].By.
@@ -153,8 +157,12 @@ func reportQuery(r *http.Request) (out ReportQuery, err error) {
 			} else {
 				out.Until = t
 			}
+		case "wait":
+			if out.Wait, err = strconv.ParseBool(last); err != nil {
+				return out, BadRequest("bad query: wait is %.20q; use true or false", last)
+			}
 		default:
-			return out, BadRequest("bad query: %.40q is unknown; use group, by, since and until", key)
+			return out, BadRequest("bad query: %.40q is unknown; use group, by, since, until and wait", key)
 		}
 	}
 	if !out.Since.IsZero() && !out.Until.IsZero() && !out.Since.Before(out.Until) {

@@ -12,7 +12,7 @@ import (
 
 func (d *daemon) history(args ...string) (r api.Report) {
 	d.t.Helper()
-	if err := json.Unmarshal([]byte(d.ctl(append([]string{"report", "-o", "json"}, args...)...)), &r); err != nil {
+	if err := json.Unmarshal([]byte(d.ctl(append([]string{"report", "--wait", "-o", "json"}, args...)...)), &r); err != nil {
 		d.t.Fatal(err)
 	}
 	return r

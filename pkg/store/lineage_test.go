@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	bolt "go.etcd.io/bbolt"
+
+	"elsa/pkg/groups"
+	"elsa/pkg/lineage"
+)
+
+func TestLineage(t *testing.T) {
+	s := openTemp(t)
+	o := func(group uint32, seq uint64) lineage.Origin {
+		return lineage.Origin{Group: group, Seq: seq, Key: groups.Key{PID: 5, Start: 6}, BootID: "b", Time: time.Unix(7, 8).UTC(), UID: 9, Rule: 3, Command: "sh"}
+	}
+	a := lineage.Ancestor{Key: groups.Key{PID: 1, Start: 2}, PPID: 3, Exit: 4, Comm: [16]byte{'x', 0xff}}
+	for _, f := range []func(*Tx){
+		func(tx *Tx) {
+			tx.PutOrigin(o(2, 1))
+			tx.PutOrigin(o(1, 300))
+			tx.PutOrigin(o(1, 2))
+			tx.PutAncestors([]lineage.Ancestor{{PPID: 99}})
+		},
+		func(tx *Tx) {
+			tx.DeleteOrigin(o(2, 1))
+			tx.PutAncestors([]lineage.Ancestor{a})
+			tx.Clear() // not of these
+		},
+	} {
+		if err := s.Commit(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	origins, ancestors, err := s.Lineage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]lineage.Origin{o(1, 2), o(1, 300)}, origins); diff != "" {
+		t.Errorf("origins (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]lineage.Ancestor{a}, ancestors); diff != "" {
+		t.Errorf("ancestors (-want +got):\n%s", diff)
+	}
+}
+
+// A database of a version before there was a history gets what it lacks.
+func TestOpenEarlyDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	s, err := Open(path, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Update(func(tx *bolt.Tx) error {
+		for _, b := range later {
+			if err := tx.DeleteBucket(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if s, err = Open(path, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Commit(func(tx *Tx) { tx.PutOrigin(lineage.Origin{}) }); err != nil {
+		t.Error(err)
+	}
+	if err := s.Verify(); err != nil {
+		t.Error(err)
+	}
+}
