@@ -104,7 +104,9 @@ func (d *daemon) start() {
 	d.cmd = exec.Command(filepath.Join(bin, "elsad"), append([]string{
 		"--state-dir", filepath.Join(d.dir, "state"), "--socket", d.socket(), "--web.listen-address", "127.0.0.1:0",
 	}, d.args...)...)
-	d.alter(d.cmd)
+	if d.alter != nil {
+		d.alter(d.cmd)
+	}
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
 		d.t.Fatal(err)
