@@ -175,7 +175,6 @@ func (c *core) takeEvents(b *stream.Batch[cnfork.Event]) {
 	c.counters.rejected += b.Rejected
 	if b.Lost > 0 {
 		c.resync = true
-		c.log.Warn("events lost: rescanning processes", "lost", b.Lost, "total", c.counters.lost)
 	}
 	now := proc.Boottime()
 	for i := range b.Items {

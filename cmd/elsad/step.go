@@ -130,6 +130,10 @@ func (c *core) rescan() error {
 	// What died before the scan may have its line after this step's end.
 	c.resync, c.gaps = false, 2
 	c.counters.resyncs++
+	if now := proc.Boottime(); now > c.watch.tellLoss {
+		c.watch.tellLoss = now + tellInterval // a storm loses many times a second
+		c.log.Warn("events lost: processes rescanned", "total", c.counters.lost, "rescans", c.counters.resyncs)
+	}
 	return nil
 }
 
@@ -318,6 +322,9 @@ func (c *core) commit() error {
 	c.unsaved = err != nil
 	if err != nil {
 		c.tell(&c.failing, "commit (nothing is lost, trying again)", err)
+		if c.ledger != nil { // it must not grow without bound meanwhile
+			c.tell(&c.segments, "accounting segments", c.ledger.Rotate())
+		}
 		return err
 	}
 	c.tell(&c.failing, "commit", nil)

@@ -21,11 +21,14 @@ type watch struct {
 	missing uint64 // deaths without a line, at the last step
 	lines   uint64 // lines read, at the last step
 	retry   int64  // when to try to get accounting back
+
+	tellLoss int64 // when to speak of lost events again
 }
 
 const (
 	watchInterval   = int64(5 * time.Second)
 	reclaimInterval = int64(30 * time.Second)
+	tellInterval    = int64(10 * time.Second)
 )
 
 // watchLedger finds out, from deaths that get no line, that the kernel holds
