@@ -44,6 +44,7 @@ type core struct {
 	position acct.Position  // up to where the ledger is joined
 	unsaved  bool           // the last commit failed: write everything again
 
+	full      int     // as many held records that a step is due; see heldMax
 	mark      uint64  // number of the last barrier
 	asOf      int64   // every event before is applied
 	since     int64   // accounting is on
@@ -107,11 +108,17 @@ func (c *core) run(ctx context.Context) error {
 				return errSource(ctx, "taskstats")
 			}
 			c.takeTaskstats(b)
+			if err := c.stepIfFull(); err != nil {
+				return err
+			}
 		case b, ok := <-batches(c.exact):
 			if !ok {
 				return errSource(ctx, "exact")
 			}
 			c.takeExact(b)
+			if err := c.stepIfFull(); err != nil {
+				return err
+			}
 		case f := <-c.requests:
 			f()
 		case <-tick.C:
@@ -121,6 +128,19 @@ func (c *core) run(ctx context.Context) error {
 			c.commit()
 		}
 	}
+}
+
+// heldMax is how many precise records may wait for their lines before a step is
+// taken out of turn: in a storm a second's would be tens of megabytes.
+const heldMax = 4096
+
+func (c *core) stepIfFull() error {
+	if c.join.Held() < max(c.full, heldMax) {
+		return nil
+	}
+	err := c.step()
+	c.full = 2 * c.join.Held() // what waits longer is not asked for each time
+	return err
 }
 
 // finish is the last step: everything that died by now is on its bill, and the

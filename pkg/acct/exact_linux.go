@@ -27,8 +27,8 @@ import (
 type ExactConfig struct {
 	// RingBytes is the ring buffer between kernel and reader; rounded up to a
 	// power of two of pages. A process takes 192 bytes of it, and a thread 80,
-	// until it is read. Default 2 MiB for each CPU, 11000 processes: what one
-	// makes in a second. The kernel maps it whole, and twice.
+	// until it is read. Default 1 MiB for each CPU: 5400 processes, half a second
+	// of what one can make. It counts as resident memory, and twice.
 	RingBytes int
 	// Pause is how long the source lets samples gather once one has come, and
 	// so the delay that reading many at a time adds, unless Mark asks for them
@@ -93,7 +93,7 @@ const exactItems = 256 // in a batch
 // says what is missing.
 func DialExact(ctx context.Context, cfg ExactConfig) (*ExactSource, error) {
 	if cfg.RingBytes <= 0 {
-		cfg.RingBytes = min(runtime.NumCPU()*2<<20, 64<<20)
+		cfg.RingBytes = min(runtime.NumCPU()<<20, 64<<20)
 	}
 	if cfg.Pause <= 0 {
 		cfg.Pause = 20 * time.Millisecond

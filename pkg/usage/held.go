@@ -77,7 +77,7 @@ func (h *held) expire(before int64, late []acct.Record) []acct.Record {
 			i = next
 		}
 	}
-	if h.count == 0 && len(h.nodes) > 1<<14 {
+	if h.count == 0 && len(h.nodes) > 1<<13 {
 		*h = newHeld() // give a storm's memory back
 	}
 	return late
@@ -97,3 +97,6 @@ func (h *held) unlink(pid, prev, i int32) {
 	h.free = i
 	h.count--
 }
+
+// Held counts the precise records that wait for their line.
+func (j *Join) Held() int { return j.precise.count }
