@@ -20,7 +20,7 @@ import (
 )
 
 // ledger compares decoding and adding up an accounting file with GNU sa on the
-// same file, each as a whole process.
+// same file, each from beginning to end.
 func (b *bench) ledger() error {
 	const records = 2000000
 	file := filepath.Join(b.dir, "pacct")

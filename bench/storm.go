@@ -171,7 +171,7 @@ func (b *bench) storm() error {
 	}
 	b.rows = append(b.rows, r, row{
 		what: "the kernel alone: a pair with a listener that reads nothing", ours: micro(kernel),
-		peer: "no listener: " + micro(bare), ratio: fmt.Sprintf("%.2f", median(kernel)/median(bare)), limit: "for comparison", ok: true,
+		peer: "no listener: " + micro(bare), ratio: fmt.Sprintf("%.2f", median(kernel)/median(bare)),
 	})
 	return nil
 }
@@ -186,11 +186,11 @@ func (b *bench) slowdown() error {
 		start func() (*program, error)
 	}{
 		{"nothing", nil},
-		{"bare listener", func() (*program, error) { return b.start("listening", os.Args[0], "-listen") }},
-		{"events", func() (*program, error) { return b.elsad("--acct", "off", "--taskstats", "off", "--exact", "off") }},
-		{"+ accounting", func() (*program, error) { return b.elsad("--taskstats", "off", "--exact", "off") }},
-		{"+ taskstats", func() (*program, error) { return b.elsad("--exact", "off") }},
-		{"+ exact", func() (*program, error) { return b.elsad() }},
+		{"a bare listener (the base of the ratios)", func() (*program, error) { return b.start("listening", os.Args[0], "-listen") }},
+		{"elsad, events alone", func() (*program, error) { return b.elsad("--acct", "off", "--taskstats", "off", "--exact", "off") }},
+		{"accounting too", func() (*program, error) { return b.elsad("--taskstats", "off", "--exact", "off") }},
+		{"taskstats too", func() (*program, error) { return b.elsad("--exact", "off") }},
+		{"the BPF record too", func() (*program, error) { return b.elsad() }},
 	}
 	walls, cpus := make([][]float64, len(setups)), make([][]float64, len(setups))
 	for range b.rounds {
@@ -202,7 +202,7 @@ func (b *bench) slowdown() error {
 					return fmt.Errorf("%s: %w", s.name, err)
 				}
 			}
-			wall, cpu, err := b.load("shell", "1000")
+			wall, cpu, err := b.load("shell", "600")
 			if err != nil {
 				return err
 			}
@@ -214,15 +214,23 @@ func (b *bench) slowdown() error {
 			walls[i], cpus[i] = append(walls[i], wall.Seconds()), append(cpus[i], cpu.Seconds())
 		}
 	}
-	base := median(walls[1])
 	for i, s := range setups {
-		ratio := median(walls[i]) / base
-		b.rows = append(b.rows, row{
-			what: "a build of 2000 short processes, with " + s.name,
-			ours: fmt.Sprintf("%.3f ± %.3f s", median(walls[i]), spread(walls[i])),
-			peer: fmt.Sprintf("bare listener: %.3f s", base), ratio: fmt.Sprintf("%.3f", ratio),
-			limit: "≤ 1.02", ok: ratio <= 1.02,
-		})
+		// Each round against its own listener: what else the machine does
+		// changes more between the rounds than within one.
+		var ratios []float64
+		for r := range walls[i] {
+			ratios = append(ratios, walls[i][r]/walls[1][r])
+		}
+		r := row{
+			what:  "a build of 1,200 short processes, with " + s.name,
+			ours:  fmt.Sprintf("%.3f ± %.3f s", median(walls[i]), spread(walls[i])),
+			peer:  fmt.Sprintf("its own CPU: %.3f s", median(cpus[i])),
+			ratio: fmt.Sprintf("%.3f ± %.3f", median(ratios), spread(ratios)),
+		}
+		if i > 1 {
+			r.limit, r.ok = "≤ 1.02", median(ratios) <= 1.02
+		}
+		b.rows = append(b.rows, r)
 	}
 	return nil
 }
