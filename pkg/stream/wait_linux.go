@@ -28,13 +28,14 @@ type Waiter struct {
 	raw   syscall.RawConn
 	event [1]unix.EpollEvent // that ended the last sleep
 	// Made once, so that no sleep allocates: arm asks for what is in want, look
-	// takes an event.
+	// takes an event, wait takes none.
 	arm   func(uintptr)
 	look  func(uintptr) bool
+	wait  func(uintptr) bool
 	want  unix.EpollEvent
 	err   error // of arm
 	woken atomic.Bool
-	naps  atomic.Uint64 // sleeps that ended
+	looks atomic.Uint64 // one as each sleep begins, and one for each wake-up by the poller
 }
 
 // NewWaiter returns a Waiter for fd, which stays the caller's and must be open
@@ -51,8 +52,13 @@ func NewWaiter(fd int) (*Waiter, error) {
 	w := &Waiter{fd: fd, epoll: os.NewFile(uintptr(ep), "epoll")}
 	w.want.Fd = int32(fd)
 	w.look = func(ep uintptr) bool {
+		w.looks.Add(1)
 		n, _ := unix.EpollWait(int(ep), w.event[:], 0)
 		return n > 0
+	}
+	w.wait = func(uintptr) bool {
+		w.looks.Add(1)
+		return false
 	}
 	op := unix.EPOLL_CTL_ADD
 	w.arm = func(ep uintptr) { w.err = unix.EpollCtl(int(ep), op, w.fd, &w.want) }
@@ -95,9 +101,7 @@ func (w *Waiter) Readable() error {
 }
 
 // Pause sleeps for d, or until Wake was called. It may be shorter for no reason.
-func (w *Waiter) Pause(d time.Duration) error { return w.sleep(time.Now().Add(d), never) }
-
-func never(uintptr) bool { return false }
+func (w *Waiter) Pause(d time.Duration) error { return w.sleep(time.Now().Add(d), w.wait) }
 
 func (w *Waiter) sleep(until time.Time, ready func(uintptr) bool) error {
 	// First the time, then the look at woken: a Wake after that ends the sleep.
@@ -109,7 +113,6 @@ func (w *Waiter) sleep(until time.Time, ready func(uintptr) bool) error {
 	}
 	err := w.raw.Read(ready)
 	w.woken.Store(false)
-	w.naps.Add(1)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("poll: %w", err)
 	}
