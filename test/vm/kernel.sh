@@ -54,6 +54,7 @@ fetch() {
 			-o Acquire::Languages=none)
 		apt-get -qq "${apt[@]}" update >&2 || die "apt-get update: see above"
 		download "${apt[@]}" || die "Debian has no linux-source-$version"
+		rm -rf "$own"
 	fi
 	deb=$(ls "$dir"/*.deb)
 	got=$(dpkg-deb -f "$deb" Version)
