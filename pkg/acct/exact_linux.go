@@ -289,8 +289,12 @@ func (s *ExactSource) Run(ctx context.Context) error {
 			return err
 		}
 		if !some && len(s.join.held) == 0 {
-			if err := s.wait.Readable(); err != nil {
+			ready, err := s.wait.Readable()
+			if err != nil {
 				return err
+			}
+			if !ready {
+				continue // there is no more to wait for
 			}
 		}
 		if ctx.Err() != nil || s.want.Load() != s.delivered {

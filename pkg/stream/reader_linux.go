@@ -111,7 +111,7 @@ func (r *Reader[T]) Await(ctx context.Context, ok func() bool) error {
 		if n > 0 {
 			continue
 		}
-		if err := r.wait.Readable(); err != nil {
+		if _, err := r.wait.Readable(); err != nil {
 			return err
 		}
 	}
@@ -193,8 +193,12 @@ func (r *Reader[T]) Run(ctx context.Context) error {
 			return err
 		}
 		if !some {
-			if err := r.wait.Readable(); err != nil {
+			ready, err := r.wait.Readable()
+			if err != nil {
 				return err
+			}
+			if !ready {
+				continue // there is no more to wait for
 			}
 		}
 		if ctx.Err() != nil || r.want.Load() != r.delivered || r.opt.Pause < 0 {

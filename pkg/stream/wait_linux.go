@@ -84,20 +84,27 @@ func (w *Waiter) control(events uint32) error {
 	return w.err
 }
 
-// Readable sleeps until there is something to read, an error to be fetched, or
-// Wake was called. It may return for no reason.
-func (w *Waiter) Readable() error {
+// Readable sleeps until there is something to read or an error to be fetched, and
+// then returns true, or until Wake was called. It may return false for no reason.
+func (w *Waiter) Readable() (bool, error) {
 	if err := w.control(unix.EPOLLIN | unix.EPOLLONESHOT); err != nil {
-		return fmt.Errorf("poll: %w", err)
+		return false, fmt.Errorf("poll: %w", err)
 	}
 	w.event[0].Events = 0
 	if err := w.sleep(time.Time{}, w.look); err != nil {
-		return err
+		return false, err
 	}
-	if e := w.event[0].Events; e != 0 && e&(unix.EPOLLIN|unix.EPOLLERR) == 0 {
-		return fmt.Errorf("poll: unexpected events %#x", e)
+	switch e := w.event[0].Events; {
+	case e&(unix.EPOLLIN|unix.EPOLLERR) != 0:
+		return true, nil
+	case e != 0:
+		return false, fmt.Errorf("poll: unexpected events %#x", e)
 	}
-	return nil
+	// Still armed: it would go off in the next pause, again and again.
+	if err := w.control(unix.EPOLLONESHOT); err != nil {
+		return false, fmt.Errorf("poll: %w", err)
+	}
+	return false, nil
 }
 
 // Pause sleeps for d, or until Wake was called. It may be shorter for no reason.
