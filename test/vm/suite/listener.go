@@ -40,14 +40,21 @@ func listen(t testing.TB, bufSize int) *listener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(fd) })
+	l := &listener{t, fd}
+	t.Cleanup(l.close)
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bufSize); err != nil {
 		t.Fatal(err)
 	}
-	return &listener{t, fd}
+	return l
 }
 
-func (l *listener) close() { unix.Close(l.fd) }
+// close may be called more than once.
+func (l *listener) close() {
+	if l.fd >= 0 {
+		unix.Close(l.fd)
+		l.fd = -1
+	}
+}
 
 // join opens a connector socket and joins a group, by number.
 func join(group int) (int, error) {
