@@ -24,7 +24,7 @@ check: ## gofmt, vet, staticcheck, and that the pure packages need no Linux
 	@out=$$(gofmt -l -s cmd pkg internal test); test -z "$$out" || { echo "gofmt needed:"; echo "$$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	GOOS=darwin $(GO) build ./pkg/acct ./pkg/api ./pkg/cnfork ./pkg/groups ./pkg/stream ./pkg/usage
+	GOOS=darwin $(GO) build ./pkg/acct ./pkg/api ./pkg/cnfork ./pkg/groups ./pkg/history ./pkg/lineage ./pkg/stream ./pkg/usage
 
 test: ## every test this machine can run; ELSA_KERNEL=require makes skips failures
 	test/setup.sh

@@ -40,8 +40,6 @@ type Rolls struct {
 	Commands int
 	// Known returns the commands of an hour that are in the database.
 	Known func(hour uint32) []string
-	// Overflow counts deaths' figures that went to Other.
-	Overflow uint64
 
 	cells   map[usage.Cell]*cell
 	changed []*cell
@@ -74,7 +72,6 @@ func (r *Rolls) Roll(c *usage.Cell) *usage.Usage {
 	if e == nil {
 		if !r.admit(c.Hour, c.Comm) {
 			c.Comm = otherComm
-			r.Overflow++
 		}
 		if e = r.cells[*c]; e == nil {
 			e = r.open(c)
