@@ -29,6 +29,7 @@ type bench struct {
 	rounds   int
 	forks    int
 	rows     []row
+	running  []*program // that were started, and may have ended
 
 	growthEvent, growthBytes   []point // over live processes
 	growthScrape, growthCommit []point // over groups
@@ -68,6 +69,13 @@ func (b *bench) run(picture, markdown string) error {
 	}
 	defer os.RemoveAll(dir)
 	b.dir = dir
+	defer func() {
+		for _, p := range b.running { // after an error
+			if p.cmd.ProcessState == nil {
+				_ = p.stop()
+			}
+		}
+	}()
 	for _, step := range []struct {
 		name string
 		f    func() error

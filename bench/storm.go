@@ -42,6 +42,7 @@ func (b *bench) start(ready string, name string, args ...string) (*program, erro
 		return nil, err
 	}
 	p := &program{cmd, proc.Default.NewSampler()}
+	b.running = append(b.running, p)
 	if ready == "" {
 		time.Sleep(time.Second / 2)
 		return p, nil
