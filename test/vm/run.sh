@@ -64,6 +64,7 @@ go test -c -trimpath -o "$work/root/bin/cnfork.test" ./pkg/cnfork
 go test -c -trimpath -o "$work/root/bin/e2e.test" ./test/e2e
 gcc -O2 -Wall -Wextra -Werror -ffreestanding -nostdlib -static -fno-pie -no-pie -fno-stack-protector \
 	-Wl,-z,noexecstack,--build-id=none -o "$work/root/bin/storm" test/vm/storm/storm.c
+gcc -O2 -Wall -Wextra -Werror -o "$work/tsc-khz" test/vm/storm/tsc-khz.c
 
 # The end-to-end tests run shell loops: this machine's shell and a few commands
 # go along, with the libraries they load.
@@ -106,16 +107,16 @@ plan() {
 }
 
 # boot runs the plan in $work/root/plan; console and verdict are left behind.
-boot() { # name, directory of the kernel, arguments for qemu
-	local kernel=$2 what=require # nothing may be skipped for want of a feature
+boot() { # name, directory of the kernel, frequency of the time stamp counter, arguments for qemu
+	local kernel=$2 khz=$3 what=require # nothing may be skipped for want of a feature
 	case $1 in patched | debug) what=patched ;; esac
 	console=$logs/$version-$1.console verdict=$work/verdict
-	shift 2
+	shift 3
 	rm -f "$console" "$verdict"
 	(cd "$work/root" && find . | cpio -o -H newc --quiet -R 0:0) >"$work/initrd"
 	timeout --kill-after=10 "$limit" nice qemu-system-x86_64 -nodefaults -no-reboot -display none \
 		-machine q35 -cpu max -m 1G "$@" -kernel "$kernel/bzImage" -initrd "$work/initrd" \
-		-append "console=ttyS0 panic=-1 tsc=reliable loglevel=4 ELSA_KERNEL=$what" \
+		-append "console=ttyS0 panic=-1 tsc=reliable tsc_early_khz=$khz loglevel=4 ELSA_KERNEL=$what" \
 		-serial "file:$console" -serial "file:$verdict" </dev/null >"$work/qemu.log" 2>&1 &
 	qemu=$!
 	wait "$qemu" || true
@@ -126,7 +127,7 @@ boot() { # name, directory of the kernel, arguments for qemu
 test_in() { # variant, directory of the kernel
 	local start=$SECONDS
 	plan "$1" >"$work/root/plan"
-	if ! boot "$1" "$2" -accel tcg,thread=multi -smp 2; then
+	if ! boot "$1" "$2" "$("$work/tsc-khz")" -accel tcg,thread=multi -smp 2; then
 		cat "$work/qemu.log"
 		tr -d '\r' <"$console" 2>/dev/null | tail -80
 		say "linux $version $1: FAILED, no success after $((SECONDS - start)) s; console in $console"
@@ -141,7 +142,7 @@ test_in() { # variant, directory of the kernel
 # does: nobody need repeat it.
 count_in() { # variant, directory of the kernel
 	echo 'count pass 120s /bin/suite.test -test.v -test.run ^(TestLatency|TestExitRecordShare)$' >"$work/root/plan"
-	boot "$1-count" "$2" -accel tcg -icount shift=0,sleep=off -smp 1 || { say "linux $version $1: FAILED to count instructions"; return 1; }
+	boot "$1-count" "$2" 1000000 -accel tcg -icount shift=0,sleep=off -smp 1 || { say "linux $version $1: FAILED to count instructions"; return 1; }
 	tr -d '\r' <"$console" | sed -n "s/^figure: /$1 | 1000 instructions for a us: /p" >>"$work/figures"
 }
 
