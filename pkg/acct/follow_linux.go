@@ -214,16 +214,12 @@ func (f *Follower) poll() error {
 func (f *Follower) truncated(i int) {
 	f.skip.Gaps++
 	w := f.files[i]
-	m, read := mark{0, w.head}, int64(0)
-	if f.pos.Segment == w.number && f.pos.Offset > 0 {
-		m, read = mark{f.pos.Offset, f.pos.Sum}, f.pos.Offset
-	}
-	var rest *os.File
-	if st, err := statFile(w.file); err == nil {
-		rest = f.findRotated(0, m, st.ino)
+	read := int64(0)
+	if f.pos.Segment == w.number {
+		read = f.pos.Offset
 	}
 	again := w.file
-	if rest != nil {
+	if rest := f.findRest(w, read); rest != nil {
 		w.file = rest
 	} else {
 		f.skip.Lost += uint64(max(w.size-read, 0)) / BSDSize
@@ -235,6 +231,23 @@ func (f *Follower) truncated(i int) {
 	} else {
 		again.Close() // the kernel is elsewhere already
 	}
+}
+
+// findRest opens the copy of a file that was cut, if all that was read is in it.
+func (f *Follower) findRest(w *followed, read int64) *os.File {
+	was, err := statFile(w.file)
+	if err != nil {
+		return nil
+	}
+	rest := f.findRotated(0, mark{0, w.head}, was.ino)
+	if rest == nil {
+		return nil
+	}
+	if st, err := statFile(rest); err != nil || st.size < read {
+		rest.Close()
+		return nil
+	}
+	return rest
 }
 
 // forget remembers just enough of a file not to take it, or a copy of it, for
@@ -253,7 +266,7 @@ func (f *Follower) End() (Position, error) {
 			// A file can be told from what it is replaced by when there is
 			// something in it. Until then stay at the end of the one before.
 			p, err = f.files[i].end()
-			if p.Offset > 0 || i == 0 || f.files[i-1].number < f.pos.Segment {
+			if p.Offset > 0 {
 				break
 			}
 		}
@@ -263,7 +276,7 @@ func (f *Follower) End() (Position, error) {
 		if p.Compare(f.pos) >= 0 {
 			return p, nil
 		}
-		// It was cut a moment ago.
+		// It was cut a moment ago, or the file before it.
 	}
 	return f.pos, nil
 }
@@ -279,6 +292,10 @@ func (f *Follower) Read(from, to Position, emit func([]Record) error) (Position,
 	err := f.each(from, to, false, func(w *followed, st fileStat, m mark, end int64) error {
 		f.pos = st.position(w.number, m.offset)
 		f.pos.Sum = m.sum
+		if m.offset > st.size {
+			f.truncated(slices.Index(f.files, w))
+			return errReplaced
+		}
 		m, err := f.scan.read(w.file, m, end, &sk, emit)
 		if err == nil && w.number < to.Segment {
 			sk.Bytes += uint64(max(end-m.offset, 0)) // a torn record, and no more comes

@@ -295,6 +295,112 @@ func TestFollowCutWhileRead(t *testing.T) {
 	r.want(t, k.deaths, Skipped{})
 }
 
+// TestFollowLooks is about what is seen at a look in the middle of things.
+func TestFollowLooks(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(k *rotator, look, restart func())
+		want Skipped
+	}{
+		{"a new file is rotated before it is used", func(k *rotator, look, restart func()) {
+			k.rename()
+			k.create()
+			k.die()
+			look()
+			k.rename()
+			k.create()
+			k.accton()
+			k.die()
+			k.rename()
+			k.create()
+			k.accton()
+			k.die()
+		}, Skipped{Callers: 2}},
+		{"the copy ends before what was read", func(k *rotator, look, restart func()) {
+			k.shift()
+			b, err := os.ReadFile(k.path)
+			k.do(err)
+			k.do(os.WriteFile(k.path+".1", b, 0o600))
+			k.die()
+			look()
+			k.do(os.Truncate(k.path, 0))
+			k.die()
+			k.die()
+		}, Skipped{Gaps: 1}},
+		{"stopped when the file was empty", func(k *rotator, look, restart func()) {
+			k.copyTruncate()
+			restart()
+			k.die()
+			k.copyTruncate()
+			k.die()
+			restart()
+			k.die()
+		}, Skipped{Gaps: 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newRotator(t)
+			f := mustFollow(t, k.path, Position{})
+			var r reader
+			k.die()
+			k.die()
+			r.catchUp(t, f)
+			tt.do(k, func() { r.catchUp(t, f) }, func() {
+				r.catchUp(t, f)
+				f.Close()
+				f = mustFollow(t, k.path, r.pos)
+			})
+			r.catchUp(t, f)
+			r.catchUp(t, f)
+			r.want(t, k.deaths, tt.want)
+		})
+	}
+}
+
+// A file that was seen, and not read, is cut and longer again.
+func TestFollowCutUnread(t *testing.T) {
+	k := newRotator(t)
+	f := mustFollow(t, k.path, Position{})
+	var r reader
+	k.die()
+	r.catchUp(t, f)
+	k.rename()
+	k.create()
+	k.accton()
+	k.die()
+	if _, err := f.End(); err != nil {
+		t.Fatal(err)
+	}
+	k.copyTruncate()
+	for range 5 {
+		k.die()
+	}
+	r.catchUp(t, f)
+	r.want(t, k.deaths, Skipped{Callers: 1, Gaps: 1})
+}
+
+// The same with a file that is rotated already.
+func TestFollowCutRotated(t *testing.T) {
+	k := newRotator(t)
+	f := mustFollow(t, k.path, Position{})
+	var r reader
+	k.die()
+	r.catchUp(t, f)
+	k.die()
+	k.rename()
+	k.create()
+	k.accton()
+	k.die()
+	if _, err := f.End(); err != nil {
+		t.Fatal(err)
+	}
+	k.do(os.Truncate(k.path+".1", 0))
+	k.die()
+	r.catchUp(t, f)
+	r.catchUp(t, f)
+	// Lost are process 2 and the caller's line.
+	r.want(t, []int{1, 3, 4}, Skipped{Gaps: 1, Lost: 2})
+}
+
 func TestFollowMissing(t *testing.T) {
 	k := &rotator{newFakeKernel(t), filepath.Join(t.TempDir(), "pacct")}
 	f := mustFollow(t, k.path, Position{})

@@ -179,6 +179,39 @@ func TestScanStops(t *testing.T) {
 	}
 }
 
+// A file is cut and written anew between the system calls that read it.
+func TestScanCutMeanwhile(t *testing.T) {
+	for _, offset := range []int64{0, BSDSize} {
+		old := slices.Concat(line(1), line(2), line(3))
+		m, err := markAt(bytes.NewReader(old), offset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &cutFile{old, slices.Concat(line(4), line(5), line(6))}
+		var s scanner
+		var sk Skipped
+		if _, err := s.read(f, m, 3*BSDSize, &sk, func(recs []Record) error {
+			t.Errorf("from %d: handed out %v", offset, pidsOf(recs))
+			return nil
+		}); err != errReplaced {
+			t.Errorf("from %d: %v", offset, err)
+		}
+	}
+}
+
+// cutFile is one file at the first read, with one record of the next in it, and
+// the next from then on.
+type cutFile struct{ first, then []byte }
+
+func (f *cutFile) ReadAt(b []byte, offset int64) (int, error) {
+	n, err := bytes.NewReader(f.first).ReadAt(b, offset)
+	if tail := n - BSDSize; tail > 0 {
+		copy(b[tail:n], f.then[int64(tail)+offset:])
+	}
+	f.first = f.then
+	return n, err
+}
+
 type brokenFile struct{}
 
 func (brokenFile) ReadAt([]byte, int64) (int, error) { return 0, iotest.ErrTimeout }

@@ -21,7 +21,9 @@ type fakeKernel struct {
 	file    *os.File
 	version byte
 	deaths  []int // all pids that ended with accounting on
+	missed  []int // and off
 	next    int
+	busy    bool // processes end between any two calls
 }
 
 func newFakeKernel(t testing.TB) *fakeKernel {
@@ -50,6 +52,8 @@ func (k *fakeKernel) die() {
 	if k.file != nil {
 		k.write(line(pid))
 		k.deaths = append(k.deaths, pid)
+	} else {
+		k.missed = append(k.missed, pid)
 	}
 }
 
@@ -58,18 +62,30 @@ func (k *fakeKernel) switchOn(path string) error {
 	if err != nil {
 		return err
 	}
-	k.switchOff()
+	k.leave()
 	k.file = f
+	k.between()
 	return nil
 }
 
 func (k *fakeKernel) switchOff() error {
+	k.leave()
+	k.between()
+	return nil
+}
+
+func (k *fakeKernel) between() {
+	if k.busy {
+		k.die()
+	}
+}
+
+func (k *fakeKernel) leave() {
 	if k.file != nil {
 		k.write(callerLine(k.next - 1))
 		k.file.Close()
 		k.file = nil
 	}
-	return nil
 }
 
 func (k *fakeKernel) watchDeath(files []string) (v verdict, err error) {
@@ -234,6 +250,7 @@ func TestModelOwned(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			dir := filepath.Join(t.TempDir(), "pacct")
 			k := newFakeKernel(t)
+			k.busy = true
 			opt := OwnOptions{SegmentSize: int64(1+rnd.IntN(20)) * BSDSize}
 			o := mustOwn(t, dir, Position{}, opt, k)
 			var now, kept reader
@@ -246,16 +263,23 @@ func TestModelOwned(t *testing.T) {
 					now.catchUp(t, o)
 					kept = now
 					kept.pids = slices.Clone(now.pids)
+					if err := o.Rotate(); err != nil {
+						t.Fatal(err)
+					}
 					if rnd.IntN(4) > 0 {
 						if err := o.Release(kept.pos); err != nil {
 							t.Fatal(err)
 						}
 					}
-					if err := o.Rotate(); err != nil {
-						t.Fatal(err)
-					}
 				case 3:
 					if rnd.IntN(4) == 0 {
+						if rnd.IntN(2) == 0 { // killed in the midst of a rotation
+							file, err := o.dir.create(o.last() + 1)
+							if err != nil {
+								t.Fatal(err)
+							}
+							file.Close()
+						}
 						o.Detach() // the kernel goes on writing
 						for range rnd.IntN(30) {
 							k.die()
@@ -272,6 +296,9 @@ func TestModelOwned(t *testing.T) {
 			now.catchUp(t, o)
 			now.skip.Callers = 0
 			now.want(t, k.deaths, Skipped{})
+			if len(k.missed) != 1 { // by which the first Own saw that it was off
+				t.Errorf("processes %v ended with accounting off", k.missed)
+			}
 			if restarts == 0 || o.last() < 3 {
 				t.Errorf("%d restarts, %d segments: not much of a test", restarts, o.last())
 			}
@@ -390,6 +417,19 @@ func TestOwnedBound(t *testing.T) {
 		t.Errorf("rotate with all released: %v", err)
 	}
 	k.die()
+	r.catchUp(t, o)
+
+	// What is released does not count, also in the current segment.
+	for range 100 {
+		k.die()
+	}
+	r.catchUp(t, o)
+	if err := o.Release(r.pos); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Rotate(); err != nil {
+		t.Errorf("rotate a long segment that is released: %v", err)
+	}
 	r.catchUp(t, o)
 	r.skip.Callers = 0
 	r.want(t, k.deaths, Skipped{Gaps: 1})
