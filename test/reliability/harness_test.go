@@ -233,12 +233,6 @@ func (d *daemon) report() (r api.UsageReport) {
 	return r
 }
 
-// bill is one group's.
-func (d *daemon) bill(group string) api.GroupUsage {
-	d.t.Helper()
-	return groupOf(d.t, d.report(), group)
-}
-
 func groupOf(t testing.TB, r api.UsageReport, name string) api.GroupUsage {
 	t.Helper()
 	for _, g := range r.Groups {
