@@ -103,6 +103,22 @@ func (j *Join) wait(d *death) {
 	j.opened++
 }
 
+// unwait takes a death out of those that are open.
+func (j *Join) unwait(d *death) {
+	j.opened--
+	pid := d.key.PID
+	if first := j.open[pid]; first != d {
+		for first.next != d {
+			first = first.next
+		}
+		first.next = d.next
+	} else if d.next != nil {
+		j.open[pid] = d.next
+	} else {
+		delete(j.open, pid)
+	}
+}
+
 // floor is the part of the estimate that cannot be too much, though its ticks
 // may be: of the CPU the runtime without its last slice.
 func (d *death) floor(ts *acct.Record) Measure {

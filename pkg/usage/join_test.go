@@ -29,7 +29,7 @@ var (
 	life = groups.Life{PID: 10, PPID: 1, Start: start + 2*int64(ms), Exit: start + 3*sec, Set: 5}
 	line = acct.Record{Source: acct.BSD, Whole: true, PID: 10, Begin: 5001, Elapsed: 3010 * ms, ExitCode: 9,
 		User: 10 * ms, System: 20 * ms, CPU: 30 * ms, MinorFaults: 90, UID: 7, Comm: [16]byte{'a'}}
-	ts = acct.Record{Source: acct.Taskstats, Whole: true, PID: 10, Begin: 5002, Elapsed: 3000 * ms, ExitCode: 9,
+	ts = acct.Record{Source: acct.Taskstats, Whole: true, PID: 10, Start: start, Begin: 5002, Elapsed: 3000 * ms, ExitCode: 9,
 		User: 15 * ms, System: 23 * ms, CPU: 38 * ms, Runtime: 35 * ms, MinorFaults: 91, ReadBytes: 4096, MaxRSS: 1 << 20, UID: 7, Comm: [16]byte{'a'}}
 	ex = acct.Record{Source: acct.Exact, Whole: true, PID: 10, Start: start, ExitCode: 9,
 		User: 9 * ms, System: 27 * ms, CPU: 36 * ms, MinorFaults: 95, ReadBytes: 8192, MaxRSS: 1 << 20, UID: 7, Comm: [16]byte{'a'}}

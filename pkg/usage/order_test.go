@@ -128,4 +128,10 @@ func TestHeldOrder(t *testing.T) {
 	if h.count != 0 || len(h.head) != 0 {
 		t.Errorf("%d records, %d pids are left", h.count, len(h.head))
 	}
+	for i := range int32(6) {
+		h.put(&acct.Record{PID: i}, 0)
+	}
+	if len(h.nodes) != 6 {
+		t.Errorf("%d nodes for 6 records: they are not used again", len(h.nodes))
+	}
 }

@@ -40,6 +40,9 @@ func (j *Join) Step(now int64, orphan func(*acct.Record) bool) {
 			j.Joined.Unmatched++
 		}
 	}
+	if cap(j.late) > maxIdle {
+		j.late = nil // give a storm's memory back
+	}
 }
 
 // sweep settles and closes deaths of one pid and returns those that stay open.
@@ -71,40 +74,24 @@ func (j *Join) sweep(d *death, now, patience int64) *death {
 
 // correct applies an exact record to a death that was charged before.
 func (j *Join) correct(r *acct.Record) bool {
-	for at := j.open[r.PID]; at != nil; at = at.next {
-		if !at.starts(r) {
-			continue
-		}
-		j.correctDeath(at, r)
-		return true
+	d := j.open[r.PID]
+	for d != nil && !d.starts(r) {
+		d = d.next
 	}
-	return false
-}
-
-func (j *Join) correctDeath(d *death, r *acct.Record) {
-	grade := d.grade
-	m := d.perfect(r)
-	j.lift(d, &m, exact, r)
-	switch {
-	case !d.final:
-		j.settle(d)
-	case grade != exact:
+	if d == nil {
+		return false
+	}
+	if d.final && d.grade != exact {
 		j.Joined.Late++
 	}
-	if first := j.open[r.PID]; first == d {
-		if d.next == nil {
-			delete(j.open, r.PID)
-		} else {
-			j.open[r.PID] = d.next
-		}
-	} else {
-		for first.next != d {
-			first = first.next
-		}
-		first.next = d.next
+	m := d.perfect(r)
+	j.lift(d, &m, exact, r)
+	if !d.final {
+		j.settle(d)
 	}
-	j.opened--
+	j.unwait(d)
 	j.release(d)
+	return true
 }
 
 // Unsettled calls f for every death charged at or before the given time that
