@@ -121,6 +121,14 @@ var resyncCases = []struct {
 		l, _ := w.Lookup(12)
 		w.check(l.PPID == 11, "wrong parent")
 	}, "10{} 11{} 12{}"},
+	{"the event after the scan names a parent not known yet", func(w *world) {
+		w.fork(1, 10)
+		w.add(10, 7)
+		since, p10, at := w.now, found(10, 1, w.now), w.tick()
+		w.scan(since, p10, found(12, 1, at))
+		w.Fork(11, 12, at)
+		w.fork(10, 11)
+	}, "10{7} 11{7} 12{7}"},
 	{"a later fork of a scanned pid is another process", func(w *world) {
 		w.fork(1, 10)
 		w.add(10, 7)
@@ -212,6 +220,36 @@ var resyncCases = []struct {
 		w.exit(20, 10)
 		w.exit(21, 10)
 	}, "†10{}"},
+	{"a leader again, its exec lost", func(w *world) {
+		w.fork(1, 10)
+		p10 := found(10, 1, w.now)
+		w.Thread(10)
+		w.exit(10, 10)
+		w.scan(w.now, p10) // the other thread executed a program
+		w.Thread(10)
+		w.exit(22, 10)
+	}, "10{}"},
+	{"a zombie born just before the gap is none to wait for", func(w *world) {
+		w.scan(0)
+		since := w.tick()
+		z := found(11, 1, since-20*ms)
+		z.Zombie = true
+		w.scan(since, z)
+	}, ""},
+	{"a zombie that the store kept is one death", func(w *world) {
+		w.Restore(Life{PID: 11, PPID: 1, Start: w.now + 3*ms, Set: w.Sets.Only(7)}, 0, false)
+		z := found(11, 1, w.now+3*ms)
+		z.Zombie = true
+		w.scan(w.now-sec, z)
+	}, "†11{7}"},
+	{"a zombie, its fork lost, its exit heard, and its pid used again at once", func(w *world) {
+		since, at := w.now, w.tick()
+		z := found(11, 1, at)
+		z.Zombie = true
+		w.scan(since, z)
+		w.Exit(11, 11, at+2*ms)
+		w.Fork(1, 11, at+4*ms)
+	}, "†11? 11{}"},
 	{"dead after the snapshot was taken", func(w *world) {
 		w.fork(1, 10)
 		p := found(10, 1, w.now)

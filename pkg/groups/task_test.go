@@ -54,6 +54,18 @@ func TestTasks(t *testing.T) {
 			w.Task(1, 11, w.tick())
 			w.check(w.reap(11).Set == w.Sets.Only(7), "wrong set")
 		}, "10{7} 11{} task", 0},
+		{"its id is another's, whose event is on the way", func(w *world) {
+			w.Task(10, 11, w.tick())
+			w.Classify(false, since(w.tick()))
+		}, "10{7} 11{7} task", 0},
+		{"an id used twice within one reading of events", func(w *world) {
+			at := w.tick()
+			w.Task(10, 11, at)
+			w.Task(10, 11, at)
+			w.Classify(false, kinds(map[int32]Kind{11: Process}))
+			barrier(w)
+			barrier(w)
+		}, "10{7} 11{7}", 0},
 		{"a process by its record", func(w *world) {
 			w.Task(10, 11, w.tick())
 			w.check(w.reap(11).Set == w.Sets.Only(7), "wrong set")
