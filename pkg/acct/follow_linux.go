@@ -17,7 +17,8 @@ import (
 //
 // Renaming loses nothing, however often it happened while nobody looked, as
 // long as the files stay beside the first, uncompressed. Truncating loses what
-// the kernel wrote between the copy and the cut, and is a gap each time.
+// the kernel wrote between the copy and the cut, and is a gap each time. It is
+// expected to cut the file to nothing: what it leaves is read again.
 type Follower struct {
 	path  string
 	files []*followed // in the order they were written; the last is still
