@@ -147,7 +147,7 @@ func (w *followed) look() (cut bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if st.size < w.size || !(mark{0, w.head}).matches(w.file) {
+	if !(mark{0, w.head}).matches(w.file) {
 		return true, nil
 	}
 	w.size = st.size
