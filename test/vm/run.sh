@@ -156,6 +156,8 @@ side_by_side() {
 				print name[i]
 				for (j = 1; j <= split("stock slice patched debug", order, " "); j++)
 					if ((name[i], order[j]) in value) printf "    %-8s %s\n", order[j], value[name[i], order[j]]
+				if (name[i] ~ /nobody listens/ && value[name[i], "stock"] && value[name[i], "patched"])
+					printf "    patched / stock %.4f by medians\n", value[name[i], "patched"] / value[name[i], "stock"]
 			}
 		}' "$work/figures"
 }
