@@ -23,6 +23,7 @@ trap 'exit 130' INT TERM
 say() { printf '\n$ %s\n' "$*"; }
 ctl() { say elsactl "$@"; "$bin/elsactl" --socket "$dir/sock" "$@" 2>&1; }
 
+: >"$dir/log"
 "$bin/elsad" --state-dir "$dir/state" --socket "$dir/sock" --web.listen-address 127.0.0.1:0 >"$dir/log" 2>&1 &
 elsad=$!
 for _ in $(seq 100); do

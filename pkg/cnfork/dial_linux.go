@@ -116,15 +116,9 @@ func dial(ctx context.Context, cfg Config, source Source) (*Conn, error) {
 	// poller, which would wake for each message.
 	defer nc.Close()
 
-	if err := nc.SetReadBuffer(cfg.Buffer); err != nil {
-		return nil, fmt.Errorf("set receive buffer to %d bytes: %w", cfg.Buffer, err)
-	}
-	// Without the capability the size is cut silently.
-	switch got, err := nc.ReadBuffer(); {
-	case err != nil:
-		return nil, fmt.Errorf("read size of receive buffer: %w", err)
-	case got < 2*cfg.Buffer:
-		return nil, fmt.Errorf("set receive buffer to %d bytes: got %d: %w", cfg.Buffer, got/2, unix.EPERM)
+	// The answers must fit even where events shall not.
+	if err := setBuffer(nc, max(cfg.Buffer, handshakeBuffer)); err != nil {
+		return nil, err
 	}
 	// After an overrun go on where there is room, instead of when all is read.
 	if err := nc.SetOption(netlink.NoENOBUFS, true); err != nil {
@@ -152,11 +146,32 @@ func dial(ctx context.Context, cfg Config, source Source) (*Conn, error) {
 	if err == nil {
 		err = c.prove(ctx)
 	}
+	if err == nil && cfg.Buffer < handshakeBuffer {
+		err = setBuffer(nc, cfg.Buffer)
+	}
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// handshakeBuffer is the least receive buffer while the subscription is made, in
+// bytes: some 2500 events beside the kernel's answer.
+const handshakeBuffer = 1 << 20
+
+func setBuffer(nc *netlink.Conn, bytes int) error {
+	if err := nc.SetReadBuffer(bytes); err != nil {
+		return fmt.Errorf("set receive buffer to %d bytes: %w", bytes, err)
+	}
+	// Without the capability the size is cut silently.
+	switch got, err := nc.ReadBuffer(); {
+	case err != nil:
+		return fmt.Errorf("read size of receive buffer: %w", err)
+	case got < 2*bytes:
+		return fmt.Errorf("set receive buffer to %d bytes: got %d: %w", bytes, got/2, unix.EPERM)
+	}
+	return nil
 }
 
 func duplicate(nc *netlink.Conn) (int, error) {
