@@ -110,7 +110,8 @@ plan() {
 boot() { # name, directory of the kernel, frequency of the time stamp counter, arguments for qemu
 	local kernel=$2 khz=$3 what=require # nothing may be skipped for want of a feature
 	case $1 in patched | debug) what=patched ;; esac
-	console=$logs/$version-$1.console verdict=$work/verdict
+	local log=$logs/$version-$1.console
+	console=$work/console verdict=$work/verdict
 	shift 3
 	rm -f "$console" "$verdict"
 	(cd "$work/root" && find . | cpio -o -H newc --quiet -R 0:0) >"$work/initrd"
@@ -121,6 +122,7 @@ boot() { # name, directory of the kernel, frequency of the time stamp counter, a
 	qemu=$!
 	wait "$qemu" || true
 	qemu=
+	cp "$console" "$log" 2>/dev/null || true
 	tr -d '\r' <"$verdict" 2>/dev/null | grep -qx success
 }
 
@@ -130,7 +132,7 @@ test_in() { # variant, directory of the kernel
 	if ! boot "$1" "$2" "$("$work/tsc-khz")" -accel tcg,thread=multi -smp 2; then
 		cat "$work/qemu.log"
 		tr -d '\r' <"$console" 2>/dev/null | tail -80
-		say "linux $version $1: FAILED, no success after $((SECONDS - start)) s; console in $console"
+		say "linux $version $1: FAILED, no success after $((SECONDS - start)) s; console in $logs/$version-$1.console"
 		return 1
 	fi
 	say "linux $version $1: success ($(grep -c '^--- PASS' "$console") tests passed, $(grep -c '^--- FAIL' "$console") failed as they must, $((SECONDS - start)) s)"
