@@ -72,7 +72,7 @@ func (m *lossModel) resync(t *rapid.T) {
 		if !ok && !p.unheard || ok && l.Again {
 			t.Fatalf("line of process %d: %+v, %v", p.pid, l, ok)
 		}
-		if ok {
+		if ok && m.heardAll(p) {
 			m.compare(t, p, l)
 		}
 	}
@@ -104,7 +104,7 @@ func (m *lossModel) compare(t *rapid.T, p *process, l Life) {
 		byEvent := !p.unheard
 		parentLives := m.live[p.parent.pid] == p.parent
 		parentProven := parentLives && !m.members()[p.parent.id][unknown]
-		if !m.misled(p) && (m.heardAll(p) || parentProven && (byEvent || p.parent.pid != 1)) {
+		if m.heardAll(p) || parentProven && (byEvent || p.parent.pid != 1) {
 			t.Fatalf("process %d is unproven without need\n%s", p.pid, m.world)
 		}
 		m.story = append(m.story, deed{what: "only", id: p.id, gid: unknown})

@@ -4,7 +4,6 @@ package groups
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 )
 
@@ -20,19 +19,20 @@ type Scanned struct {
 // Resync makes the tracker agree with a complete snapshot of /proc. now is a
 // time just before the snapshot was taken; since is the last moment of which every
 // event is known (zero: none, as at the very first start): what was born before
-// since and is not known was in no group. What was born later takes its parent's
-// set, marked as inferred; where its parent is gone too (the kernel shows the
-// reaper in its place) it is unattributed. A known process that the snapshot lacks
-// is given to gone, which must decide by a second proof, since one reading of
-// /proc is not proof of absence.
+// since and is not known was in no group. What was
+// born later takes its parent's set, marked as inferred; where its parent is gone
+// too (the kernel shows the reaper in its place) it is unattributed. A known
+// process that the snapshot lacks is given to gone, which must decide by a second
+// proof, since one reading of /proc is not proof of absence.
 func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool) {
-	r := resync{Tracker: t, since: since, now: now, open: map[Key]bool{}}
+	r := resync{Tracker: t, since: since, now: now, open: map[int32]bool{}}
 	for i := range procs {
 		r.see(&procs[i])
 	}
-	if len(r.open) > 0 {
-		r.decide()
+	if r.replaced {
+		r.reopen()
 	}
+	r.decide()
 
 	there := make([]uint64, len(t.table.pages)) // a bit for each pid
 	for i := range procs {
@@ -67,7 +67,8 @@ func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool)
 type resync struct {
 	*Tracker
 	since, now int64
-	open       map[Key]bool // lives whose sets are to be decided, or were
+	open       map[int32]bool // unproven for now: their sets are to be decided
+	replaced   bool           // a known process was another one by now
 }
 
 func (r *resync) see(p *Scanned) {
@@ -84,6 +85,7 @@ func (r *resync) see(p *Scanned) {
 			return
 		}
 		r.evict(p.PID, e, p.Start)
+		r.replaced = true
 	}
 	late := r.since > 0 && r.bornSince(p.Start)
 	if p.Zombie && (!late || p.Start < r.since || r.awaits(p)) {
@@ -98,7 +100,7 @@ func (r *resync) see(p *Scanned) {
 	switch {
 	case late:
 		e.set, e.flags = Unattributed, scanned|unproven
-		r.open[Key{p.PID, p.Start}] = true
+		r.open[p.PID] = true
 		r.enter(p.PID, e)
 	case r.since > 0:
 		// It was counted when it was first seen; only its place is new.
@@ -152,106 +154,67 @@ func otherThreads(n int32) uint16 { return uint16(min(max(n-1, 0), 1<<16-1)) }
 // bornSince reports whether the event of a birth may be later than since.
 func (r *resync) bornSince(start int64) bool { return start >= r.since-startSlack }
 
-// decide gives the open lives their sets, parents first. What an open life forked
-// waits for it, or took the set of the life that had its pid before: it is open
-// too.
-func (r *resync) decide() {
-	born := slices.Collect(maps.Keys(r.open))
-	known := func(k Key) {
-		if r.bornSince(k.Start) && !r.open[k] {
-			born = append(born, k)
+// reopen finds the processes that took the set of a life that was over: their
+// parent has its pid, and the parent's own fork was lost.
+func (r *resync) reopen() {
+	var born []Key
+	r.table.all(func(pid int32, e *entry) {
+		if r.bornSince(e.start) && !r.open[pid] {
+			born = append(born, Key{pid, e.start})
 		}
-	}
-	r.table.all(func(pid int32, e *entry) { known(Key{pid, e.start}) })
-	for _, lives := range r.older {
-		for i := range lives {
-			known(lives[i].Key())
-		}
-	}
-	slices.SortFunc(born, func(a, b Key) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.PID, b.PID))
 	})
+	slices.SortFunc(born, byStart)
 	for _, k := range born {
-		if e := r.table.get(k.PID); e != nil && e.start == k.Start {
-			r.decideEntry(k, e)
+		e := r.table.get(k.PID)
+		if !r.open[e.ppid] || r.table.get(e.ppid).start > k.Start {
 			continue
 		}
-		for i := range r.older[k.PID] {
-			if l := &r.older[k.PID][i]; l.Start == k.Start {
-				r.decideOlder(k, l)
-			}
-		}
-	}
-}
-
-// decideEntry decides the set of one life. One found in /proc whose parent, born
-// in the same 10 ms, is decided later waits for it as for a late fork event.
-func (r *resync) decideEntry(k Key, e *entry) {
-	switch {
-	case !r.open[k]:
-		if !r.inherits(e.ppid, k) {
-			return
-		}
+		r.open[k.PID] = true
 		if e.flags&unproven != 0 {
 			r.unwait(e.ppid, k)
 		}
-	case e.flags&unproven == 0:
-		return // it waited
-	}
-	set, flags := r.infer(e.ppid, k.Start, e.flags&scanned != 0)
-	r.assign(k.PID, e, set, flags)
-	if flags&unproven != 0 {
-		r.await(e.ppid, k)
+		r.assign(k.PID, e, Unattributed, unproven)
 	}
 }
 
-// decideOlder is decideEntry for a life whose pid was taken by another.
-func (r *resync) decideOlder(k Key, l *Life) {
-	if !r.inherits(l.PPID, k) {
-		return
+// decide gives the open processes their sets. One whose parent is decided later
+// waits for it as for a late fork event.
+func (r *resync) decide() {
+	var open []Key
+	for pid := range r.open {
+		open = append(open, Key{pid, r.table.get(pid).start})
 	}
-	set, flags := r.infer(l.PPID, k.Start, false)
-	if !l.task {
-		r.Placed(l.Set, set)
-	}
-	l.Set, l.Inferred, l.Unproven = set, flags&inferred != 0, flags&unproven != 0
-	l.dirty, r.outdated = true, true
-}
-
-// inherits opens a life if the one that forked it is open.
-func (r *resync) inherits(parent int32, k Key) bool {
-	p, ok := r.lifeAt(parent, k.Start)
-	if ok && r.open[p.Key()] {
-		r.open[k] = true
-	}
-	return r.open[k]
-}
-
-// infer finds the set of a life by its parent. The parent that /proc shows of a
-// process found there may be the reaper.
-func (r *resync) infer(parent int32, start int64, found bool) (SetID, uint8) {
-	if found {
-		if parent == 0 || parent == 2 {
-			return Ungrouped, 0 // init and the kernel's own threads
+	slices.SortFunc(open, byStart)
+	for _, k := range open {
+		e := r.table.get(k.PID)
+		if e.flags&unproven == 0 {
+			continue // it waited for its parent, which was decided
 		}
-		start += startSlack // truncated
+		if set, flags := r.infer(e); flags&unproven == 0 {
+			r.assign(k.PID, e, set, flags)
+		} else {
+			r.await(e.ppid, k)
+		}
 	}
-	p, ok := r.lifeAt(parent, start)
-	if !ok || p.Unproven || found && parent == 1 {
+}
+
+func byStart(a, b Key) int {
+	if c := cmp.Compare(a.Start, b.Start); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.PID, b.PID)
+}
+
+// infer finds the set of a process by its parent. The one that /proc shows may be
+// the reaper.
+func (r *resync) infer(e *entry) (SetID, uint8) {
+	found := e.flags&scanned != 0
+	if found && (e.ppid == 0 || e.ppid == 2) {
+		return Ungrouped, 0 // init and the kernel's own threads
+	}
+	parent := r.table.get(e.ppid)
+	if parent == nil || parent.flags&unproven != 0 || found && e.ppid == 1 || parent.start > e.start+startSlack {
 		return Unattributed, unproven
 	}
-	return p.Set, inferred
-}
-
-// lifeAt returns the life that had pid at a time.
-func (r *resync) lifeAt(pid int32, at int64) (Life, bool) {
-	if e := r.table.get(pid); e != nil && e.start <= at {
-		return r.lifeOf(pid, e), true
-	}
-	for _, l := range slices.Backward(r.older[pid]) {
-		if l.Start <= at {
-			return l, true
-		}
-	}
-	return Life{}, false
+	return parent.set, inferred
 }

@@ -73,15 +73,6 @@ var resyncCases = []struct {
 		w.fork(10, 11)
 		w.scan(since, p9, found(10, 9, at), found(11, 10, w.now))
 	}, "9{7} 10{7}~ 11{7}~"},
-	{"also when its leader exited and another thread executed a program", func(w *world) {
-		w.fork(1, 9)
-		w.add(9, 7)
-		since, p9, at := w.now, found(9, 1, w.now), w.tick()
-		w.fork(10, 11)
-		w.exit(10, 10)
-		w.Exec(10)
-		w.scan(since, p9, found(10, 9, at), found(11, 10, w.now-100*ms))
-	}, "9{7} 10{7}~ 11{7}~"},
 	{"an unknown parent that is dead: its child is unattributed for good", func(w *world) {
 		w.fork(10, 11)
 		w.scan(w.now-sec, found(11, 1, w.now))
@@ -177,50 +168,6 @@ var resyncCases = []struct {
 		p12 := found(12, 11, w.now)
 		w.scan(since, p20, found(10, 20, at), p11, p12)
 	}, "†10{7} 10{8}~ 11{8}~ 12{8}~ 20{8}"},
-	{"exit and reuse lost: what the new one forked is dead, its own pid used again", func(w *world) {
-		w.fork(1, 10)
-		w.add(10, 7)
-		w.fork(1, 20)
-		w.add(20, 8)
-		since, p20, at := w.now, found(20, 1, w.now), w.tick()
-		w.fork(10, 11) // this 10 is another, made by 20
-		w.fork(11, 12)
-		p12 := found(12, 1, w.now)
-		w.exit(11, 11)
-		w.fork(1, 11)
-		w.TakeChanged(func(Life) {}, func(Key) {})
-		w.scan(since, p20, found(10, 20, at), found(11, 1, w.now), p12)
-		w.check(w.starts()[w.Sets.Only(8)] == 4, "wrong starts")
-		stored := map[SetID]bool{}
-		w.TakeChanged(func(l Life) { stored[l.Set] = stored[l.Set] || l.PID == 11 }, func(Key) {})
-		w.check(stored[w.Sets.Only(8)], "the store was not told")
-	}, "†10{7} 10{8}~ †11{8}~ 11{} 12{8}~ 20{8}"},
-	{"and that pid was used before, too", func(w *world) {
-		w.fork(1, 10)
-		w.add(10, 7)
-		w.fork(1, 20)
-		w.add(20, 8)
-		w.fork(1, 11)
-		since, p20, at := w.now, found(20, 1, 1000*sec+200*ms), w.tick()
-		w.fork(10, 11) // this 10 is another, made by 20
-		w.fork(11, 12)
-		p12 := found(12, 1, w.now)
-		w.fork(1, 11)
-		w.scan(since, p20, found(10, 20, at), found(11, 1, w.now), p12)
-	}, "†10{7} 10{8}~ †11{} †11{8}~ 11{} 12{8}~ 20{8}"},
-	{"a parent known by its event, its child born in the same 10 ms", func(w *world) {
-		w.fork(1, 10)
-		w.add(10, 7)
-		since, p10, at := w.now, found(10, 1, w.now), w.tick()
-		w.Fork(10, 11, at+5*ms)
-		w.scan(since, p10, found(11, 10, at+5*ms), found(12, 11, at+8*ms))
-	}, "10{7} 11{7} 12{7}~"},
-	{"an unknown parent, found, but its own is gone", func(w *world) {
-		since, at := w.now, w.tick()
-		w.fork(10, 11)
-		w.scan(since, found(10, 1, at), found(11, 10, w.now))
-		w.check(w.waits == 2, "they do not wait, or twice")
-	}, "10? 11?"},
 	{"exit and reuse lost: what the old one forked before is its own", func(w *world) {
 		w.fork(1, 10)
 		w.add(10, 7)

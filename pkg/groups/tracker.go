@@ -160,13 +160,7 @@ func (t *Tracker) Exec(pid int32) {
 // its last thread is.
 func (t *Tracker) Exit(tid, tgid int32, at int64) {
 	e := t.table.get(tgid)
-	if e == nil {
-		if tid == tgid {
-			t.forsake(tid) // a parent nobody knew: its pid may be another's soon
-		}
-		return
-	}
-	if at < e.start {
+	if e == nil || at < e.start {
 		return
 	}
 	switch {

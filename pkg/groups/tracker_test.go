@@ -165,13 +165,6 @@ var eventCases = []struct {
 		w.add(10, 7)
 		w.fork(10, 11)
 	}, "10{7} 11{7} 12?"},
-	{"nor by one that comes when the parent's exit was heard", func(w *world) {
-		w.fork(11, 12)
-		w.exit(11, 11)
-		w.fork(1, 10)
-		w.add(10, 7)
-		w.fork(10, 11)
-	}, "10{7} 11{7} 12?"},
 	{"an unattributed process is in what it is put in, its children from then on", func(w *world) {
 		w.fork(11, 12)
 		w.fork(12, 13)
