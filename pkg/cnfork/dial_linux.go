@@ -209,6 +209,7 @@ func (c *Conn) listen(ctx context.Context, nc *netlink.Conn, timeout time.Durati
 	}); err != nil {
 		return fmt.Errorf("send LISTEN: %w", err)
 	}
+	c.listening = true // answered or not: it is to be taken back
 	if err := c.Await(ctx, func() bool { return c.await.acked }); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -216,9 +217,9 @@ func (c *Conn) listen(ctx context.Context, nc *netlink.Conn, timeout time.Durati
 		return fmt.Errorf("send LISTEN: %w", err)
 	}
 	if c.await.errno != 0 {
+		c.listening = false
 		return fmt.Errorf("send LISTEN: %w", syscall.Errno(c.await.errno))
 	}
-	c.listening = true
 	return nil
 }
 
