@@ -158,8 +158,9 @@ side_by_side() {
 				print name[i]
 				for (j = 1; j <= split("stock slice patched debug", order, " "); j++)
 					if ((name[i], order[j]) in value) printf "    %-8s %s\n", order[j], value[name[i], order[j]]
-				if (name[i] ~ /nobody listens/ && value[name[i], "stock"] && value[name[i], "patched"])
-					printf "    patched / stock %.4f by medians\n", value[name[i], "patched"] / value[name[i], "stock"]
+				if (name[i] !~ /nobody listens/ || !split(value[name[i], "stock"], s, "[ -]") || !split(value[name[i], "patched"], p, "[ -]"))
+					continue
+				printf "    patched / stock: %.4f of the medians, %.4f of the 5th percentiles\n", p[1] / s[1], p[3] / s[3]
 			}
 		}' "$work/figures"
 }
