@@ -12,17 +12,18 @@ import (
 	"runtime/pprof"
 	"time"
 
+	"elsa/internal/config"
 	"elsa/pkg/acct"
 	"elsa/pkg/store"
 )
 
 // checkStore verifies the database: every page, and every value in it.
-func checkStore(cfg *config, w io.Writer) error {
-	path := cfg.database()
+func checkStore(cfg *config.Config, w io.Writer) error {
+	path := cfg.Database()
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("check database: %w", err)
 	}
-	if err := checkStateDir(cfg.stateDir); err != nil {
+	if err := checkStateDir(cfg.StateDir); err != nil {
 		return err
 	}
 	db, err := store.Open(path, time.Now())
@@ -45,15 +46,15 @@ func checkStore(cfg *config, w io.Writer) error {
 // stopAccounting switches off the accounting that an elsad which did not end in
 // order left on, so that the kernel does not fill the disk. The lines written
 // so far stay, for the next elsad. Accounting of others is left alone.
-func stopAccounting(cfg *config) error {
-	dir := filepath.Join(cfg.stateDir, "pacct")
+func stopAccounting(cfg *config.Config) error {
+	dir := filepath.Join(cfg.StateDir, "pacct")
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := checkStateDir(cfg.stateDir); err != nil {
+	if err := checkStateDir(cfg.StateDir); err != nil {
 		return err
 	}
-	db, err := store.Open(cfg.database(), time.Now())
+	db, err := store.Open(cfg.Database(), time.Now())
 	if err != nil {
 		return mend(err, cfg)
 	}
@@ -73,12 +74,12 @@ func stopAccounting(cfg *config) error {
 	return ledger.Close()
 }
 
-// startProfile begins the CPU profile, if one is wanted, and returns what ends it.
-func (c *config) startProfile() (func(), error) {
-	if c.profile == "" {
+// startProfile begins a CPU profile, if a path is given, and returns what ends it.
+func startProfile(path string) (func(), error) {
+	if path == "" {
 		return func() {}, nil
 	}
-	f, err := os.Create(c.profile)
+	f, err := os.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("make profile: %w", err)
 	}
@@ -90,5 +91,3 @@ func (c *config) startProfile() (func(), error) {
 		f.Close()
 	}, nil
 }
-
-func (c *config) database() string { return filepath.Join(c.stateDir, "elsa.db") }

@@ -10,6 +10,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
+	"elsa/internal/config"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
 	"elsa/pkg/metrics"
@@ -23,12 +24,12 @@ import (
 // serve is the service from start to end. Everything that can be refused is
 // refused before the service is ready, and what was switched on is switched off
 // again, whatever happens.
-func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (err error) {
+func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Logger) (err error) {
 	// Durable state: the database is also the lock against a second elsad.
-	if err := makeStateDir(cfg.stateDir); err != nil {
+	if err := makeStateDir(cfg.StateDir); err != nil {
 		return err
 	}
-	db, err := store.Open(cfg.database(), time.Now())
+	db, err := store.Open(cfg.Database(), time.Now())
 	if err != nil {
 		return mend(err, cfg)
 	}
@@ -40,31 +41,31 @@ func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (
 	}
 
 	// The doors: control socket and HTTP. They are answered once we are ready.
-	control, err := api.Listen(cfg.socket)
+	control, err := api.Listen(cfg.Socket)
 	if err != nil {
 		return err
 	}
 	defer control.Close()
 
 	c := &core{
-		log: log, proc: proc.Default, interval: cfg.commitInterval, store: db,
+		log: log, proc: proc.Default, interval: cfg.CommitInterval, store: db,
 		tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		sampler: proc.Default.NewSampler(), rules: set, names: nameCache{},
 		requests: make(chan func()), stopped: make(chan struct{}),
 	}
 	c.keepLineage()
-	c.keepHistory(cfg.historyCommands, time.Duration(cfg.historyRetention))
+	c.keepHistory(cfg.HistoryCommands, time.Duration(cfg.HistoryRetention))
 	readers := newLive(c)
 	exporter := metrics.New(metrics.Options{
 		Snapshot:  func(ctx context.Context) *usage.Snapshot { return c.show(ctx, readers) },
-		MaxGroups: cfg.maxGroups, Version: version(), Log: log,
+		MaxGroups: cfg.MaxGroups, Version: version(), Log: log,
 	})
 	c.observe = exporter.ObserveCommit
 	page := web.NewPage(web.Options{
 		Snapshot: func(ctx context.Context) *usage.Snapshot { return c.show(ctx, readers) },
 		Version:  version(), Log: log,
 	})
-	http, err := web.Listen(cfg.listen, cfg.webConfig, web.Routes(exporter.Handler(), page, func() error { return nil }), log)
+	http, err := web.Listen(cfg.Listen, cfg.WebConfig, web.Routes(exporter.Handler(), page, func() error { return nil }), log)
 	if err != nil {
 		return err
 	}
@@ -104,11 +105,11 @@ func serve(ctx context.Context, cfg *config, set *rules.Set, log *slog.Logger) (
 	})
 	tasks.Go(func() error { return http.Run(ctx) })
 	tasks.Go(func() error { return watchPage(ctx, c, readers, page) })
-	tasks.Go(func() error { return reload(ctx, c, cfg.file) })
+	tasks.Go(func() error { return reload(ctx, c, cfg.File) })
 	tasks.Go(func() error { return watchdog(ctx, c) })
 	tasks.Go(func() error { return trim(ctx, c) })
 
-	log.Info("ready", "address", http.Addr(), "socket", cfg.socket, "events", c.service.EventSource,
+	log.Info("ready", "address", http.Addr(), "socket", cfg.Socket, "events", c.service.EventSource,
 		"acct", c.service.Accounting, "taskstats", c.service.Taskstats, "exact", c.service.Exact)
 	daemon.SdNotify(false, daemon.SdNotifyReady)
 	err = tasks.Wait()

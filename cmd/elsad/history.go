@@ -4,9 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"elsa/pkg/api"
@@ -138,32 +135,3 @@ func later(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-// days is a duration on the command line that may be given in days: 90d.
-type days time.Duration
-
-func (d *days) String() string {
-	if v := time.Duration(*d); v%(24*time.Hour) == 0 {
-		return fmt.Sprintf("%dd", v/(24*time.Hour))
-	}
-	return time.Duration(*d).String()
-}
-
-func (d *days) Set(s string) error {
-	if n, ok := strings.CutSuffix(s, "d"); ok {
-		v, err := strconv.ParseFloat(n, 64)
-		if err != nil || v < 0 || v > 36500 {
-			return fmt.Errorf("use a number of days, as in 90d")
-		}
-		*d = days(v * 24 * float64(time.Hour))
-		return nil
-	}
-	v, err := time.ParseDuration(s)
-	if err != nil {
-		return fmt.Errorf("use days or hours, as in 90d or 36h")
-	}
-	*d = days(v)
-	return nil
-}
-
-func (d *days) Type() string { return "duration" }

@@ -13,22 +13,6 @@ import (
 	"elsa/pkg/usage"
 )
 
-func TestDays(t *testing.T) {
-	for _, tc := range []struct{ in, want string }{
-		{"90d", "90d"}, {"1.5d", "36h0m0s"}, {"48h", "2d"}, {"36h", "36h0m0s"},
-		{"d", ""}, {"-1d", ""}, {"x", ""}, {"7", ""}, {"99999999d", ""},
-	} {
-		var d days
-		err := d.Set(tc.in)
-		switch {
-		case tc.want == "" && err == nil:
-			t.Errorf("%q is taken as %v", tc.in, &d)
-		case tc.want != "" && (err != nil || d.String() != tc.want):
-			t.Errorf("%q: %v, %v; want %s", tc.in, &d, err, tc.want)
-		}
-	}
-}
-
 // What is older than the retention goes with the next commits, some at a time.
 func TestHistoryRetention(t *testing.T) {
 	db, err := store.Open(filepath.Join(t.TempDir(), "db"), time.Now())

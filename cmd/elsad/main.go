@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/config"
 	"elsa/pkg/rules"
 )
 
@@ -22,7 +23,7 @@ func main() { os.Exit(execute(os.Args[1:])) }
 // execute runs the command line and returns the exit status: 0 done, 1 failed,
 // 2 wrong usage.
 func execute(args []string) int {
-	cfg := defaults()
+	cfg := &config.Config{}
 	status := 2
 	cmd := &cobra.Command{
 		Use:   "elsad [flags]",
@@ -36,28 +37,28 @@ every death to them. elsactl(1) makes groups and shows their bills.`,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set := &rules.Set{}
-			if cfg.file != "" {
+			if cfg.File != "" {
 				var err error
-				if set, err = readFile(cfg.file, cmd.Flags()); err != nil {
+				if set, err = config.ReadFile(cfg.File, cmd.Flags()); err != nil {
 					return err
 				}
 			}
-			if err := cfg.check(); err != nil {
+			if err := cfg.Check(); err != nil {
 				return err
 			}
 			status = 1
-			log, err := cfg.logger(os.Stderr)
+			log, err := cfg.Logger(os.Stderr)
 			if err != nil {
 				return err
 			}
 			slog.SetDefault(log)
 			switch {
-			case cfg.checkStore:
+			case cfg.CheckStore:
 				return checkStore(cfg, os.Stdout)
-			case cfg.stopAccounting:
+			case cfg.StopAccounting:
 				return stopAccounting(cfg)
 			}
-			stopProfile, err := cfg.startProfile()
+			stopProfile, err := startProfile(cfg.Profile)
 			if err != nil {
 				return err
 			}
@@ -67,7 +68,7 @@ every death to them. elsactl(1) makes groups and shows their bills.`,
 			return serve(ctx, cfg, set, log)
 		},
 	}
-	cfg.flags(cmd.Flags())
+	cfg.Flags(cmd.Flags())
 	cmd.SetArgs(args)
 	if err := cmd.ExecuteContext(context.Background()); err != nil {
 		fmt.Fprintf(os.Stderr, "elsad: %v\n", err)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"elsa/internal/config"
 )
 
 var update = flag.Bool("update", false, "write dist/man/elsad.8 anew")
@@ -22,7 +24,7 @@ func TestManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	flags := pflag.NewFlagSet("elsad", pflag.ContinueOnError)
-	defaults().flags(flags)
+	new(config.Config).Flags(flags)
 	var options strings.Builder
 	flags.VisitAll(func(f *pflag.Flag) {
 		name, usage := pflag.UnquoteUsage(f)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/config"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -40,8 +41,8 @@ func reload(ctx context.Context, c *core, path string) error {
 			continue
 		}
 		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-		defaults().flags(flags)
-		set, err := readFile(path, flags)
+		new(config.Config).Flags(flags)
+		set, err := config.ReadFile(path, flags)
 		if err != nil {
 			c.log.Error("configuration is not taken over; the old rules stay", "err", err)
 			continue

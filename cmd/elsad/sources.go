@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"elsa/internal/config"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/proc"
@@ -79,8 +80,8 @@ func (s *sources) close() error {
 // is switched on after the events are subscribed to: a process whose line is in
 // the ledger was forked under our eyes or is found in /proc. It goes on
 // where meta says.
-func open(ctx context.Context, cfg *config, log *slog.Logger, meta *store.Meta, c *core) (s *sources, err error) {
-	s = &sources{buffer: cfg.buffer}
+func open(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store.Meta, c *core) (s *sources, err error) {
+	s = &sources{buffer: cfg.EventBuffer}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -98,12 +99,12 @@ func open(ctx context.Context, cfg *config, log *slog.Logger, meta *store.Meta, 
 	return s, s.openLedger(cfg, meta.Position, c)
 }
 
-func (s *sources) openEvents(ctx context.Context, cfg *config, log *slog.Logger, meta *store.Meta, c *core) error {
-	source, err := cnfork.ParseSource(cfg.source)
+func (s *sources) openEvents(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store.Meta, c *core) error {
+	source, err := cnfork.ParseSource(cfg.Source)
 	if err != nil {
 		return err
 	}
-	dial := cnfork.Config{Source: source, Buffer: cfg.buffer}
+	dial := cnfork.Config{Source: source, Buffer: cfg.EventBuffer}
 	conn := resumeEvents(ctx, meta, dial, log)
 	if c.resumed = conn != nil; !c.resumed {
 		if conn, err = cnfork.Dial(ctx, dial); err != nil {
@@ -117,14 +118,14 @@ func (s *sources) openEvents(ctx context.Context, cfg *config, log *slog.Logger,
 	return nil
 }
 
-func (s *sources) openTaskstats(ctx context.Context, cfg *config, log *slog.Logger, c *core) error {
+func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *slog.Logger, c *core) error {
 	c.service.Taskstats = "off"
-	if cfg.taskstats == "off" {
+	if cfg.Taskstats == "off" {
 		return nil
 	}
-	conn, err := acct.DialTaskstats(ctx, acct.TaskstatsConfig{ReadBuffer: cfg.recordBuffer})
+	conn, err := acct.DialTaskstats(ctx, acct.TaskstatsConfig{ReadBuffer: cfg.TaskstatsBuffer})
 	if err != nil {
-		if cfg.taskstats == "on" {
+		if cfg.Taskstats == "on" {
 			return err
 		}
 		log.Warn("taskstats is off: no I/O and memory of processes without an exact record", "err", err)
@@ -137,14 +138,14 @@ func (s *sources) openTaskstats(ctx context.Context, cfg *config, log *slog.Logg
 	return nil
 }
 
-func (s *sources) openExact(ctx context.Context, cfg *config, log *slog.Logger, c *core) error {
+func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.Logger, c *core) error {
 	c.service.Exact = "off"
-	if cfg.exact == "off" {
+	if cfg.Exact == "off" {
 		return nil
 	}
 	src, err := acct.DialExact(ctx, acct.ExactConfig{})
 	if err != nil {
-		if cfg.exact == "on" {
+		if cfg.Exact == "on" {
 			return err
 		}
 		log.Warn("exact CPU is off: CPU is sampled by the tick", "err", err)
@@ -158,16 +159,16 @@ func (s *sources) openExact(ctx context.Context, cfg *config, log *slog.Logger, 
 	return nil
 }
 
-func (s *sources) openLedger(cfg *config, from acct.Position, c *core) error {
-	c.service.Accounting = cfg.acct
-	if cfg.acct == "off" {
+func (s *sources) openLedger(cfg *config.Config, from acct.Position, c *core) error {
+	c.service.Accounting = cfg.Acct
+	if cfg.Acct == "off" {
 		return nil
 	}
 	var err error
-	if path, follow := cfg.follow(); follow {
+	if path, follow := cfg.Follow(); follow {
 		c.ledger, err = acct.Follow(path, from)
 	} else {
-		c.ledger, err = acct.Own(filepath.Join(cfg.stateDir, "pacct"), from, acct.OwnOptions{})
+		c.ledger, err = acct.Own(filepath.Join(cfg.StateDir, "pacct"), from, acct.OwnOptions{})
 	}
 	if err != nil {
 		return err
@@ -178,9 +179,9 @@ func (s *sources) openLedger(cfg *config, from acct.Position, c *core) error {
 }
 
 // mend adds to an error of the store what the user can do.
-func mend(err error, cfg *config) error {
+func mend(err error, cfg *config.Config) error {
 	if errors.Is(err, store.ErrBusy) {
-		return fmt.Errorf("%w: is another elsad running on %s? stop it, or use another --state-dir", err, cfg.stateDir)
+		return fmt.Errorf("%w: is another elsad running on %s? stop it, or use another --state-dir", err, cfg.StateDir)
 	}
 	return err
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package config
 
 import (
 	"strings"
@@ -11,9 +11,9 @@ import (
 )
 
 func TestParseFile(t *testing.T) {
-	cfg := defaults()
+	cfg := &Config{}
 	flags := pflag.NewFlagSet("elsad", pflag.ContinueOnError)
-	cfg.flags(flags)
+	cfg.Flags(flags)
 	if err := flags.Parse([]string{"--acct", "off"}); err != nil {
 		t.Fatal(err)
 	}
@@ -28,9 +28,9 @@ rules:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.acct != "off" || cfg.commitInterval != 3*time.Second || cfg.maxGroups != 7 || len(set.Rules) != 1 {
+	if cfg.Acct != "off" || cfg.CommitInterval != 3*time.Second || cfg.MaxGroups != 7 || len(set.Rules) != 1 {
 		t.Errorf("acct %q, interval %v, groups %d, %d rules; want off (the command line wins), 3s, 7, 1",
-			cfg.acct, cfg.commitInterval, cfg.maxGroups, len(set.Rules))
+			cfg.Acct, cfg.CommitInterval, cfg.MaxGroups, len(set.Rules))
 	}
 }
 
@@ -42,14 +42,33 @@ func TestParseFileErrors(t *testing.T) {
 		{"a list", "- acct", "line 1: need keys"},
 		{"nested", "acct: {own: 1}", "line 1: acct needs one value"},
 		{"bad rule", "acct: own\nrules:\n  list:\n  - {group: a}", "line 4: rule for group a has no condition"},
+		{"twice", "acct: own\nacct: off", "line 2: \"acct\" is there twice"},
+		{"two documents", "acct: own\n---\nacct: off", "line 2: a second document"},
+		{"much", "# " + strings.Repeat("x", maxFile), "it has more than"},
 		{"no YAML", "acct: [", "yaml:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			flags := pflag.NewFlagSet("elsad", pflag.ContinueOnError)
-			defaults().flags(flags)
+			new(Config).Flags(flags)
 			if _, err := parseFile(strings.NewReader(tt.text), flags); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error that begins with %q", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestDays(t *testing.T) {
+	for _, tc := range []struct{ in, want string }{
+		{"90d", "90d"}, {"1.5d", "36h0m0s"}, {"48h", "2d"}, {"36h", "36h0m0s"},
+		{"d", ""}, {"-1d", ""}, {"x", ""}, {"7", ""}, {"99999999d", ""},
+	} {
+		var d Days
+		err := d.Set(tc.in)
+		switch {
+		case tc.want == "" && err == nil:
+			t.Errorf("%q is taken as %v", tc.in, &d)
+		case tc.want != "" && (err != nil || d.String() != tc.want):
+			t.Errorf("%q: %v, %v; want %s", tc.in, &d, err, tc.want)
+		}
 	}
 }

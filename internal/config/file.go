@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package config
 
 import (
 	"errors"
@@ -14,10 +14,10 @@ import (
 	"elsa/pkg/rules"
 )
 
-// readFile reads the configuration file: every flag by its name, and rules. It
+// ReadFile reads a configuration file: every flag by its name, and rules. It
 // sets the flags that the command line did not, and returns the rules. An error
 // names file and line.
-func readFile(path string, flags *pflag.FlagSet) (*rules.Set, error) {
+func ReadFile(path string, flags *pflag.FlagSet) (*rules.Set, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -34,21 +34,35 @@ func readFile(path string, flags *pflag.FlagSet) (*rules.Set, error) {
 const maxFile = 1 << 20
 
 func parseFile(r io.Reader, flags *pflag.FlagSet) (*rules.Set, error) {
-	var doc yaml.Node
-	err := yaml.NewDecoder(io.LimitReader(r, maxFile)).Decode(&doc)
+	var doc, more yaml.Node
+	in := &io.LimitedReader{R: r, N: maxFile + 1}
+	dec := yaml.NewDecoder(in)
+	err := dec.Decode(&doc)
+	if in.N == 0 {
+		return nil, fmt.Errorf("it has more than %d bytes", maxFile)
+	}
 	if errors.Is(err, io.EOF) {
 		return &rules.Set{}, nil // an empty file
 	}
 	if err != nil {
 		return nil, err
 	}
+	if err := dec.Decode(&more); err == nil {
+		return nil, fmt.Errorf("line %d: a second document begins; use one", more.Line)
+	} else if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
 	top := doc.Content[0]
 	if top.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("line %d: need keys with values", top.Line)
 	}
-	set := &rules.Set{}
+	set, seen := &rules.Set{}, map[string]bool{}
 	for i := 0; i+1 < len(top.Content); i += 2 {
 		key, v := top.Content[i], top.Content[i+1]
+		if seen[key.Value] {
+			return nil, fmt.Errorf("line %d: %q is there twice", key.Line, key.Value)
+		}
+		seen[key.Value] = true
 		if key.Value == "rules" {
 			if set, err = rules.Parse(v); err != nil {
 				return nil, err
