@@ -33,6 +33,7 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			f := newFake()
+			f.database = filepath.Join(env.WorkDir, "database")
 			env.Values["fake"] = f
 			env.Setenv("TZ", "UTC")
 			env.Setenv("GORACE", "atexit_sleep_ms=0")

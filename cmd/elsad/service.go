@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"math"
+	"os"
 	"slices"
 	"time"
 
@@ -188,6 +190,37 @@ func (s *service) Usage(ctx context.Context, _ api.Caller, names []string, wait 
 		return api.UsageReport{}, unavailable(err)
 	}
 	return api.FromSnapshot(snap, names)
+}
+
+// Backup copies the database as of now to a file without a name in the state
+// directory, so that a reader who is slow holds up nothing: while bbolt is read,
+// a file that has to grow cannot be committed to.
+func (s *service) Backup(ctx context.Context, who api.Caller) (*os.File, error) {
+	if err := who.MayBackup(); err != nil {
+		return nil, err
+	}
+	if err := s.do(ctx, func() error {
+		if err := s.core.step(); err != nil {
+			return err
+		}
+		return s.core.durable()
+	}); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(s.core.store.Dir(), "backup-*")
+	if err != nil {
+		return nil, api.Unavailable("no room for a copy: %v", err)
+	}
+	os.Remove(f.Name())
+	if err := s.core.store.Backup(f); err != nil {
+		f.Close()
+		return nil, api.Unavailable("the database cannot be copied: %v", err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 func (s *service) Status(ctx context.Context, _ api.Caller) (st api.Status, err error) {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 
 	"elsa/pkg/groups"
 )
@@ -75,6 +76,18 @@ type Service interface {
 	// Explain says why a process is in its groups.
 	Explain(ctx context.Context, c Caller, pid int) (Explanation, error)
 	Status(ctx context.Context, c Caller) (Status, error)
+	// Backup returns a file that holds a consistent copy of the database, read
+	// from its beginning. The server closes it.
+	Backup(ctx context.Context, c Caller) (*os.File, error)
+}
+
+// MayBackup returns nil if the caller may read everything the service knows.
+// Otherwise it returns a 403 [Error].
+func (c Caller) MayBackup() error {
+	if c.Admin {
+		return nil
+	}
+	return Forbidden("a backup holds what every user ran; only root and members of unix group %s may take one", AdminGroup)
 }
 
 // Error is a refusal or a failure, sent as application/problem+json (RFC 9457).

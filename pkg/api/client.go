@@ -150,42 +150,32 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, err
 }
 
+// Backup writes a consistent copy of the service's database to w, and returns
+// its size in bytes. After an error what was written is of no use. It takes as
+// long as it needs.
+func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
+	unbounded := http.Client{Transport: c.http.Transport}
+	resp, err := c.send(ctx, &unbounded, "GET", "/v1/backup", nil)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	n, err := io.Copy(w, resp.Body)
+	if err != nil {
+		return n, fmt.Errorf("read answer of elsad at %s: %w", c.socket, err)
+	}
+	return n, nil
+}
+
 func groupPath(name string) string { return "/v1/groups/" + url.PathEscape(name) }
 
 // do sends in, if not nil, and decodes the answer into out, if not nil.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(b)
-	}
-	// The host part has no meaning on a unix socket, but HTTP wants one.
-	req, err := http.NewRequestWithContext(ctx, method, "http://elsad"+path, body)
+	resp, err := c.send(ctx, &c.http, method, path, in)
 	if err != nil {
 		return err
 	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		var unreachable *UnreachableError
-		if errors.As(err, &unreachable) {
-			return unreachable
-		}
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
-		return fmt.Errorf("ask elsad at %s: %w", c.socket, err)
-	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		return problem(resp)
-	}
 	if out == nil {
 		return nil
 	}
@@ -193,6 +183,43 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return fmt.Errorf("read answer of elsad at %s: %w", c.socket, err)
 	}
 	return nil
+}
+
+// send sends in, if not nil. The answer is a success; its body must be closed.
+func (c *Client) send(ctx context.Context, by *http.Client, method, path string, in any) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(b)
+	}
+	// The host part has no meaning on a unix socket, but HTTP wants one.
+	req, err := http.NewRequestWithContext(ctx, method, "http://elsad"+path, body)
+	if err != nil {
+		return nil, err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := by.Do(req)
+	if err != nil {
+		var unreachable *UnreachableError
+		if errors.As(err, &unreachable) {
+			return nil, unreachable
+		}
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
+		return nil, fmt.Errorf("ask elsad at %s: %w", c.socket, err)
+	}
+	if resp.StatusCode >= 300 {
+		defer resp.Body.Close()
+		return nil, problem(resp)
+	}
+	return resp, nil
 }
 
 // problem makes an [Error] of an answer that is not a success, whoever it is

@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ type fake struct {
 	names  []string // of the last Usage
 	wait   bool
 	query  ReportQuery // of the last Report
+	backup string      // file that Backup opens
 	// entered is closed when a call that waits for its caller began.
 	entered chan struct{}
 }
@@ -166,6 +168,16 @@ func (f *fake) Explain(ctx context.Context, c Caller, pid int) (Explanation, err
 func (f *fake) Status(ctx context.Context, c Caller) (Status, error) {
 	s := snapshot()
 	return StatusFromSnapshot(&s, "1.2.3"), nil
+}
+
+func (f *fake) Backup(ctx context.Context, c Caller) (*os.File, error) {
+	if err := c.MayBackup(); err != nil {
+		return nil, err
+	}
+	if f.backup == "" {
+		return nil, Unavailable("the disk is full")
+	}
+	return os.Open(f.backup)
 }
 
 // checked is a fake that fails the test when the server let something

@@ -7,10 +7,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strconv"
+	"time"
 )
 
 type callerKey struct{}
@@ -49,11 +52,40 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status, body, err := rt.run(h.service, callerOf(r), r)
+	switch f, isFile := body.(*os.File); {
+	case err != nil:
+		h.fail(w, r, err)
+	case isFile:
+		defer f.Close()
+		h.sendFile(w, r, f)
+	default:
+		h.send(w, r, status, "application/json", body)
+	}
+}
+
+// sendFile sends a file. Its length goes first, so that the caller knows when
+// some of it is missing.
+func (h *handler) sendFile(w http.ResponseWriter, r *http.Request, f *os.File) {
+	fi, err := f.Stat()
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	h.send(w, r, status, "application/json", body)
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.FormatInt(fi.Size(), 10))
+	if r.Method == http.MethodHead {
+		return
+	}
+	for sent := int64(0); sent < fi.Size(); {
+		// The size is no reason to be cut off, only to stand still is.
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+		n, err := io.CopyN(w, f, min(fi.Size()-sent, 1<<20))
+		if err != nil {
+			h.log.Warn("file was not sent whole", "path", r.URL.Path, "sent", sent+n, "of", fi.Size(), "err", err)
+			return // the server breaks the connection, as the length is wrong
+		}
+		sent += n
+	}
 }
 
 // callerOf returns who asks. A request from nowhere is from uid 2^32-1, which

@@ -12,7 +12,7 @@ import (
 )
 
 // route is one operation of the service. Its run returns the HTTP status and
-// the body to send, nil for none.
+// the body to send: nil for none, an [*os.File] as it is, anything else as JSON.
 type route struct {
 	method, path string
 	run          func(s Service, c Caller, r *http.Request) (int, any, error)
@@ -31,6 +31,7 @@ var routes = []route{
 	{"GET", "/v1/report", report},
 	{"GET", "/v1/explain", explain},
 	{"GET", "/v1/status", status},
+	{"GET", "/v1/backup", backup},
 }
 
 // find returns the route of r and sets its path value, or else the methods
@@ -171,6 +172,11 @@ func usageReport(s Service, c Caller, r *http.Request) (int, any, error) {
 func status(s Service, c Caller, r *http.Request) (int, any, error) {
 	st, err := s.Status(r.Context(), c)
 	return http.StatusOK, st, err
+}
+
+func backup(s Service, c Caller, r *http.Request) (int, any, error) {
+	f, err := s.Backup(r.Context(), c)
+	return http.StatusOK, f, err
 }
 
 // groupName is the name in the path, unescaped.

@@ -348,3 +348,34 @@ func TestServeDrains(t *testing.T) {
 		t.Errorf("the socket is left behind: %v", err)
 	}
 }
+
+// A backup arrives whole or with an error, and only those who may get one.
+func TestBackup(t *testing.T) {
+	f := newFake()
+	socket, log := serve(t, f)
+	c := NewClient(socket)
+	defer c.Close()
+	var e *Error
+	if _, err := c.Backup(t.Context(), io.Discard); !errors.As(err, &e) || e.Status != 503 || e.Detail != "the disk is full" {
+		t.Errorf("without room: %v", err)
+	}
+	want := strings.Repeat("0123456789abcdef", 200_000)
+	f.backup = filepath.Join(t.TempDir(), "db")
+	if err := os.WriteFile(f.backup, []byte(want), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	if n, err := c.Backup(t.Context(), &got); err != nil || n != int64(len(want)) || got.String() != want {
+		t.Errorf("%d of %d bytes arrived: %v", n, len(want), err)
+	}
+	f.backup = "/sys/kernel/uevent_seqnum" // shorter than its size says
+	if n, err := c.Backup(t.Context(), io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("of a file cut short %d bytes arrived: %v", n, err)
+	}
+	if !strings.Contains(log.String(), "file was not sent whole") {
+		t.Errorf("the log does not tell:\n%s", log)
+	}
+	if err := (Caller{UID: 1000}).MayBackup(); !errors.As(err, &e) || e.Status != 403 {
+		t.Errorf("any user may take a backup: %v", err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -215,6 +216,9 @@ func (s *Store) Size() int64 {
 	}
 	return 0
 }
+
+// Dir is the directory of the database file.
+func (s *Store) Dir() string { return filepath.Dir(s.db.Path()) }
 
 // Backup writes a consistent copy of the database to w while it is in use.
 func (s *Store) Backup(w io.Writer) error {

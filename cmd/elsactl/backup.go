@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"elsa/pkg/api"
+)
+
+// backedUp is what elsactl backup did.
+type backedUp struct {
+	File  string `json:"file"`
+	Bytes int64  `json:"bytes"`
+}
+
+func backupCommand(c *ctl) *cobra.Command {
+	return &cobra.Command{
+		Use:   "backup FILE",
+		Short: "Copy the service's database to a file, while it is in use",
+		Long: `Copy the service's database to FILE while it is in use: groups, bills, history
+and members as of now. An older FILE is replaced once the copy is whole and on
+disk. To go back to it, stop the service and put it in place of
+/var/lib/elsa/elsa.db.
+
+A backup holds what every user ran: it is for root and members of the unix group
+elsa, and FILE is readable by its owner only.`,
+		Example: `  elsactl backup /var/backups/elsa.db`,
+		Args:    between(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := backup(cmd.Context(), c.client(), args[0])
+			if err != nil {
+				return err
+			}
+			done := backedUp{File: args[0], Bytes: n}
+			return c.print(done, func() { fmt.Fprintf(c.stdout, "%s: %s\n", visible(done.File), bytes(uint64(n))) })
+		},
+	}
+}
+
+// backup writes a copy under another name in path's directory first, so that path
+// never holds half of one.
+func backup(ctx context.Context, client *api.Client, path string) (n int64, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".elsa-backup-*")
+	if err != nil {
+		return 0, fmt.Errorf("make backup: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	n, err = client.Backup(ctx, f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return n, err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return n, fmt.Errorf("make backup: %w", err)
+	}
+	return n, nil
+}
