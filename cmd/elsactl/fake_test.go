@@ -279,6 +279,36 @@ func (f *fake) Explain(_ context.Context, _ api.Caller, pid int) (api.Explanatio
 	return e, nil
 }
 
+// TryRules knows process 10, of which each rule says something else, and 11,
+// which there are no rules for.
+func (f *fake) TryRules(_ context.Context, _ api.Caller, pid int) (api.RulesTrial, error) {
+	t := api.RulesTrial{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []string{}, Joins: []string{}, Match: "all", Rules: []api.RuleVerdict{}}
+	none := []api.RuleCondition{}
+	switch pid {
+	case 10:
+		t.Groups, t.Joins = []string{"ci", "web"}, []string{"user/root"}
+		t.Rules = []api.RuleVerdict{
+			{Line: 4, Rule: "ci", Group: "ci", Outcome: "member", Conditions: none},
+			{Line: 5, Rule: "user/{{.User}}", Group: "user/root", Outcome: "joins", Conditions: none},
+			{Line: 6, Rule: "old", Group: "old", Outcome: "closed", Conditions: none},
+			{Line: 7, Rule: "{{.Unit}}", Outcome: "unnamed", Conditions: none},
+			{Line: 8, Rule: "jobs", Outcome: "mismatch", Conditions: []api.RuleCondition{
+				{Name: "command", Want: []string{"make", "ninja*"}, Have: []string{"cc1\x1b[2J"}},
+				{Name: "user", Want: []string{"root"}, Have: []string{"root", "0"}, Fulfilled: true},
+				{Name: "unix-group", Want: []string{"users"}, Have: []string{"root", "0"}},
+				{Name: "parent", Want: []string{"build"}, Have: []string{"ci", "web"}},
+				{Name: "executable", Want: []string{"/opt/*"}, Have: []string{""}},
+				{Name: "env CI", Want: []string{"true"}, Have: []string{}},
+			}},
+			{Line: 9, Rule: "rest", Outcome: "skipped", Conditions: none},
+		}
+	case 11:
+	default:
+		return t, api.NotFound("no process %d is running", pid)
+	}
+	return t, nil
+}
+
 func (f *fake) Status(context.Context, api.Caller) (api.Status, error) {
 	return api.StatusFromSnapshot(&f.snapshot, "1.2.3"), nil
 }

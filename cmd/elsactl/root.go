@@ -67,7 +67,8 @@ Group names are 1 to 128 letters, digits and the characters . _ - / : @`,
 	flags.StringVar(&c.socket, "socket", api.DefaultSocket, "ask the elsad whose control socket is at `PATH`")
 	flags.StringVarP(&c.format, "output", "o", "table", "print in `FORMAT` table, json or csv; the latter two in bytes and seconds")
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(groupCommand(c), runCommand(c), usageCommand(c), reportCommand(c), explainCommand(c), doctorCommand(c), topCommand(c), statusCommand(c), backupCommand(c), manCommand())
+	root.AddCommand(groupCommand(c), runCommand(c), usageCommand(c), reportCommand(c), explainCommand(c), rulesCommand(c),
+		doctorCommand(c), topCommand(c), statusCommand(c), backupCommand(c), manCommand())
 	uniform(root)
 	return root
 }

@@ -61,7 +61,7 @@ type core struct {
 	past        past
 	lineage     *lineage.Book
 	rules       *rules.Set
-	names       nameCache
+	names       rules.Names
 	ruleTold    string        // the last error of rules told
 	resumed     bool          // events go on where the last run left them
 	pauseEvents func()        // ends the reading of events

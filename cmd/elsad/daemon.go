@@ -50,7 +50,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	c := &core{
 		log: log, proc: proc.Default, interval: cfg.CommitInterval, store: db,
 		tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
-		sampler: proc.Default.NewSampler(), rules: set, names: nameCache{},
+		sampler: proc.Default.NewSampler(), rules: set, names: rules.Names{},
 		requests: make(chan func()), stopped: make(chan struct{}),
 	}
 	c.keepLineage()

@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -90,11 +88,8 @@ func (s *service) Explain(ctx context.Context, who api.Caller, pid int) (out api
 		if err := c.drain(); err != nil {
 			return err
 		}
-		p, err := c.proc.Process(int32(pid))
-		l, known := c.tracker.Live(int32(pid))
+		p, l, err := c.running(pid)
 		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && (p.Dead() || !known || !sameStart(p.Start, l.Start)):
-			return api.NotFound("no process %d is running", pid)
 		case err != nil:
 			return err
 		case !who.Admin && who.UID != p.UID:

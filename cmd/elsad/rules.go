@@ -3,21 +3,20 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
+	"errors"
+	"io/fs"
 	"os"
 	"os/signal"
-	"os/user"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/config"
 	"elsa/pkg/acct"
+	"elsa/pkg/api"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/rules"
@@ -63,13 +62,13 @@ func (c *core) applyRules(pid int32) {
 	if !ok {
 		return
 	}
-	f := &facts{core: c, life: life}
-	matches := c.rules.Match(f)
-	if f.err != nil {
+	p, err := c.proc.Process(pid)
+	if err != nil || !sameStart(p.Start, life.Start) {
 		c.counters.ruleMisses++ // it ended before it could be looked at
 		return
 	}
-	for _, m := range matches {
+	f := &facts{Process: rules.Look(c.proc, p, c.names), core: c, set: life.Set}
+	for _, m := range c.rules.Match(f) {
 		c.applyRule(life, m)
 	}
 }
@@ -104,9 +103,10 @@ func (c *core) ruleAtDeath(r *acct.Record, life *groups.Life) {
 	if len(c.rules.Rules) == 0 || life.Set != groups.Ungrouped || r.Flags&acct.FlagFork != 0 {
 		return
 	}
-	f := &facts{core: c, life: *life, p: &proc.Process{PID: r.PID, UID: r.UID, GID: r.GID, Comm: r.Comm}, dead: true}
+	p := proc.Process{PID: r.PID, UID: r.UID, GID: r.GID, Comm: r.Comm}
+	f := &ended{facts: facts{Process: rules.Look(c.proc, p, c.names), core: c, set: life.Set}}
 	matches := c.rules.Match(f)
-	if f.err != nil {
+	if f.unknown {
 		return
 	}
 	for _, m := range matches {
@@ -137,131 +137,53 @@ func (c *core) applyToAll() error {
 	return nil
 }
 
-// facts answers what the rules ask about a process, each question once.
+// facts are those of a process, and the groups it is in.
 type facts struct {
+	*rules.Process
 	core *core
-	life groups.Life
-	p    *proc.Process
-	exe  *string
-	cg   *string
-	env  [][]byte
-	err  error
-	dead bool // only what the ledger line says is known
+	set  groups.SetID
 }
 
-var _ rules.Facts = (*facts)(nil)
+func (f *facts) Groups() []string { return f.core.groupNames(f.set) }
 
-func (f *facts) process() *proc.Process {
-	if f.p == nil {
-		p, err := f.core.proc.Process(f.life.PID)
-		if err == nil && !sameStart(p.Start, f.life.Start) {
-			err = os.ErrNotExist
+// ended are the facts of a process that is gone: only what its ledger line says
+// is known.
+type ended struct {
+	facts
+	unknown bool // a rule asked for what nobody can tell any more
+}
+
+func (e *ended) Executable() string  { e.unknown = true; return "" }
+func (e *ended) Cgroup() string      { e.unknown = true; return "" }
+func (e *ended) Env(string) []string { e.unknown = true; return nil }
+
+// TryRules says what the rules would do with a process.
+func (s *service) TryRules(ctx context.Context, who api.Caller, pid int) (out api.RulesTrial, err error) {
+	err = s.do(ctx, func() error {
+		if !who.Admin {
+			return api.Forbidden("rules are for root and members of unix group %s to try", api.AdminGroup)
 		}
+		c := s.core
+		if err := c.drain(); err != nil {
+			return err
+		}
+		p, l, err := c.running(pid)
 		if err != nil {
-			f.err = err
+			return err
 		}
-		f.p = &p
-	}
-	return f.p
-}
-
-// unknown notes that a rule asked for what nobody can tell any more.
-func (f *facts) unknown() bool {
-	if f.dead {
-		f.err = os.ErrNotExist
-	}
-	return f.dead
-}
-
-func (f *facts) Command() string { return f.process().Command() }
-func (f *facts) UID() uint32     { return f.process().UID }
-func (f *facts) GID() uint32     { return f.process().GID }
-
-func (f *facts) User() string {
-	id := strconv.FormatUint(uint64(f.UID()), 10)
-	return f.core.names.get("u"+id, id, func() (string, error) {
-		u, err := user.LookupId(id)
-		if err != nil {
-			return "", err
-		}
-		return u.Username, nil
-	})
-}
-
-func (f *facts) UnixGroup() string {
-	id := strconv.FormatUint(uint64(f.GID()), 10)
-	return f.core.names.get("g"+id, id, func() (string, error) {
-		g, err := user.LookupGroupId(id)
-		if err != nil {
-			return "", err
-		}
-		return g.Name, nil
-	})
-}
-
-func (f *facts) Executable() string {
-	if f.unknown() {
-		return ""
-	}
-	if f.exe == nil {
-		exe, _ := f.core.proc.Executable(f.life.PID) // a kernel thread has none
-		f.exe = &exe
-	}
-	return *f.exe
-}
-
-// Cgroup is the path in the unified hierarchy, or in the first that has one.
-func (f *facts) Cgroup() string {
-	if f.unknown() {
-		return ""
-	}
-	if f.cg == nil {
-		text, _ := os.ReadFile(fmt.Sprintf("%s/%d/cgroup", f.core.proc, f.life.PID))
-		path := ""
-		for line := range strings.Lines(string(text)) {
-			parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-			if len(parts) == 3 && parts[2] != "/" && (path == "" || parts[0] == "0" || parts[1] == "name=systemd") {
-				path = parts[2]
-			}
-		}
-		f.cg = &path
-	}
-	return *f.cg
-}
-
-func (f *facts) Groups() []string { return f.core.groupNames(f.life.Set) }
-
-func (f *facts) Env(name string) []string {
-	if f.unknown() {
+		f := &facts{Process: rules.Look(c.proc, p, c.names), core: c, set: l.Set}
+		out = api.Try(c.rules, pid, wall(proc.BootTime(), l.Start), f, func(name string) bool { g := c.group(name); return g != nil && !g.Open() })
 		return nil
-	}
-	if f.env == nil {
-		text, _ := os.ReadFile(fmt.Sprintf("%s/%d/environ", f.core.proc, f.life.PID))
-		f.env = bytes.Split(text, []byte{0})
-	}
-	for _, e := range f.env {
-		if v, ok := bytes.CutPrefix(e, []byte(name+"=")); ok {
-			return []string{string(v)}
-		}
-	}
-	return nil
+	})
+	return out, err
 }
 
-// nameCache keeps names of users and unix groups; looking one up may ask a
-// directory service. Ids are few; it is emptied when they are not.
-type nameCache map[string]string
-
-func (n nameCache) get(key, otherwise string, look func() (string, error)) string {
-	if name, ok := n[key]; ok {
-		return name
+// running finds a live process.
+func (c *core) running(pid int) (proc.Process, groups.Life, error) {
+	p, err := c.proc.Process(int32(pid))
+	l, known := c.tracker.Live(int32(pid))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (p.Dead() || !known || !sameStart(p.Start, l.Start)) {
+		err = api.NotFound("no process %d is running", pid)
 	}
-	if len(n) > 1<<12 {
-		clear(n)
-	}
-	name, err := look()
-	if err != nil {
-		name = otherwise
-	}
-	n[key] = name
-	return name
+	return p, l, err
 }

@@ -75,6 +75,8 @@ type Service interface {
 	Report(ctx context.Context, c Caller, q ReportQuery) (Report, error)
 	// Explain says why a process is in its groups.
 	Explain(ctx context.Context, c Caller, pid int) (Explanation, error)
+	// TryRules says what the rules would do with a process.
+	TryRules(ctx context.Context, c Caller, pid int) (RulesTrial, error)
 	Status(ctx context.Context, c Caller) (Status, error)
 	// Backup returns a file that holds a consistent copy of the database, read
 	// from its beginning. The server closes it.

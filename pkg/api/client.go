@@ -144,6 +144,12 @@ func (c *Client) Explain(ctx context.Context, pid int) (e Explanation, err error
 	return e, err
 }
 
+// TryRules says what the rules would do with a process.
+func (c *Client) TryRules(ctx context.Context, pid int) (t RulesTrial, err error) {
+	err = c.do(ctx, "GET", fmt.Sprint("/v1/rules/try?pid=", pid), nil, &t)
+	return t, err
+}
+
 // Status reports on the service itself.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	err = c.do(ctx, "GET", "/v1/status", nil, &s)

@@ -58,19 +58,28 @@ type Origin struct {
 }
 
 func explain(s Service, c Caller, r *http.Request) (int, any, error) {
+	pid, err := pidQuery(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	e, err := s.Explain(r.Context(), c, pid)
+	return http.StatusOK, e, err
+}
+
+// pidQuery reads the query of a request about one process.
+func pidQuery(r *http.Request) (int, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return 0, nil, BadRequest("bad query: %v", err)
+		return 0, BadRequest("bad query: %v", err)
 	}
 	for key := range q {
 		if key != "pid" {
-			return 0, nil, BadRequest("bad query: %.40q is unknown; use pid", key)
+			return 0, BadRequest("bad query: %.40q is unknown; use pid", key)
 		}
 	}
 	pid, err := strconv.ParseInt(q.Get("pid"), 10, 32)
 	if err != nil || pid < 1 {
-		return 0, nil, BadRequest("bad query: pid is %.20q; use a positive number", q.Get("pid"))
+		return 0, BadRequest("bad query: pid is %.20q; use a positive number", q.Get("pid"))
 	}
-	e, err := s.Explain(r.Context(), c, int(pid))
-	return http.StatusOK, e, err
+	return int(pid), nil
 }

@@ -158,6 +158,10 @@ func (f *fake) Report(ctx context.Context, c Caller, q ReportQuery) (Report, err
 	return out, nil
 }
 
+func (f *fake) TryRules(_ context.Context, _ Caller, pid int) (RulesTrial, error) {
+	return RulesTrial{PID: pid, Command: "x", Groups: []string{}, Joins: []string{"g"}, Match: "all", Rules: []RuleVerdict{}}, nil
+}
+
 func (f *fake) Explain(ctx context.Context, c Caller, pid int) (Explanation, error) {
 	if pid == 404 {
 		return Explanation{}, NotFound("no process %d is running", pid)

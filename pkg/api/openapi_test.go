@@ -61,7 +61,7 @@ func TestDescriptionSchemas(t *testing.T) {
 		Error{}, CreateGroupRequest{}, AddRequest{}, AddResult{}, RemoveRequest{}, RemoveResult{},
 		Group{}, GroupDetail{}, Member{}, GroupUsage{}, Usage{}, Precision{}, UsageReport{},
 		Explanation{}, Membership{}, Ancestor{}, Origin{},
-		Report{}, ReportRow{}, Spent{},
+		Report{}, ReportRow{}, Spent{}, RulesTrial{}, RuleVerdict{}, RuleCondition{},
 		Status{}, StatusSources{}, StatusEvents{}, StatusRecords{}, StatusConservation{},
 	}
 	known := map[string]bool{"GroupName": true, "Labels": true}

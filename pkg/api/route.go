@@ -30,6 +30,7 @@ var routes = []route{
 	{"GET", "/v1/usage", usageReport},
 	{"GET", "/v1/report", report},
 	{"GET", "/v1/explain", explain},
+	{"GET", "/v1/rules/try", tryRules},
 	{"GET", "/v1/status", status},
 	{"GET", "/v1/backup", backup},
 }

@@ -4,6 +4,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -63,12 +64,11 @@ func Parse(n *yaml.Node) (*Set, error) {
 	return s, nil
 }
 
+// keys are the conditions, those that cost least to look at first.
+var keys = []string{"command", "user", "unix-group", "parent", "executable", "cgroup", "env"}
+
 func parseRule(n *yaml.Node) (Rule, error) {
 	r := Rule{Line: n.Line}
-	conditions := map[string]*[]pattern{
-		"command": &r.command, "executable": &r.executable, "user": &r.user,
-		"unix-group": &r.unixGroup, "cgroup": &r.cgroup, "parent": &r.parent,
-	}
 	err := fields(n, func(key string, v *yaml.Node) error {
 		switch {
 		case key == "group":
@@ -82,22 +82,25 @@ func parseRule(n *yaml.Node) (Rule, error) {
 				if len(p) != 1 {
 					return errorAt(value, "env %s needs one value; * stands for any", name)
 				}
-				r.env = append(r.env, assignment{name, &p[0]})
+				r.conditions = append(r.conditions, condition{key, name, p})
 				return nil
 			})
-		case conditions[key] != nil:
+		case slices.Contains(keys, key):
 			p, err := patterns(v)
-			*conditions[key] = p
+			r.conditions = append(r.conditions, condition{key: key, want: p})
 			return err
 		}
-		return errorAt(v, "unknown condition %q: use command, executable, user, unix-group, cgroup, parent or env", key)
+		return errorAt(v, "unknown condition %q: use %s", key, strings.Join(keys, ", "))
+	})
+	slices.SortStableFunc(r.conditions, func(a, b condition) int {
+		return slices.Index(keys, a.key) - slices.Index(keys, b.key)
 	})
 	switch {
 	case err != nil:
 		return r, err
 	case r.Group == "":
 		return r, errorAt(n, "rule has no group")
-	case len(r.command)+len(r.executable)+len(r.user)+len(r.unixGroup)+len(r.cgroup)+len(r.parent)+len(r.env) == 0:
+	case len(r.conditions) == 0:
 		return r, errorAt(n, "rule for group %s has no condition; to take every process say command: \"*\"", r.Group)
 	}
 	return r, nil

@@ -8,6 +8,7 @@ package rules
 import (
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"text/template"
 
@@ -51,14 +52,15 @@ type Rule struct {
 	// Group is the group's name, which may be a template.
 	Group string
 
-	command, executable, user, unixGroup, cgroup, parent []pattern
-	env                                                  []assignment
-	name                                                 *template.Template
+	conditions []condition
+	name       *template.Template
 }
 
-type assignment struct {
-	name  string
-	value *pattern // nil: any
+// condition is fulfilled by a process of which one property matches a pattern.
+type condition struct {
+	key      string // as in the file
+	variable string // of env
+	want     []pattern
 }
 
 // Match is the outcome of a rule.
@@ -89,31 +91,45 @@ func (s *Set) Match(f Facts) []Match {
 func (r *Rule) String() string { return fmt.Sprintf("line %d: group %s", r.Line, r.Group) }
 
 func (r *Rule) fulfilled(f Facts) bool {
-	if len(r.command) > 0 && !matches(r.command, f.Command()) {
-		return false
-	}
-	if len(r.user) > 0 && !matches(r.user, f.User()) && !matches(r.user, fmt.Sprint(f.UID())) {
-		return false
-	}
-	if len(r.unixGroup) > 0 && !matches(r.unixGroup, f.UnixGroup()) && !matches(r.unixGroup, fmt.Sprint(f.GID())) {
-		return false
-	}
-	if len(r.parent) > 0 && !matchesOne(r.parent, f.Groups()) {
-		return false
-	}
-	if len(r.executable) > 0 && !matches(r.executable, f.Executable()) {
-		return false
-	}
-	if len(r.cgroup) > 0 && !matches(r.cgroup, f.Cgroup()) {
-		return false
-	}
-	for _, e := range r.env {
-		values := f.Env(e.name)
-		if len(values) == 0 || e.value != nil && !matchesOne([]pattern{*e.value}, values) {
+	for i := range r.conditions {
+		if !r.conditions[i].fulfilled(f) {
 			return false
 		}
 	}
 	return true
+}
+
+func (c *condition) fulfilled(f Facts) bool {
+	var buf [2]string
+	for _, s := range c.have(f, buf[:0]) {
+		for _, p := range c.want {
+			if p.match(s) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// have appends what a process has of the property that the condition is about.
+func (c *condition) have(f Facts, to []string) []string {
+	switch c.key {
+	case "command":
+		return append(to, f.Command())
+	case "user":
+		return append(to, f.User(), strconv.FormatUint(uint64(f.UID()), 10))
+	case "unix-group":
+		return append(to, f.UnixGroup(), strconv.FormatUint(uint64(f.GID()), 10))
+	case "parent":
+		return append(to, f.Groups()...)
+	case "executable":
+		return append(to, f.Executable())
+	case "cgroup":
+		return append(to, f.Cgroup())
+	case "env":
+		return append(to, f.Env(c.variable)...)
+	}
+	panic("no condition " + c.key)
 }
 
 // names is what a group's template can use.
@@ -196,22 +212,4 @@ func (p pattern) match(s string) bool {
 		i++
 	}
 	return i == len(p)
-}
-
-func matches(ps []pattern, s string) bool {
-	for _, p := range ps {
-		if p.match(s) {
-			return true
-		}
-	}
-	return false
-}
-
-func matchesOne(ps []pattern, all []string) bool {
-	for _, s := range all {
-		if matches(ps, s) {
-			return true
-		}
-	}
-	return false
 }

@@ -90,6 +90,58 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// What a trial says agrees with what Match does, and names each condition that
+// is not fulfilled.
+func TestTry(t *testing.T) {
+	p := process{command: "make", user: "alice", uid: 1001, groups: []string{"build"}, env: map[string]string{"CI": "no"}}
+	for mode, want := range map[Mode][]Outcome{
+		All:   {Member, Closed, Mismatch, Mismatch, Mismatch, Joins},
+		First: {Member, Skipped, Skipped, Skipped, Skipped, Skipped},
+	} {
+		s, err := parse(strings.Replace(list, "%s", string(mode), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []Outcome
+		verdicts := s.Try(p, func(g string) bool { return g == "user/alice" })
+		matched := map[string]bool{}
+		for _, v := range verdicts {
+			got = append(got, v.Outcome)
+			if v.Group != "" {
+				matched[v.Group] = true
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("match: %s (-want +got):\n%s", mode, diff)
+		}
+		for _, m := range s.Match(p) {
+			if !matched[m.Group] {
+				t.Errorf("match: %s: a trial does not name %s", mode, m.Group)
+			}
+			delete(matched, m.Group)
+		}
+		if len(matched) > 0 {
+			t.Errorf("match: %s: a trial names %v, Match does not", mode, matched)
+		}
+		jobs := []Condition{{"env CI", []string{"true"}, []string{"no"}, false}, {"env JOB", []string{"*"}, nil, false}}
+		if diff := cmp.Diff(jobs, verdicts[3].Conditions); diff != "" {
+			t.Errorf("conditions (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// Matching costs no memory: it is done at every exec.
+func TestMatchAllocates(t *testing.T) {
+	s, err := parse("list: [{group: a, command: x, user: y, env: {CI: z}}, {group: b, command: make, executable: /usr/bin/x}]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f Facts = process{command: "make", exe: "/bin/make"}
+	if n := testing.AllocsPerRun(100, func() { s.Match(f) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"unknown key", "match: first\nrules: []", `line 2: unknown key "rules"`},

@@ -3,13 +3,17 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"elsa/pkg/api"
 )
 
 func TestKernelRules(t *testing.T) {
@@ -54,6 +58,46 @@ rules:
 	}
 	if seqs.ProcessesEnded != 1 {
 		t.Errorf("seqs: %d processes ended, want one", seqs.ProcessesEnded)
+	}
+
+	// A dry run says the same, rule by rule, and changes nothing.
+	t.Setenv("ELSA_TEST_MARK", mark)
+	sleep := exec.Command("sleep", "1000")
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	os.Unsetenv("ELSA_TEST_MARK")
+	defer func() { sleep.Process.Kill(); sleep.Wait() }()
+	pid := strconv.Itoa(sleep.Process.Pid)
+	try := func(args ...string) (out api.RulesTrial) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(d.ctl(append([]string{"rules", "test", pid, "-o", "json"}, args...)...)), &out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	eventually(t, "the sleep is in its group", func() bool { return len(d.explain(sleep.Process.Pid).Groups) == 1 })
+	got := try()
+	if len(got.Rules) != 2 || got.Rules[0].Outcome != "member" || got.Rules[0].Group != "marked/root" || got.Rules[1].Outcome != "mismatch" ||
+		len(got.Joins) != 0 || strings.Join(got.Groups, " ") != "marked/root" || got.Command != "sleep" {
+		t.Errorf("rules test: %+v", got)
+	}
+	if c := got.Rules[1].Conditions; len(c) != 2 || c[0].Fulfilled || c[0].Have[0] != "sleep" || !c[1].Fulfilled {
+		t.Errorf("rules test, conditions of the second rule: %+v", c)
+	}
+	next := filepath.Join(dir, "next.yaml")
+	if err := os.WriteFile(next, []byte("rules:\n  list:\n  - {group: tried, parent: marked/*, cgroup: '*', executable: '*/sleep'}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := try("--config", next); strings.Join(got.Joins, " ") != "tried" {
+		t.Errorf("rules test --config: %+v", got)
+	}
+	if e := d.explain(sleep.Process.Pid); len(e.Groups) != 1 {
+		t.Errorf("the dry runs changed groups: %+v", e.Groups)
+	}
+	d.ctl("group", "remove", "marked/root", pid)
+	if got := try(); strings.Join(got.Joins, " ") != "marked/root" {
+		t.Errorf("rules test once it left: %+v", got)
 	}
 
 	// A bad file keeps the old rules and says where it is wrong.

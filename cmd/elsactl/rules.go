@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"elsa/internal/config"
+	"elsa/pkg/api"
+	"elsa/pkg/proc"
+	"elsa/pkg/rules"
+)
+
+func rulesCommand(c *ctl) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rules COMMAND",
+		Short: "Try the rules by which groups fill themselves",
+		Args:  noVerb,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return badUsage("%s needs a command (see %s --help)", cmd.CommandPath(), cmd.CommandPath())
+		},
+	}
+	cmd.AddCommand(rulesTestCommand(c), rulesCheckCommand(c))
+	return cmd
+}
+
+func rulesTestCommand(c *ctl) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "test [--config FILE] PID",
+		Short: "Say what the rules would do with a process, and why",
+		Long: `Say what each rule would do with a process if it executed a program now: put it
+in a group, or nothing, and why. Nothing is changed. The rules are those that
+elsad uses, or with --config those of a file, so that it can be tried before
+elsad reads it (systemctl reload elsad).
+
+Rules are for root and members of the unix group elsa to try. With --config
+elsactl looks at the process itself, as far as the caller may, and asks elsad
+only which groups it is in.`,
+		Example: `  elsactl rules test $(pgrep -n make)
+  elsactl rules test --config /etc/elsa/new.yaml $$`,
+		Args: between(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			pids, err := parsePIDs(args)
+			if err != nil {
+				return err
+			}
+			var t api.RulesTrial
+			if file == "" {
+				t, err = c.client().TryRules(cmd.Context(), pids[0])
+			} else {
+				t, err = c.tryFile(cmd.Context(), file, pids[0])
+			}
+			if err != nil {
+				return err
+			}
+			return c.printAs(t, trialRows(&t), func() { c.trial(&t, file) })
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().StringVar(&file, "config", "", "try the rules of the configuration `FILE`, not those in use")
+	return cmd
+}
+
+func rulesCheckCommand(c *ctl) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE",
+		Short: "Check a configuration file, options and rules",
+		Long: `Check a configuration file of elsad, options and rules, without elsad. An error
+names the line.`,
+		Example: "  elsactl rules check /etc/elsa/elsa.yaml && systemctl reload elsad",
+		Args:    between(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set, err := readConfig(args[0])
+			if err != nil {
+				return err
+			}
+			list := []checkedRule{}
+			for i := range set.Rules {
+				list = append(list, checkedRule{set.Rules[i].Line, set.Rules[i].Group})
+			}
+			return c.print(list, func() { fmt.Fprintf(c.stdout, "%s: ok: %s\n", args[0], count(len(list), "rule")) })
+		},
+	}
+}
+
+// checkedRule is a rule of a file that is in order.
+type checkedRule struct {
+	Line int    `json:"line"`
+	Rule string `json:"rule"`
+}
+
+// readConfig reads a configuration file as elsad would.
+func readConfig(path string) (*rules.Set, error) {
+	var cfg config.Config
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	cfg.Flags(flags)
+	set, err := config.ReadFile(path, flags)
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.Check(); err != nil {
+		return nil, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	return set, nil
+}
+
+// grouped are the facts of a process with the groups that elsad says it is in.
+type grouped struct {
+	*rules.Process
+	groups []string
+}
+
+func (g grouped) Groups() []string { return g.groups }
+
+// tryFile tries the rules of a file.
+func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t api.RulesTrial, err error) {
+	set, err := readConfig(file)
+	if err != nil {
+		return t, err
+	}
+	p, err := proc.Default.Process(int32(pid))
+	if err != nil {
+		return t, err
+	}
+	f := grouped{Process: rules.Look(proc.Default, p, rules.Names{})}
+	closed := map[string]bool{}
+	e, err := c.client().Explain(ctx, pid)
+	if err == nil {
+		for _, m := range e.Groups {
+			f.groups = append(f.groups, m.Group)
+		}
+		var all []api.Group
+		all, err = c.client().Groups(ctx)
+		for _, g := range all {
+			closed[g.Name] = g.State == "closed"
+		}
+	}
+	if err != nil {
+		c.complain(fmt.Errorf("the process is taken to be in no group: %w", err))
+	}
+	return api.Try(set, pid, proc.BootTime().Add(time.Duration(p.Start)), f, func(g string) bool { return closed[g] }), nil
+}
+
+func (c *ctl) trial(t *api.RulesTrial, file string) {
+	in := "no group"
+	if len(t.Groups) > 0 {
+		in = strings.Join(t.Groups, ", ")
+	}
+	fmt.Fprintf(c.stdout, "process %d (%s, user %s, started %s) is in %s\n", t.PID, visible(t.Command), userName(t.UID), clock(t.Started), in)
+	if len(t.Rules) == 0 {
+		whose := "elsad has"
+		if file != "" {
+			whose = file + " has"
+		}
+		fmt.Fprintf(c.stdout, "%s no rules\n", whose)
+		return
+	}
+	fmt.Fprintln(c.stdout)
+	table := newTable("LINE>", "RULE", "OUTCOME", "WHY")
+	for i := range t.Rules {
+		v := &t.Rules[i]
+		why := verdictReasons(v)
+		table.row(fmt.Sprint(v.Line), v.Rule, v.Outcome, why[0])
+		for _, more := range why[1:] {
+			table.row("", "", "", more)
+		}
+	}
+	table.write(c.stdout)
+	if len(t.Joins) == 0 {
+		fmt.Fprintln(c.stdout, "\nNo rule would put it in a group.")
+		return
+	}
+	fmt.Fprintf(c.stdout, "\nIt would be put in: %s\n", strings.Join(t.Joins, ", "))
+}
+
+// verdictReasons are one line or more.
+func verdictReasons(v *api.RuleVerdict) (lines []string) {
+	switch v.Outcome {
+	case "joins":
+		return []string{"would be put in " + v.Group}
+	case "member":
+		return []string{"is in " + v.Group + " already"}
+	case "closed":
+		return []string{"group " + v.Group + " is closed and takes nobody"}
+	case "unnamed":
+		return []string{"the template makes an empty name"}
+	case "skipped":
+		return []string{"a rule before matched, and the first match wins"}
+	}
+	for _, cond := range v.Conditions {
+		if cond.Fulfilled {
+			continue
+		}
+		want := strings.Join(cond.Want, " or ")
+		have := make([]string, 0, len(cond.Have))
+		for _, h := range cond.Have {
+			have = append(have, fmt.Sprintf("%q", h))
+		}
+		switch {
+		case cond.Name == "parent" && len(have) == 0:
+			lines = append(lines, "parent: it is in no group; want "+want)
+		case len(have) == 0:
+			lines = append(lines, cond.Name+" is not set; want "+want)
+		case len(have) == 1 && cond.Have[0] == "":
+			lines = append(lines, cond.Name+" is not known; want "+want)
+		case cond.Name == "user", cond.Name == "unix-group": // name and number
+			lines = append(lines, fmt.Sprintf("%s is %s (%s); want %s", cond.Name, have[0], cond.Have[1], want))
+		default:
+			lines = append(lines, fmt.Sprintf("%s is %s; want %s", cond.Name, strings.Join(have, ", "), want))
+		}
+	}
+	return lines
+}
+
+// trialRow is one rule as a line of CSV.
+type trialRow struct {
+	PID     int    `json:"pid"`
+	Line    int    `json:"line"`
+	Rule    string `json:"rule"`
+	Outcome string `json:"outcome"`
+	Group   string `json:"group"`
+	Why     string `json:"why"`
+}
+
+func trialRows(t *api.RulesTrial) []trialRow {
+	rows := []trialRow{}
+	for i := range t.Rules {
+		v := &t.Rules[i]
+		rows = append(rows, trialRow{t.PID, v.Line, v.Rule, v.Outcome, v.Group, strings.Join(verdictReasons(v), "; ")})
+	}
+	return rows
+}

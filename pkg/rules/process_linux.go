@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"elsa/pkg/proc"
+)
+
+// Process are the facts of a live process, but for the groups it is in. What
+// costs a file of /proc is looked up when it is first asked for, and once. What
+// cannot be read is unknown: empty.
+type Process struct {
+	fs    proc.FS
+	names Names
+	p     proc.Process
+
+	exe    *string
+	cgroup *string
+	env    [][]byte
+}
+
+// Look returns the facts of the process p.
+func Look(fs proc.FS, p proc.Process, names Names) *Process {
+	return &Process{fs: fs, names: names, p: p}
+}
+
+func (f *Process) Command() string { return f.p.Command() }
+func (f *Process) UID() uint32     { return f.p.UID }
+func (f *Process) GID() uint32     { return f.p.GID }
+
+func (f *Process) User() string {
+	id := strconv.FormatUint(uint64(f.UID()), 10)
+	return f.names.get("u"+id, id, func() (string, error) {
+		u, err := user.LookupId(id)
+		if err != nil {
+			return "", err
+		}
+		return u.Username, nil
+	})
+}
+
+func (f *Process) UnixGroup() string {
+	id := strconv.FormatUint(uint64(f.GID()), 10)
+	return f.names.get("g"+id, id, func() (string, error) {
+		g, err := user.LookupGroupId(id)
+		if err != nil {
+			return "", err
+		}
+		return g.Name, nil
+	})
+}
+
+func (f *Process) Executable() string {
+	if f.exe == nil {
+		exe, _ := f.fs.Executable(f.p.PID) // a kernel thread has none
+		f.exe = &exe
+	}
+	return *f.exe
+}
+
+// Cgroup is the path in the unified hierarchy, or in the first that has one.
+func (f *Process) Cgroup() string {
+	if f.cgroup == nil {
+		text, _ := os.ReadFile(fmt.Sprintf("%s/%d/cgroup", f.fs, f.p.PID))
+		path := ""
+		for line := range strings.Lines(string(text)) {
+			parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+			if len(parts) == 3 && parts[2] != "/" && (path == "" || parts[0] == "0" || parts[1] == "name=systemd") {
+				path = parts[2]
+			}
+		}
+		f.cgroup = &path
+	}
+	return *f.cgroup
+}
+
+func (f *Process) Env(name string) []string {
+	if f.env == nil {
+		text, _ := os.ReadFile(fmt.Sprintf("%s/%d/environ", f.fs, f.p.PID))
+		f.env = bytes.Split(text, []byte{0})
+	}
+	for _, e := range f.env {
+		if v, ok := bytes.CutPrefix(e, []byte(name+"=")); ok {
+			return []string{string(v)}
+		}
+	}
+	return nil
+}
+
+// Names keeps names of users and unix groups; looking one up may ask a
+// directory service. Ids are few; it is emptied when they are not.
+type Names map[string]string
+
+func (n Names) get(key, otherwise string, look func() (string, error)) string {
+	if name, ok := n[key]; ok {
+		return name
+	}
+	if len(n) > 1<<12 {
+		clear(n)
+	}
+	name, err := look()
+	if err != nil {
+		name = otherwise
+	}
+	n[key] = name
+	return name
+}
