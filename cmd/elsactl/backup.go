@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
+	"elsa/internal/progress"
 	"elsa/pkg/api"
 )
 
@@ -34,7 +37,10 @@ elsa, and FILE is readable by its owner only.`,
 		Example: `  elsactl backup /var/backups/elsa.db`,
 		Args:    between(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := backup(cmd.Context(), c.client(), args[0])
+			var written counter
+			stop := progress.Wait(c.stderr, func() string { return "elsactl: backing up, " + bytes(uint64(written.Load())) })
+			n, err := backup(cmd.Context(), c.client(), args[0], &written)
+			stop()
 			if err != nil {
 				return err
 			}
@@ -46,7 +52,7 @@ elsa, and FILE is readable by its owner only.`,
 
 // backup writes a copy under another name in path's directory first, so that path
 // never holds half of one.
-func backup(ctx context.Context, client *api.Client, path string) (n int64, err error) {
+func backup(ctx context.Context, client *api.Client, path string, written *counter) (n int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".elsa-backup-*")
 	if err != nil {
 		return 0, fmt.Errorf("make backup: %w", err)
@@ -56,7 +62,7 @@ func backup(ctx context.Context, client *api.Client, path string) (n int64, err 
 			os.Remove(f.Name())
 		}
 	}()
-	n, err = client.Backup(ctx, f)
+	n, err = client.Backup(ctx, io.MultiWriter(f, written))
 	if err == nil {
 		err = f.Sync()
 	}
@@ -67,4 +73,12 @@ func backup(ctx context.Context, client *api.Client, path string) (n int64, err 
 		return n, fmt.Errorf("make backup: %w", err)
 	}
 	return n, nil
+}
+
+// counter counts the bytes written to it.
+type counter struct{ atomic.Int64 }
+
+func (c *counter) Write(b []byte) (int, error) {
+	c.Add(int64(len(b)))
+	return len(b), nil
 }

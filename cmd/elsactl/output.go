@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"elsa/internal/progress"
 )
 
 // print shows v in the chosen format; text prints it for a person. In CSV, a
@@ -27,6 +29,11 @@ func (c *ctl) printAs(v, rows any, text func()) error {
 	}
 	text()
 	return nil
+}
+
+// waiting shows on a terminal what a call waits for, until stop is called.
+func (c *ctl) waiting(what string) (stop func()) {
+	return progress.Wait(c.stderr, func() string { return "elsactl: " + what })
 }
 
 // table is text in columns, numbers to the right.

@@ -66,7 +66,9 @@ unix group elsa.`,
 			if order != "" && !ok {
 				return badUsage("unknown --sort %q; use %s", order, strings.Join(columnNames(), ", "))
 			}
+			stop := c.waiting("adding up the history")
 			r, err := c.client().Report(cmd.Context(), q)
+			stop()
 			if err != nil {
 				return err
 			}

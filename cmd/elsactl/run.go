@@ -168,7 +168,9 @@ func (j *job) settle(before api.GroupUsage, status int, wall time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	if !j.quiet {
+		stop := j.waiting("waiting for the last records")
 		r, err := j.client.Usage(ctx, []string{j.group}, true)
+		stop()
 		switch {
 		case err != nil:
 			j.complain(fmt.Errorf("no bill for group %s: %w", j.group, err))

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -17,40 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"elsa/internal/kerneltest"
 	"elsa/pkg/api"
 )
-
-// pty makes a pseudo terminal.
-func pty() (master, slave *os.File, err error) {
-	if master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
-		return nil, nil, err
-	}
-	fd := int(master.Fd())
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
-	}
-	if err == nil {
-		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	}
-	if err != nil {
-		master.Close()
-		return nil, nil, err
-	}
-	return master, slave, nil
-}
-
-var pseudoTerminal = kerneltest.Requirement{Name: "pseudo terminals", Probe: func() error {
-	m, s, err := pty()
-	if err == nil {
-		m.Close()
-		s.Close()
-	}
-	return err
-}}
 
 // interrupts is a command that counts the interrupts it gets: after the first
 // it waits a moment for more, prints their number and exits with status 5.
@@ -74,7 +44,7 @@ func interrupts() {
 // On a terminal, Ctrl-C reaches the command, once; elsactl waits for it and
 // prints the bill.
 func TestTerminalInterrupt(t *testing.T) {
-	kerneltest.Need(t, pseudoTerminal)
+	kerneltest.Need(t, kerneltest.PseudoTerminal)
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := api.Listen(socket)
 	if err != nil {
@@ -82,7 +52,7 @@ func TestTerminalInterrupt(t *testing.T) {
 	}
 	go api.Serve(t.Context(), l, newFake(), slog.New(slog.DiscardHandler))
 
-	master, slave, err := pty()
+	master, slave, err := kerneltest.OpenTerminal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,5 +85,43 @@ func TestTerminalInterrupt(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("the terminal lacks %q:\n%s", want, text)
 		}
+	}
+}
+
+// slow is a service that takes its time.
+type slow struct{ *fake }
+
+func (s slow) Usage(ctx context.Context, c api.Caller, names []string, wait bool) (api.UsageReport, error) {
+	time.Sleep(1200 * time.Millisecond)
+	return s.fake.Usage(ctx, c, names, wait)
+}
+
+// A long call shows on a terminal what it waits for, and takes that away.
+func TestTerminalProgress(t *testing.T) {
+	kerneltest.Need(t, kerneltest.PseudoTerminal)
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := api.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go api.Serve(t.Context(), l, slow{newFake()}, slog.New(slog.DiscardHandler))
+	master, slave, err := kerneltest.OpenTerminal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	cmd := exec.CommandContext(t.Context(), "elsactl", "--socket", socket, "usage", "web", "--wait")
+	cmd.Stdout, cmd.Stderr = slave, slave
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	slave.Close()
+	seen, _ := io.ReadAll(master)
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	text := string(seen)
+	if n := strings.Count(text, "\r\x1b[Kelsactl: waiting for the last records, "); n < 2 || !strings.Contains(text, "\r\r\x1b[KGROUP ") {
+		t.Errorf("the terminal saw %d progress lines: %q", n, text)
 	}
 }

@@ -171,7 +171,7 @@ var tmux = kerneltest.Requirement{Name: "tmux", Probe: func() error { _, err := 
 
 func openScreen(t *testing.T, width, height int, command string) *screen {
 	t.Helper()
-	kerneltest.Need(t, tmux, pseudoTerminal)
+	kerneltest.Need(t, tmux, kerneltest.PseudoTerminal)
 	s := &screen{t: t, sock: filepath.Join(t.TempDir(), "tmux")}
 	conf := filepath.Join(t.TempDir(), "conf")
 	if err := os.WriteFile(conf, []byte("set -g status off\nset -s escape-time 0\nset -g default-terminal tmux-256color\n"), 0o600); err != nil {

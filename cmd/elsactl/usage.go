@@ -31,7 +31,9 @@ dropped events.`,
 		Example: `  elsactl usage
   elsactl usage ci --wait -o json | jq '.groups[0].usage.cpu_seconds'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			stop := c.waiting("waiting for the last records")
 			r, err := c.client().Usage(cmd.Context(), args, wait)
+			stop()
 			if err != nil {
 				return err
 			}

@@ -60,6 +60,7 @@ type core struct {
 	watch       watch
 	past        past
 	lineage     *lineage.Book
+	replay      *replay // of the ledger at the start; nil once that is done
 	rules       *rules.Set
 	names       rules.Names
 	ruleTold    string        // the last error of rules told

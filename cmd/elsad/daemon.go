@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -83,6 +84,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	src.run(tasks, streams, c)
 
 	// What was there before: members, forks we missed, the ledger's backlog.
+	c.replay = newReplay(log, os.Stderr)
 	if err := c.restore(state); err != nil {
 		stopStreams()
 		tasks.Wait()
@@ -111,7 +113,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 
 	log.Info("ready", "address", http.Addr(), "socket", cfg.Socket, "events", c.service.EventSource,
 		"acct", c.service.Accounting, "taskstats", c.service.Taskstats, "exact", c.service.Exact)
-	daemon.SdNotify(false, daemon.SdNotifyReady)
+	daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS=") // of the replay is over
 	err = tasks.Wait()
 	daemon.SdNotify(false, daemon.SdNotifyStopping)
 	return err

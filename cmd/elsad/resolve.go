@@ -36,6 +36,7 @@ func (c *core) resolve(end acct.Position) (map[int]groups.Life, error) {
 			placed[r.PID] = life
 			n++
 		}
+		c.replay.advance(len(recs))
 		return nil
 	})
 	if err != nil {

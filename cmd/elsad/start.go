@@ -43,6 +43,8 @@ func (c *core) restore(st *store.State) error {
 		return err
 	}
 	fault.Point(fault.RestoreCommit)
+	c.replay.end()
+	c.replay = nil
 	return nil
 }
 
@@ -114,7 +116,8 @@ func (c *core) restoreAccount(m *store.Member) {
 	}
 }
 
-// backlog tells of a long replay.
+// backlog tells of what the next step will read: twice, if lines may name
+// processes that nobody saw.
 func (c *core) backlog() {
 	if c.ledger == nil {
 		return
@@ -123,7 +126,15 @@ func (c *core) backlog() {
 	if err != nil {
 		return // step will say it
 	}
-	if n := c.ledger.Backlog(c.position, end); n > 0 && c.trusted > 0 {
+	n, times := c.ledger.Backlog(c.position, end), int64(1)
+	if c.gaps > 0 {
+		times = 2
+	}
+	if n <= 0 {
+		return
+	}
+	c.replay.begin(n, times)
+	if c.trusted > 0 {
 		c.log.Info("replaying accounting backlog", "bytes", n, "since", time.Duration(proc.Boottime()-c.trusted).Round(time.Second))
 	}
 }

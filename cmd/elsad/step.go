@@ -220,6 +220,7 @@ func (c *core) joinLines(end acct.Position) error {
 			c.line(&recs[i], resolved, n, now)
 			n++
 		}
+		c.replay.advance(len(recs))
 		return nil
 	})
 	c.position = pos
