@@ -85,7 +85,7 @@ const maxChain = 1000
 func (s *service) Explain(ctx context.Context, who api.Caller, pid int) (out api.Explanation, err error) {
 	err = s.do(ctx, func() error {
 		c := s.core
-		if err := c.drain(); err != nil {
+		if err := c.current(false); err != nil {
 			return err
 		}
 		p, l, err := c.running(pid)

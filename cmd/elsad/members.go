@@ -116,18 +116,26 @@ func (c *core) move(change groups.Change, whole bool) {
 	c.tracker.Note(change.Life.Key())
 }
 
+// current makes the tracker know every process there is at the call: the request
+// may be about one whose fork is not read yet, or was lost. With look it is read
+// from /proc in any case.
+func (c *core) current(look bool) error {
+	if err := c.drain(); err != nil {
+		return err
+	}
+	c.classify(false)
+	if look || c.resync {
+		return c.scan(c.trusted)
+	}
+	return nil
+}
+
 // choose finds the live processes that a request names, those named first, and
 // checks that the caller may move each of them.
 func (c *core) choose(who api.Caller, pids []int, tree bool) ([]groups.Life, error) {
 	// What was forked before this moment is not affected: take it in first.
-	if err := c.drain(); err != nil {
+	if err := c.current(tree || c.tracker.NoExits); err != nil {
 		return nil, err
-	}
-	c.classify(false)
-	if tree || c.tracker.NoExits {
-		if err := c.scan(c.trusted); err != nil {
-			return nil, err
-		}
 	}
 	var lives []groups.Life
 	seen := map[int32]bool{}

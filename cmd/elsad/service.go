@@ -102,10 +102,9 @@ func (s *service) Group(ctx context.Context, who api.Caller, name string) (out a
 		if err := who.MayChange(g); err != nil {
 			return err
 		}
-		if err := s.core.drain(); err != nil {
+		if err := s.core.current(false); err != nil {
 			return err
 		}
-		s.core.classify(false)
 		out.Group = api.FromGroup(g)
 		s.core.tracker.EachLive(func(l groups.Life) {
 			if s.core.tracker.Sets.Has(l.Set, g.ID) {

@@ -143,10 +143,12 @@ func (c *core) scan(since int64) error {
 	if err != nil {
 		return fmt.Errorf("scan processes: %w", err)
 	}
-	seen := make([]groups.Scanned, len(c.procs))
+	seen := make([]groups.Scanned, 0, len(c.procs))
 	for i := range c.procs {
-		seen[i] = scanned(&c.procs[i])
-		c.lineage.HasChild(c.procs[i].PPID)
+		if p := &c.procs[i]; !c.told(p) {
+			seen = append(seen, scanned(p))
+			c.lineage.HasChild(p.PPID)
+		}
 	}
 	c.tracker.Resync(seen, since, now, func(k groups.Key) bool { return !c.alive(k) })
 	if c.tracker.NoExits {
@@ -157,6 +159,17 @@ func (c *core) scan(since int64) error {
 		}
 	}
 	return nil
+}
+
+// told tells whether a process found after loss is dead and not known. Its line is
+// written: it was read, and the death is on a bill, or it will be. A parent that
+// does not wait shows it again at every scan.
+func (c *core) told(p *proc.Process) bool {
+	if !c.resync || !p.Dead() {
+		return false
+	}
+	l, known := c.tracker.Lookup(p.PID)
+	return !known || !sameStart(l.Start, p.Start)
 }
 
 // addThreads tells the tracker the threads of a process, for a source that

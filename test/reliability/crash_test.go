@@ -36,12 +36,7 @@ func TestKernelCrash(t *testing.T) {
 	d := newDaemon(t, t.TempDir(), "--commit-interval", "100ms")
 	w := newWitness(t, d)
 	d.start(small)
-	// What dies between the subscription to events and the switching on of
-	// accounting, at the very first start, has no line.
-	d.report()
-	time.Sleep(500 * time.Millisecond)
-	d.report()
-	unwritten := d.status().Records.Joined["no_line"]
+	unwritten := d.unwritten()
 
 	cg := newCgroup(t)
 	proved := d.load("proved", cg, "churn", "cbz", "2", "4000")

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -86,9 +87,10 @@ func differ(want, got uint64) (lost, doubled uint64) {
 
 // daemon is a state directory and the elsad that runs on it, if one does.
 type daemon struct {
-	t    testing.TB
-	dir  string
-	args []string
+	t      testing.TB
+	dir    string
+	args   []string
+	prefix []string // a command that executes elsad
 	*run
 }
 
@@ -130,9 +132,10 @@ func (d *daemon) socket() string   { return filepath.Join(d.dir, "sock") }
 func (d *daemon) launch(env ...string) {
 	d.t.Helper()
 	r := &run{ready: make(chan struct{}), exited: make(chan struct{})}
-	r.cmd = exec.Command(filepath.Join(bin, "elsad"), append([]string{
-		"--state-dir", d.state(), "--socket", d.socket(), "--web.listen-address", "127.0.0.1:0",
-	}, d.args...)...)
+	args := append(d.prefix[:len(d.prefix):len(d.prefix)], filepath.Join(bin, "elsad"),
+		"--state-dir", d.state(), "--socket", d.socket(), "--web.listen-address", "127.0.0.1:0")
+	args = append(args, d.args...)
+	r.cmd = exec.Command(args[0], args[1:]...)
 	r.cmd.Env = append(os.Environ(), env...)
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
@@ -255,6 +258,15 @@ func (d *daemon) status() (s api.Status) {
 // scrape returns the totals of groups in /metrics, by series. An elsad that is
 // killed meanwhile shows none.
 func (r *run) scrape() map[string]float64 {
+	totals := r.metrics()
+	maps.DeleteFunc(totals, func(series string, _ float64) bool {
+		return !strings.HasPrefix(series, "elsa_group_") || !strings.Contains(series, "_total{")
+	})
+	return totals
+}
+
+// metrics returns all of /metrics, by series; nothing when it cannot be had.
+func (r *run) metrics() map[string]float64 {
 	resp, err := http.Get("http://" + r.address + "/metrics")
 	if err != nil {
 		return nil
@@ -264,14 +276,14 @@ func (r *run) scrape() map[string]float64 {
 	if err != nil || resp.StatusCode != http.StatusOK {
 		return nil
 	}
-	totals := map[string]float64{}
+	all := map[string]float64{}
 	for line := range strings.Lines(string(text)) {
 		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if v, err := strconv.ParseFloat(value, 64); err == nil && strings.HasPrefix(series, "elsa_group_") && strings.Contains(series, "_total{") {
-			totals[series] = v
+		if v, err := strconv.ParseFloat(value, 64); err == nil {
+			all[series] = v
 		}
 	}
-	return totals
+	return all
 }
 
 // load is a workload in a group that runs until it is told to end.

@@ -114,3 +114,21 @@ func TestChurn(t *testing.T) {
 		t.Errorf("reported %+v, want some trees", got)
 	}
 }
+
+// TestSpawn asks for two children.
+func TestSpawn(t *testing.T) {
+	cmd := exec.Command(Build(t), "spawn", "2")
+	cmd.Stdin = strings.NewReader("..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("printed %q, want two pids and a report", out)
+	}
+	got, err := Parse([]byte(lines[2]))
+	if err != nil || got.Processes != 3 || got.Burned < 4*time.Millisecond || lines[0] == lines[1] {
+		t.Errorf("%v: pids %v, reported %+v, %v", err, lines[:2], got, got.Burned)
+	}
+}

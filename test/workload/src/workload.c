@@ -386,6 +386,22 @@ static void churn(const char *kinds, long p, long us) {
 		;
 }
 
+// spawn makes a child for each byte of standard input. It burns ms and ends; when
+// it was waited for, its pid is printed.
+static void spawn(long ms) {
+	char c;
+	while (read(0, &c, 1) > 0) {
+		pid_t pid = start();
+		if (pid == 0) {
+			burn(CLOCK_PROCESS_CPUTIME_ID, ms);
+			end();
+		}
+		reap(pid);
+		printf("%d\n", pid);
+		fflush(stdout);
+	}
+}
+
 static int usage(void) {
 	fputs("usage: workload VERB ARG…\n"
 	      "  fork N             N times fork and exit\n"
@@ -402,6 +418,7 @@ static int usage(void) {
 	      "  shell N            a shell loop, N times true and ls\n"
 	      "  churn KINDS P US   small trees until standard input ends, by P processes, US µs apart;\n"
 	      "                     of kinds c chain, b burn, z zombie, o orphan, d daemon\n"
+	      "  spawn MS           a child that burns MS ms for each byte of standard input; prints its pid\n"
 	      "  rss BYTES          touch that much memory\n"
 	      "  io BYTES           write a file in the working directory and read it again\n",
 	      stderr);
@@ -442,6 +459,8 @@ int main(int argc, char **argv) {
 		shell(a);
 	else if (!strcmp(verb, "churn") && argc == 5)
 		churn(argv[2], b, atol(argv[4]));
+	else if (!strcmp(verb, "spawn") && argc == 3)
+		spawn(a);
 	else if (!strcmp(verb, "rss") && argc == 3)
 		rss(a);
 	else if (!strcmp(verb, "io") && argc == 3)
