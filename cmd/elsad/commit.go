@@ -15,6 +15,9 @@ import (
 // commit makes everything durable in one transaction and lets go of the ledger
 // before it. A failure loses nothing: all of it is written again next time.
 func (c *core) commit() error {
+	if err := c.know(); err != nil {
+		return err
+	}
 	if !c.unsaved && !c.tracker.Changed() && !c.join.Changed() && len(c.regroup) == 0 &&
 		c.position == c.meta.Position && !c.meta.CleanStop {
 		return nil // an idle machine writes nothing

@@ -63,6 +63,7 @@ type core struct {
 	replay      *replay // of the ledger at the start; nil once that is done
 	rules       *rules.Set
 	names       rules.Names
+	ruleable    []int32       // to be looked at by the rules after the rescan
 	ruleTold    string        // the last error of rules told
 	resumed     bool          // events go on where the last run left them
 	pauseEvents func()        // ends the reading of events
@@ -191,11 +192,18 @@ func (c *core) do(ctx context.Context, f func()) error {
 
 var errStopping = errors.New("the service is stopping")
 
+// lose notes that events were lost. What is known of who is in which groups is
+// neither billed nor shown before the rescan.
+func (c *core) lose() {
+	c.resync = true
+	c.tracker.Lost()
+}
+
 func (c *core) takeEvents(b *stream.Batch[cnfork.Event]) {
 	c.counters.lost += b.Lost
 	c.counters.rejected += b.Rejected
 	if b.Lost > 0 {
-		c.resync = true
+		c.lose()
 	}
 	now := proc.Boottime()
 	for i := range b.Items {

@@ -123,8 +123,11 @@ func (c *core) current(look bool) error {
 	if err := c.drain(); err != nil {
 		return err
 	}
+	if err := c.know(); err != nil {
+		return err
+	}
 	c.classify(false)
-	if look || c.resync {
+	if look {
 		return c.scan(c.trusted)
 	}
 	return nil

@@ -56,12 +56,23 @@ func (c *core) infer(r *acct.Record, placed map[int32]groups.Life) groups.Life {
 	}
 	parent, ok := placed[r.PPID]
 	if !ok {
-		parent, ok = c.tracker.Lookup(r.PPID)
+		// Its line is not read yet: of its pid it is the next to die.
+		parent, ok = c.tracker.Peek(r.PPID, func(l *groups.Life) bool { return !l.Again && c.bornBefore(l, r) })
 	}
 	if !ok || parent.Unproven || r.PPID <= 1 {
 		return groups.Life{Set: groups.Unattributed, Unproven: true}
 	}
 	return groups.Life{Set: parent.Set}
+}
+
+// bornBefore reports whether a life may be older than the process of a line.
+func (c *core) bornBefore(l *groups.Life, r *acct.Record) bool {
+	for _, off := range c.offsets {
+		if (l.Start+off)/1e9 <= r.Begin+1 {
+			return true
+		}
+	}
+	return false
 }
 
 // bornSince reports whether the process of a line began at or after a time, by

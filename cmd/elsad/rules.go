@@ -58,6 +58,10 @@ func (c *core) applyRules(pid int32) {
 	if len(c.rules.Rules) == 0 {
 		return
 	}
+	if c.resync {
+		c.ruleable = append(c.ruleable, pid)
+		return
+	}
 	life, ok := c.tracker.Live(pid)
 	if !ok {
 		return
@@ -125,7 +129,7 @@ func (c *core) applyToAll() error {
 	if len(c.rules.Rules) == 0 {
 		return nil
 	}
-	if err := c.drain(); err != nil {
+	if err := c.current(false); err != nil {
 		return err
 	}
 	var pids []int32

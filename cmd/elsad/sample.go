@@ -76,6 +76,9 @@ func (l *live) refresh(ctx context.Context, show func()) error {
 
 // list notes the members to sample; it runs in the core's goroutine.
 func (l *live) list() {
+	if l.core.know() != nil {
+		return // the next step says why
+	}
 	l.core.tracker.EachLive(func(life groups.Life) {
 		if life.Set == groups.Ungrouped && !life.Noted {
 			return

@@ -224,6 +224,9 @@ func (s *service) Backup(ctx context.Context, who api.Caller) (*os.File, error) 
 
 func (s *service) Status(ctx context.Context, _ api.Caller) (st api.Status, err error) {
 	err = s.do(ctx, func() error {
+		if err := s.core.know(); err != nil {
+			return err
+		}
 		st = api.StatusFromSnapshot(s.core.view(), s.version)
 		return nil
 	})

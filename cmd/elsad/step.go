@@ -41,10 +41,8 @@ func (c *core) step() error {
 	if !c.resync && c.gaps == 0 {
 		c.trusted = now
 	}
-	if c.resync {
-		if err := c.rescan(); err != nil {
-			return err
-		}
+	if err := c.know(); err != nil {
+		return err
 	}
 	c.classify(c.mark%64 == 0)
 	if err := c.joinLines(end); err != nil {
@@ -119,6 +117,14 @@ func (c *core) drain() error {
 	return nil
 }
 
+// know repairs the tracker if events were lost.
+func (c *core) know() error {
+	if !c.resync {
+		return nil
+	}
+	return c.rescan()
+}
+
 // rescan repairs the tracker after lost events.
 func (c *core) rescan() error {
 	if err := c.scan(c.trusted); err != nil {
@@ -128,6 +134,10 @@ func (c *core) rescan() error {
 	// What died before the scan may have its line after this step's end.
 	c.resync, c.gaps = false, 2
 	c.counters.resyncs++
+	for _, pid := range c.ruleable {
+		c.applyRules(pid)
+	}
+	c.ruleable = c.ruleable[:0]
 	if now := proc.Boottime(); now > c.watch.tellLoss {
 		c.watch.tellLoss = now + tellInterval // a storm loses many times a second
 		c.log.Warn("events lost: processes rescanned", "total", c.counters.lost, "rescans", c.counters.resyncs)
@@ -258,6 +268,9 @@ func (c *core) line(r *acct.Record, resolved map[int]groups.Life, n int, now int
 	}
 	if !ok {
 		c.tracker.Stray(life.Set)
+	}
+	if ok {
+		c.tracker.Ended(life, life.Start+int64(r.Elapsed))
 	}
 	c.ruleAtDeath(r, &life)
 	c.join.Line(r, life, ok, now)

@@ -102,7 +102,7 @@ func (c *core) reopenEvents() error {
 		return err
 	}
 	c.events = events
-	c.resync = true
+	c.lose()
 	c.counters.silences++
 	return nil
 }

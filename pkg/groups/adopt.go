@@ -48,28 +48,71 @@ func (t *Tracker) settle(pid int32, e *entry) {
 	if e.flags&unproven != 0 {
 		return // its own parent is still unknown; it is settled with it
 	}
+	from := e.start
+	if t.NoExits {
+		from = 0 // what a task forks may be told before it is
+	}
+	t.adopt(pid, from, forever, e.set, e.flags&inferred)
+}
+
+// Ended says that the process l, reaped by now, lived until at by its record:
+// the children that waited for one of its pid and were born before are its own.
+// They are marked as inferred.
+func (t *Tracker) Ended(l Life, at int64) {
+	if !l.Unproven && len(t.waiting) > 0 {
+		// Life times are told in 10 ms, and in 24 bits.
+		t.adopt(l.PID, l.Start, at+procTick+(at-l.Start)>>23, l.Set, inferred)
+	}
+}
+
+const forever = 1<<63 - 1
+
+// procTick is the resolution of starts in /proc.
+const procTick = 10e6
+
+// adopt gives the children that waited for pid, and were born between from and
+// to, a set. Those born before or after are another life's.
+func (t *Tracker) adopt(pid int32, from, to int64, set SetID, flags uint8) {
 	for _, k := range t.forsake(pid) {
-		if c := t.table.get(k.PID); c != nil && c.start == k.Start && c.flags&unproven != 0 {
-			t.assign(k.PID, c, e.set, e.flags&inferred)
+		c := t.table.get(k.PID)
+		switch {
+		case c == nil || c.start != k.Start || c.flags&unproven == 0:
+		case latest(k.Start) < from || k.Start > to:
+			t.await(pid, k)
+		default:
+			t.assign(k.PID, c, set, flags)
 		}
 	}
 }
 
+// latest is how late a process with a start that may be truncated was born.
+func latest(start int64) int64 {
+	if start%procTick == 0 {
+		return start + procTick
+	}
+	return start
+}
+
 // confirm takes the fork event of a process that a scan of /proc found before.
 // The event names the parent it had then; /proc may have shown its reaper.
-func (t *Tracker) confirm(pid int32, e *entry, parent int32) {
+func (t *Tracker) confirm(pid int32, e *entry, parent int32, at int64) {
 	k := Key{pid, e.start}
 	if e.flags&unproven != 0 {
 		t.unwait(e.ppid, k)
 	}
 	e.ppid = parent
 	e.flags &^= scanned
-	set, flags := t.heritage(parent)
+	set, flags := t.heritage(parent, at)
 	switch {
 	case e.flags&(inferred|unproven) == 0:
 		// It was there before events were, or the administrator placed it.
+	case t.doubt && e.flags&unproven == 0:
+		// What /proc showed is worth more than an event after loss.
 	case flags&unproven == 0:
 		t.assign(pid, e, set, flags)
+		if t.doubt {
+			e.flags |= doubtful
+		}
 	case e.flags&unproven != 0:
 		t.await(parent, k)
 	}

@@ -18,7 +18,10 @@ type kernel struct {
 	story   []deed
 	born    int
 	ledger  []*process // dead, in order, their lines not read yet
-	deaf    bool       // they are
+	deaf    bool       // events are lost
+	lossy   bool       // one was since the last look at /proc
+	missed  bool       // and the tracker was not told so yet
+	queue   *[]func()  // or nil: where events wait
 	lastTID int32
 }
 
@@ -31,6 +34,10 @@ type process struct {
 	threads    []int32  // live threads beside the leader
 	leaderGone bool
 	unheard    bool // its fork event was lost
+	doubtful   bool // an event before its birth was lost
+	queued     bool // its fork event was read after the look at /proc
+	vague      bool // its place was not known for some time
+	end        int64
 }
 
 // deed is a line of the story: a fork, or what the administrator did.
@@ -75,7 +82,16 @@ func (k *kernel) members() map[int]map[uint32]bool {
 }
 
 func (k *kernel) tell(event func()) {
-	if !k.deaf {
+	switch {
+	case k.deaf:
+		k.missed, k.lossy = true, true
+	case k.queue != nil:
+		*k.queue = append(*k.queue, event)
+	default:
+		if k.missed {
+			k.missed = false
+			k.Lost()
+		}
 		event()
 	}
 }
@@ -121,7 +137,7 @@ func (k *kernel) forkOne(t *rapid.T) *process {
 	// look at /proc.
 	k.now += 2 * startSlack
 	p := &process{
-		id: k.born, pid: child, start: k.time(t), parent: parent, unheard: k.deaf,
+		id: k.born, pid: child, start: k.time(t), parent: parent, unheard: k.deaf, doubtful: k.lossy, queued: k.queue != nil,
 	}
 	k.live[p.pid] = p
 	k.story = append(k.story, deed{what: "fork", id: p.id, of: parent.id})
@@ -161,6 +177,7 @@ func (k *kernel) endIfLast(p *process) {
 		return
 	}
 	delete(k.live, p.pid)
+	p.end = k.now
 	k.ledger = append(k.ledger, p)
 	for _, c := range k.live {
 		if c.parent == p {

@@ -141,13 +141,13 @@ func TestStartsMonotone(t *testing.T) {
 	w.add(10, 7)
 	w.fork(11, 12)
 	w.starts()
-	w.fork(10, 11) // adopts 12, whose start was told
+	w.Fork(10, 11, w.now-1) // adopts 12, whose start was told
 	g7 := w.Sets.Only(7)
 	if diff := cmp.Diff(map[SetID]int64{g7: 2}, w.starts()); diff != "" {
 		t.Errorf("start told before the adoption (-want +got):\n%s", diff)
 	}
 	w.fork(13, 14)
-	w.fork(10, 13)
+	w.Fork(10, 13, w.now-1)
 	if diff := cmp.Diff(map[SetID]int64{g7: 2}, w.starts()); diff != "" {
 		t.Errorf("start not told before the adoption (-want +got):\n%s", diff)
 	}

@@ -50,7 +50,7 @@ func (m *model) fork(t *rapid.T) {
 // endUnseen ends a process without an exit event.
 func (m *model) endUnseen(t *rapid.T) {
 	m.deaf = true
-	defer func() { m.deaf = false }()
+	defer func() { m.deaf, m.missed = false, false }() // it is not told
 	p := m.endLeader(t)
 	if m.live[p.pid] != p {
 		m.unseen[p.pid] = p

@@ -166,7 +166,7 @@ func (t *Tracker) evict(pid int32, e *entry, at int64) {
 	}
 	if e.state == dead || e.state == task {
 		l := t.lifeOf(pid, e)
-		l.stored, l.dirty = e.flags&stored != 0, e.flags&dirty != 0
+		l.stored, l.dirty, l.doubtful = e.flags&stored != 0, e.flags&dirty != 0, e.flags&doubtful != 0
 		t.outdated = t.outdated || l.dirty
 		if l.task = e.state == task; l.task {
 			t.expect(l.Key())

@@ -25,39 +25,15 @@ type Scanned struct {
 // process that the snapshot lacks is given to gone, which must decide by a second
 // proof, since one reading of /proc is not proof of absence.
 func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool) {
-	r := resync{Tracker: t, since: since, now: now, open: map[int32]bool{}}
+	r := resync{Tracker: t, since: since, now: now, doubt: t.doubt, open: map[int32]bool{}}
+	t.doubt = false
 	for i := range procs {
 		r.see(&procs[i])
 	}
-	if r.replaced {
-		r.reopen()
-	}
+	r.bury(procs, gone)
 	r.decide()
-
-	there := make([]uint64, len(t.table.pages)) // a bit for each pid
-	for i := range procs {
-		if page := int(procs[i].PID >> pageBits); page >= 0 && page < len(there) {
-			there[page] |= 1 << (procs[i].PID % pageSize)
-		}
-	}
-	var absent []Key
-	t.table.all(func(pid int32, e *entry) {
-		if (e.state == live || e.state == reaped) && there[pid>>pageBits]&(1<<(pid%pageSize)) == 0 {
-			absent = append(absent, Key{pid, e.start})
-		}
-	})
-	for _, k := range absent {
-		if !gone(k) {
-			continue
-		}
-		if e := t.table.get(k.PID); e.state == live {
-			t.die(k.PID, e, now)
-		} else {
-			t.free(k.PID, e)
-		}
-	}
 	for parent := range t.waiting {
-		if t.table.get(parent) == nil {
+		if t.table.get(parent) == nil && t.older[parent] == nil {
 			t.forsake(parent) // it is dead: nothing will tell
 		}
 	}
@@ -67,8 +43,8 @@ func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool)
 type resync struct {
 	*Tracker
 	since, now int64
-	open       map[int32]bool // unproven for now: their sets are to be decided
-	replaced   bool           // a known process was another one by now
+	doubt      bool           // events were lost
+	open       map[int32]bool // their sets are to be decided, or were
 }
 
 func (r *resync) see(p *Scanned) {
@@ -85,7 +61,6 @@ func (r *resync) see(p *Scanned) {
 			return
 		}
 		r.evict(p.PID, e, p.Start)
-		r.replaced = true
 	}
 	late := r.since > 0 && r.bornSince(p.Start)
 	if p.Zombie && (!late || p.Start < r.since || r.awaits(p)) {
@@ -154,48 +129,118 @@ func otherThreads(n int32) uint16 { return uint16(min(max(n-1, 0), 1<<16-1)) }
 // bornSince reports whether the event of a birth may be later than since.
 func (r *resync) bornSince(start int64) bool { return start >= r.since-startSlack }
 
-// reopen finds the processes that took the set of a life that was over: their
-// parent has its pid, and the parent's own fork was lost.
-func (r *resync) reopen() {
-	var born []Key
+// bury ends the known processes that are not in the snapshot.
+func (r *resync) bury(procs []Scanned, gone func(Key) bool) {
+	there := make([]uint64, len(r.table.pages)) // a bit for each pid
+	for i := range procs {
+		if page := int(procs[i].PID >> pageBits); page >= 0 && page < len(there) {
+			there[page] |= 1 << (procs[i].PID % pageSize)
+		}
+	}
+	var absent []Key
 	r.table.all(func(pid int32, e *entry) {
-		if r.bornSince(e.start) && !r.open[pid] {
-			born = append(born, Key{pid, e.start})
+		if (e.state == live || e.state == reaped || e.state == dead && r.doubt) && there[pid>>pageBits]&(1<<(pid%pageSize)) == 0 {
+			absent = append(absent, Key{pid, e.start})
 		}
 	})
-	slices.SortFunc(born, byStart)
-	for _, k := range born {
-		e := r.table.get(k.PID)
-		if !r.open[e.ppid] || r.table.get(e.ppid).start > k.Start {
+	for _, k := range absent {
+		if !gone(k) {
 			continue
 		}
-		r.open[k.PID] = true
-		if e.flags&unproven != 0 {
-			r.unwait(e.ppid, k)
+		e := r.table.get(k.PID)
+		if e.state == live {
+			r.die(k.PID, e, r.now)
 		}
-		r.assign(k.PID, e, Unattributed, unproven)
+		if e.state == reaped || r.doubt {
+			// After loss, what its pid forks is not surely its own.
+			r.evict(k.PID, e, r.now)
+		}
 	}
 }
 
-// decide gives the open processes their sets. One whose parent is decided later
-// waits for it as for a late fork event.
+// decide gives the open processes and those in doubt their sets, parents first.
 func (r *resync) decide() {
-	var open []Key
-	for pid := range r.open {
-		open = append(open, Key{pid, r.table.get(pid).start})
-	}
-	slices.SortFunc(open, byStart)
-	for _, k := range open {
-		e := r.table.get(k.PID)
-		if e.flags&unproven == 0 {
-			continue // it waited for its parent, which was decided
+	var keys []Key
+	r.table.all(func(pid int32, e *entry) {
+		if r.open[pid] || e.flags&doubtful != 0 {
+			keys = append(keys, Key{pid, e.start})
 		}
-		if set, flags := r.infer(e); flags&unproven == 0 {
-			r.assign(k.PID, e, set, flags)
+	})
+	if r.doubt {
+		for _, lives := range r.older {
+			for i := range lives {
+				if lives[i].doubtful {
+					keys = append(keys, lives[i].Key())
+				}
+			}
+		}
+	}
+	slices.SortFunc(keys, byStart)
+	for _, k := range keys {
+		if e := r.table.get(k.PID); e != nil && e.start == k.Start {
+			r.decideEntry(k, e)
 		} else {
-			r.await(e.ppid, k)
+			r.decideOlder(k)
 		}
 	}
+}
+
+// decideEntry decides the set of one process. One whose parent is decided later
+// waits for it as for a late fork event.
+func (r *resync) decideEntry(k Key, e *entry) {
+	if e.flags&doubtful != 0 {
+		e.flags &^= doubtful
+		if !r.misplaced(k, e.ppid) {
+			return
+		}
+		if r.open[k.PID] = true; e.flags&unproven == 0 {
+			r.assign(k.PID, e, Unattributed, unproven)
+		} else {
+			r.unwait(e.ppid, k)
+		}
+	}
+	if e.flags&unproven == 0 {
+		return // it waited for its parent, which was decided
+	}
+	if set, flags := r.infer(e); flags&unproven == 0 {
+		r.assign(k.PID, e, set, flags)
+	} else {
+		r.await(e.ppid, k)
+	}
+}
+
+// decideOlder is decideEntry for a dead life that is not in the table. Its
+// ledger line may tell more.
+func (r *resync) decideOlder(k Key) {
+	lives := r.older[k.PID]
+	l := &lives[slices.IndexFunc(lives, func(l Life) bool { return l.Start == k.Start })]
+	l.doubtful = false
+	if !r.misplaced(k, l.PPID) {
+		return
+	}
+	set, unknown := Unattributed, true
+	if p := r.parent(k, l.PPID); p != nil && p.flags&unproven == 0 {
+		set, unknown = p.set, false
+	}
+	r.Placed(l.Set, set)
+	l.Set, l.Inferred, l.Unproven = set, !unknown, unknown
+	l.dirty, r.outdated = true, true
+}
+
+// misplaced reports whether a process born by an event after loss is not, or not
+// provably, where the event put it: the process that has its parent's pid is a
+// later one, or gone, so that another may have had the pid at the birth; or that
+// one's own place has changed.
+func (r *resync) misplaced(k Key, ppid int32) bool {
+	return r.parent(k, ppid) == nil || r.open[ppid]
+}
+
+// parent returns the process that has pid now and had it when k was born.
+func (r *resync) parent(k Key, pid int32) *entry {
+	if p := r.table.get(pid); p != nil && p.start <= latest(k.Start) {
+		return p
+	}
+	return nil
 }
 
 func byStart(a, b Key) int {

@@ -127,7 +127,7 @@ var resyncCases = []struct {
 		since, p10, at := w.now, found(10, 1, w.now), w.tick()
 		w.scan(since, p10, found(12, 1, at))
 		w.Fork(11, 12, at)
-		w.fork(10, 11)
+		w.Fork(10, 11, at-20*ms)
 	}, "10{7} 11{7} 12{7}"},
 	{"a later fork of a scanned pid is another process", func(w *world) {
 		w.fork(1, 10)
@@ -162,6 +162,7 @@ var resyncCases = []struct {
 		w.fork(1, 20)
 		w.add(20, 8)
 		since, p20, at := w.now, found(20, 1, w.now), w.tick()
+		w.Lost()
 		w.fork(10, 11) // this 10 is another, made by 20
 		p11 := found(11, 10, w.now)
 		w.fork(11, 12)
@@ -180,6 +181,7 @@ var resyncCases = []struct {
 		w.fork(1, 10)
 		w.add(10, 7)
 		since, at := w.now, w.tick()
+		w.Lost()
 		w.fork(10, 11)
 		w.scan(since, found(10, 1, at), found(11, 10, w.now))
 		w.fork(11, 12)
@@ -310,6 +312,36 @@ func TestResyncShortRead(t *testing.T) {
 	}
 }
 
+// TestEnded loses the exit of a parent: its line proves which of the children
+// seen since are its own, and which another's who had its pid.
+func TestEnded(t *testing.T) {
+	w := newWorld()
+	w.fork(1, 10)
+	w.add(10, 7)
+	born := w.now
+	w.Lost()
+	w.fork(10, 11)
+	w.Fork(10, 12, w.tick()+5*ms) // in the last 10 ms of its parent
+	died := w.now
+	w.fork(10, 13) // another 10
+	there := []Scanned{found(11, 1, died-100*ms), found(12, 1, died+5*ms), found(13, 1, w.now)}
+	w.scan(born, there...)
+	if got, want := w.String(), "†10{7} 11? 12? 13?"; got != want {
+		t.Errorf("before the line: %s, want %s", got, want)
+	}
+	w.scan(w.now, there...) // they wait on
+	w.Ended(w.reap(10), died)
+	if got, want := w.String(), "11{7}~ 12{7}~ 13?"; got != want {
+		t.Errorf("after the line: %s, want %s", got, want)
+	}
+	w.fork(1, 10)
+	if got, want := w.String(), "10{} 11{7}~ 12{7}~ 13?"; got != want {
+		t.Errorf("after the next fork of its pid: %s, want %s", got, want)
+	}
+	w.endAll()
+	w.checkEmpty(t)
+}
+
 func TestResyncStarts(t *testing.T) {
 	w := newWorld()
 	w.scan(0, found(10, 1, 5*sec), found(11, 10, 6*sec))
@@ -332,6 +364,7 @@ func TestResyncStarts(t *testing.T) {
 // once they are over, and that there are not too many of them.
 func TestWaiting(t *testing.T) {
 	w := newWorld()
+	before := w.now
 	w.fork(9, 10)
 	for range 3 * maxWaiting {
 		w.Fork(10, 11, w.tick())
@@ -347,7 +380,7 @@ func TestWaiting(t *testing.T) {
 	if w.waits != maxWaiting {
 		t.Errorf("%d children wait, want %d", w.waits, maxWaiting)
 	}
-	w.fork(1, 9)
+	w.Fork(1, 9, before)
 	if got := w.LiveIn(Unattributed); got != 101 {
 		t.Errorf("%d are unattributed, want the 101 that found no place to wait", got)
 	}

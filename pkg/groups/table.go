@@ -25,6 +25,7 @@ const (
 	dirty                        // queued for TakeChanged
 	stored                       // the store holds this life
 	noted                        // the join keeps an account of this life
+	doubtful                     // born by an event after loss; see Tracker.Lost
 )
 
 // entry is one process, 24 bytes.

@@ -24,9 +24,10 @@ type Life struct {
 	Again bool
 
 	// Of a life whose pid was taken by another:
-	task   bool // it may have been a thread: no record need come
-	dirty  bool // to be told by TakeChanged
-	stored bool // the store holds it
+	task     bool // it may have been a thread: no record need come
+	dirty    bool // to be told by TakeChanged
+	stored   bool // the store holds it
+	doubtful bool // born by an event after loss
 }
 
 // Key identifies a process over pid reuse, within one boot.
@@ -58,6 +59,7 @@ type Tracker struct {
 	changed  []int32 // pids with the dirty bit
 	gone     []Key   // stored lives that are over
 	outdated bool    // older has lives with the dirty mark
+	doubt    bool    // events were lost, and Resync was not called since
 	offered  Life    // what Reap and Peek show, kept off the heap
 
 	Evicted uint64 // lives ended by a fork of the same pid
@@ -109,12 +111,15 @@ func (t *Tracker) born(parent, child int32, at int64, s state) *entry {
 			slack = taskSlack
 		}
 		if e.flags&scanned != 0 && at-e.start <= slack {
-			t.confirm(child, e, parent) // the scan of /proc was faster
+			t.confirm(child, e, parent, at) // the scan of /proc was faster
 			return nil
 		}
 		t.evict(child, e, at)
 	}
-	set, flags := t.heritage(parent)
+	set, flags := t.heritage(parent, at)
+	if t.doubt {
+		flags |= doubtful
+	}
 	e := t.table.put(child)
 	e.start, e.ppid, e.set, e.state, e.flags = at, parent, set, s, flags
 	if flags&unproven != 0 {
@@ -126,10 +131,17 @@ func (t *Tracker) born(parent, child int32, at int64, s state) *entry {
 	return e
 }
 
-// heritage is what a child of parent inherits.
-func (t *Tracker) heritage(parent int32) (set SetID, flags uint8) {
+// Lost says that events were lost. An exit and the next fork of its pid may be
+// among them, and what that next life forks would seem to be the old one's. So
+// what is born from now on is in doubt until [Tracker.Resync], which must be
+// called before any record is reaped. A source without exits never tells whose a
+// child is for sure, and has no doubts.
+func (t *Tracker) Lost() { t.doubt = !t.NoExits }
+
+// heritage is what a child of parent, born at a time, inherits.
+func (t *Tracker) heritage(parent int32, at int64) (set SetID, flags uint8) {
 	p := t.table.get(parent)
-	if p == nil || p.flags&unproven != 0 {
+	if p == nil || p.flags&unproven != 0 || p.start > at {
 		return Unattributed, unproven
 	}
 	return p.set, p.flags & inferred

@@ -140,23 +140,31 @@ var eventCases = []struct {
 		w.fork(1, 10)
 		w.add(10, 7)
 		w.fork(11, 12)
-		w.fork(10, 11)
+		w.Fork(10, 11, w.now-1)
 	}, "10{7} 11{7} 12{7}"},
+	{"no adoption by one that is younger", func(w *world) {
+		w.fork(1, 10)
+		w.add(10, 7)
+		w.fork(11, 12)
+		w.fork(10, 11)
+	}, "10{7} 11{7} 12?"},
 	{"late adoption of a chain", func(w *world) {
 		w.fork(1, 10)
 		w.add(10, 7)
-		w.fork(13, 14)
-		w.fork(12, 13)
-		w.fork(11, 12)
-		w.fork(10, 11)
+		at := w.tick()
+		w.Fork(13, 14, at)
+		w.Fork(12, 13, at-1)
+		w.Fork(11, 12, at-2)
+		w.Fork(10, 11, at-3)
 		w.fork(14, 15)
 	}, "10{7} 11{7} 12{7} 13{7} 14{7} 15{7}"},
 	{"late adoption of one that is dead by then", func(w *world) {
 		w.fork(1, 10)
 		w.add(10, 7)
 		w.fork(11, 12)
+		at := w.now - 1
 		w.exit(12, 12)
-		w.fork(10, 11)
+		w.Fork(10, 11, at)
 	}, "10{7} 11{7} †12{7}"},
 	{"no late adoption by another life of the pid", func(w *world) {
 		w.fork(11, 12)      // parent unknown
@@ -210,7 +218,7 @@ func TestCounters(t *testing.T) {
 	w.fork(1, 10)
 	w.fork(1, maxPID+1)
 	w.fork(11, 12)
-	w.fork(1, 11)
+	w.Fork(1, 11, w.now-1)
 	if got := [3]uint64{w.Evicted, w.Adopted, w.Ignored}; got != [3]uint64{1, 1, 1} {
 		t.Errorf("evicted, adopted, ignored = %v, want 1 each", got)
 	}
