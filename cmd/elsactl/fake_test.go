@@ -96,7 +96,7 @@ func (f *fake) CreateGroup(_ context.Context, c api.Caller, r api.CreateGroupReq
 		return api.Group{}, api.Conflict("group %s exists", r.Name)
 	}
 	id := uint32(len(f.snapshot.Groups) + 1)
-	g := groups.Group{ID: id, Name: r.Name, Owner: c.UID, Labels: r.Labels, Created: day.Add(time.Duration(id) * time.Minute)}
+	g := groups.Group{ID: id, Name: r.Name, Owner: c.UID, Labels: r.Labels, Temporary: r.Temporary, Created: day.Add(time.Duration(id) * time.Minute)}
 	f.snapshot.Groups = append(f.snapshot.Groups, usage.GroupTotal{Group: g})
 	return api.FromGroup(&g), nil
 }

@@ -28,8 +28,9 @@ and 126 if it could not be executed, as a shell does.
 
 The command is in the group from its first instruction on, and so is all that
 it starts; elsactl itself is not. The group is made if it is missing, and
-without -g it is a fresh one that is closed when the command ends. What the
-command left running in the background stays in the group.
+without -g it is a fresh one that is closed when the command ends, and deleted
+90 days after its last process did (elsad --run-retention). What the command
+left running in the background stays in the group.
 
 The bill is what the group used from the start of the command to its end. If
 others run in the same group meanwhile, it includes theirs. With -o json the
@@ -132,7 +133,7 @@ func (j *job) openFresh(ctx context.Context) error {
 	j.group = base
 	for try := 2; ; try++ {
 		_, err := j.client.CreateGroup(ctx, api.CreateGroupRequest{
-			Name: j.group, Labels: map[string]string{"command": visible(filepath.Base(j.argv[0]))},
+			Name: j.group, Temporary: true, Labels: map[string]string{"command": visible(filepath.Base(j.argv[0]))},
 		})
 		if status(err) != http.StatusConflict || try > 99 {
 			j.fresh, j.made = err == nil, err == nil

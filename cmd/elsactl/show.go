@@ -31,6 +31,9 @@ began, which may be longer than it is in the group.`,
 				if !g.Closed.IsZero() {
 					head.row("closed", clock(g.Closed))
 				}
+				if g.Temporary {
+					head.row("kept", "some time after its last process ended (elsad --run-retention)")
+				}
 				if len(g.Labels) > 0 {
 					head.row("labels", labelText(g.Labels))
 				}

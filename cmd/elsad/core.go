@@ -29,6 +29,8 @@ type core struct {
 	log      *slog.Logger
 	proc     proc.FS
 	interval time.Duration
+	// runRetention is how long temporary groups are kept that are done with.
+	runRetention time.Duration
 
 	events    stream.Source[cnfork.Event]
 	taskstats stream.Source[acct.Record] // nil when off
@@ -96,10 +98,14 @@ func (c *core) run(ctx context.Context) error {
 	defer close(c.stopped)
 	tick := time.NewTicker(c.interval)
 	defer tick.Stop()
+	expire := time.NewTicker(expireInterval)
+	defer expire.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return c.finish()
+		case <-expire.C:
+			c.expire(time.Now(), c.runRetention)
 		case b, ok := <-c.events.Batches():
 			if !ok {
 				return errSource(ctx, "events")

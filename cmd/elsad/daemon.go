@@ -49,7 +49,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	defer control.Close()
 
 	c := &core{
-		log: log, proc: proc.Default, interval: cfg.CommitInterval, store: db,
+		log: log, proc: proc.Default, interval: cfg.CommitInterval, runRetention: time.Duration(cfg.RunRetention), store: db,
 		tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		sampler: proc.Default.NewSampler(), rules: set, names: rules.Names{},
 		requests: make(chan func()), stopped: make(chan struct{}),
@@ -59,7 +59,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	readers := newLive(c)
 	exporter := metrics.New(metrics.Options{
 		Snapshot:  func(ctx context.Context) *usage.Snapshot { return c.show(ctx, readers) },
-		MaxGroups: cfg.MaxGroups, Version: version(), Log: log,
+		MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: version(), Log: log,
 	})
 	c.observe = exporter.ObserveCommit
 	page := web.NewPage(web.Options{

@@ -55,6 +55,7 @@ func (s *service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateG
 		if err != nil {
 			return err
 		}
+		g.Temporary = r.Temporary
 		out = api.FromGroup(g)
 		return s.core.durable()
 	})
@@ -169,13 +170,19 @@ func (s *service) DeleteGroup(ctx context.Context, who api.Caller, name string) 
 		if err := c.step(); err != nil {
 			return err
 		}
-		c.tracker.TakeStarts(c.join.Start)
-		c.join.Merge(c.tracker.DropGroup(g.ID))
-		c.lineage.DropGroup(g.ID)
-		c.groups = slices.Delete(c.groups, at, at+1)
-		c.regroup = append(c.regroup, g.ID)
+		c.dropGroup(at)
 		return c.durable()
 	})
+}
+
+// dropGroup deletes the group at a place. What it used stays in the totals.
+func (c *core) dropGroup(at int) {
+	id := c.groups[at].ID
+	c.tracker.TakeStarts(c.join.Start)
+	c.join.Merge(c.tracker.DropGroup(id), c.tracker.Sets.Only(groups.Former))
+	c.lineage.DropGroup(id)
+	c.groups = slices.Delete(c.groups, at, at+1)
+	c.regroup = append(c.regroup, id)
 }
 
 func (s *service) Usage(ctx context.Context, _ api.Caller, names []string, wait bool) (api.UsageReport, error) {

@@ -63,6 +63,7 @@ func (c *core) load(st *store.State) {
 		c.tracker.Sets.Restore(s.ID, s.Groups)
 		c.join.RestoreSet(s.ID, s.Usage)
 	}
+	c.tracker.Sets.Reuse()
 	for i := range st.Deaths {
 		c.join.RestoreDeath(st.Deaths[i])
 	}

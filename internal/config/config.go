@@ -35,6 +35,8 @@ type Config struct {
 	EventBuffer     int
 	TaskstatsBuffer int
 	MaxGroups       int
+	ClosedGrace     time.Duration
+	RunRetention    Days
 
 	HistoryRetention Days
 	HistoryCommands  int
@@ -63,6 +65,9 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.IntVar(&c.EventBuffer, "event-buffer", 64<<20, "receive buffer for events in bytes; 832 bytes an event")
 	f.IntVar(&c.TaskstatsBuffer, "taskstats-buffer", 64<<20, "receive buffer for taskstats in bytes; 1280 bytes or more a thread's end")
 	f.IntVar(&c.MaxGroups, "metrics.max-groups", defaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
+	f.DurationVar(&c.ClosedGrace, "metrics.closed-grace", 15*time.Minute, "how long a closed group without live processes keeps its series; negative for ever")
+	c.RunRetention = Days(90 * 24 * time.Hour)
+	f.Var(&c.RunRetention, "run-retention", "how long a group that elsactl run made is kept once its last process ended, in days (90d) or hours; 10000 such groups at most")
 	c.HistoryRetention = Days(90 * 24 * time.Hour)
 	f.Var(&c.HistoryRetention, "history-retention", "how long hourly sums are kept for elsactl report, in days (90d) or hours")
 	f.IntVar(&c.HistoryCommands, "history-commands", 1000, "commands told apart within an hour; the others are summed as (other)")
@@ -103,6 +108,9 @@ func (c *Config) Check() error {
 	}
 	if c.TaskstatsBuffer < 4096 || c.TaskstatsBuffer > 1<<30 {
 		return fmt.Errorf("bad --taskstats-buffer %d: use 4096 to %d", c.TaskstatsBuffer, 1<<30)
+	}
+	if time.Duration(c.RunRetention) < time.Minute {
+		return fmt.Errorf("bad --run-retention %v: use 1m or more", &c.RunRetention)
 	}
 	if time.Duration(c.HistoryRetention) < time.Hour {
 		return fmt.Errorf("bad --history-retention %v: use 1h or more", &c.HistoryRetention)

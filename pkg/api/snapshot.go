@@ -56,7 +56,7 @@ func fromTotal(t *usage.GroupTotal) GroupUsage {
 func FromGroup(g *groups.Group) Group {
 	w := Group{
 		Name: g.Name, ID: g.ID, State: g.State(), Owner: g.Owner,
-		Created: g.Created.UTC(), Labels: maps.Clone(g.Labels),
+		Created: g.Created.UTC(), Labels: maps.Clone(g.Labels), Temporary: g.Temporary,
 	}
 	if !g.Open() {
 		w.Closed = g.Closed.UTC()

@@ -17,6 +17,9 @@ type Group struct {
 	// Owner is the uid of the user who made the group.
 	Owner  uint32            `json:"owner"`
 	Labels map[string]string `json:"labels"`
+	// Temporary: it was made for one command, and is deleted by itself some time
+	// after its last process ended (elsad --run-retention).
+	Temporary bool `json:"temporary"`
 }
 
 // GroupDetail is a group with its live members, in order of pid.
@@ -41,6 +44,10 @@ type Member struct {
 type CreateGroupRequest struct {
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels,omitempty"`
+	// Temporary makes a group for one command: it is closed by itself when it has
+	// been without processes for a minute, if nobody else closes it, and deleted
+	// some time after (elsad --run-retention).
+	Temporary bool `json:"temporary,omitempty"`
 }
 
 // AddRequest asks to put running processes in a group. Either all are added or

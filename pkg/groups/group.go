@@ -20,6 +20,9 @@ type Group struct {
 	// Created is the wall clock time of creation. Closed is zero while the
 	// group is open.
 	Created, Closed time.Time
+	// Temporary: it was made for one command, and is deleted by itself some time
+	// after its last process ended.
+	Temporary bool `json:",omitempty"`
 }
 
 // Open reports whether the group takes new members by hand.
@@ -32,6 +35,10 @@ func (g *Group) State() string {
 	}
 	return "closed"
 }
+
+// Former is the id that stands for all groups that exist no more. No group has it
+// and no process is in it: it keeps their bills among those of any group.
+const Former uint32 = 0
 
 // MaxName is the longest group name, in bytes.
 const MaxName = 128

@@ -27,6 +27,7 @@ type Sets struct {
 	groups [][]uint32 // by SetID; sorted; nil for a retired id
 	ids    map[string]SetID
 	fresh  []SetID // made or retired since the last TakeFresh
+	free   []SetID // retired before this run
 	key    []byte
 }
 
@@ -117,13 +118,28 @@ func (s *Sets) TakeFresh() []SetID {
 	return f
 }
 
+// Reuse lets new sets take the places of those that were retired before the
+// state was restored. Within a run a retired set's number names it still.
+func (s *Sets) Reuse() {
+	for id := SetID(len(s.groups)) - 1; id >= firstSet; id-- {
+		if s.groups[id] == nil {
+			s.free = append(s.free, id)
+		}
+	}
+}
+
 func (s *Sets) intern(groups []uint32) SetID {
 	key := s.keyOf(groups)
 	if id, ok := s.ids[key]; ok {
 		return id
 	}
 	id := SetID(len(s.groups))
-	s.groups = append(s.groups, groups)
+	if n := len(s.free); n > 0 {
+		id, s.free = s.free[n-1], s.free[:n-1]
+		s.groups[id] = groups
+	} else {
+		s.groups = append(s.groups, groups)
+	}
 	s.ids[key] = id
 	s.fresh = append(s.fresh, id)
 	return id

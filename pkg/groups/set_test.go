@@ -120,3 +120,26 @@ func TestCheckName(t *testing.T) {
 		}
 	}
 }
+
+// Within a run a retired set's number names it still; the next run uses it again.
+func TestSetsReuse(t *testing.T) {
+	s := NewSets()
+	a, b := s.Only(1), s.Only(2)
+	s.DropGroup(1)
+	if c := s.Only(3); c == a || c == b {
+		t.Errorf("set %d is used again within the run", c)
+	}
+	r := NewSets()
+	r.Restore(b, []uint32{2})
+	r.Restore(s.Only(3), []uint32{3})
+	r.Reuse()
+	if got := r.Only(4); got != a {
+		t.Errorf("the new set is %d, want %d, which was retired", got, a)
+	}
+	if got := r.Only(5); int(got) != r.Len()-1 || got == b {
+		t.Errorf("the next one is %d of %d", got, r.Len())
+	}
+	if !r.Has(a, 4) || !r.Has(b, 2) || r.Only(2) != b {
+		t.Error("sets are mixed up")
+	}
+}

@@ -24,6 +24,9 @@ import (
 // [Options.MaxGroups] is 0: ten series each.
 const DefaultMaxGroups = 10000
 
+// DefaultClosedGrace is long enough for any usual scrape interval.
+const DefaultClosedGrace = 15 * time.Minute
+
 // Options say what an [Exporter] serves. Only Snapshot is needed.
 type Options struct {
 	// Snapshot returns the figures to show. It is called once per scrape,
@@ -35,6 +38,9 @@ type Options struct {
 	// elsa_groups_omitted. 0 stands for DefaultMaxGroups, a negative number
 	// for no limit.
 	MaxGroups int
+	// ClosedGrace is how long a closed group keeps its series once it has no live
+	// processes. 0 stands for DefaultClosedGrace, a negative duration for ever.
+	ClosedGrace time.Duration
 	// CreatedSamples adds the created timestamps as samples of their own to
 	// the OpenMetrics text format. A Prometheus that scrapes protobuf has them
 	// without; others would store nearly twice as many series.
@@ -59,6 +65,7 @@ type Exporter struct {
 	registry *prometheus.Registry
 	commits  prometheus.Histogram
 	overflow overflow
+	fade     fade
 	// free keeps one page from scrape to scrape. A scrape that finds none
 	// makes its own: a client that reads slowly holds up nobody else.
 	free chan *page
@@ -69,6 +76,9 @@ type Exporter struct {
 func New(o Options) *Exporter {
 	if o.MaxGroups == 0 {
 		o.MaxGroups = DefaultMaxGroups
+	}
+	if o.ClosedGrace == 0 {
+		o.ClosedGrace = DefaultClosedGrace
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -84,6 +94,7 @@ func New(o Options) *Exporter {
 			NativeHistogramMaxBucketNumber: 100,
 		}),
 		overflow: overflow{limit: o.MaxGroups},
+		fade:     fade{grace: o.ClosedGrace},
 		free:     make(chan *page, 1),
 	}
 	e.registry.MustRegister(e.commits,
@@ -108,7 +119,7 @@ func (e *Exporter) Gather() (families []*dto.MetricFamily, done func(), err erro
 	}
 	families, err = e.registry.Gather()
 	p := e.takePage()
-	families = append(families, p.fill(snap, &e.overflow)...)
+	families = append(families, p.fill(e.fade.left(snap), &e.overflow)...)
 	families = append(families, serviceFamilies(snap, &e.opts)...)
 	slices.SortFunc(families, func(a, b *dto.MetricFamily) int {
 		return strings.Compare(a.GetName(), b.GetName())

@@ -118,23 +118,37 @@ func (j *Join) Total(set groups.SetID) Usage {
 	return u
 }
 
-// Merge adds up the bills of sets of which one takes the other's place.
-func (j *Join) Merge(moved map[groups.SetID]groups.SetID) {
-	for from, to := range moved {
-		u := j.at(from)
-		j.set(to).Add(&u)
-		*j.set(from) = Usage{}
-		j.liveIn(to).add(j.liveIn(from))
-		*j.liveIn(from) = Measure{}
-	}
-	for _, acc := range j.accounts {
-		if to, ok := moved[acc.set]; ok {
+// Merge adds up the bills of sets of which one takes the other's place. Where
+// that is no group, what was billed goes to the set former, and what is billed
+// from now on to no group: the bills of all groups together do not fall.
+func (j *Join) Merge(moved map[groups.SetID]groups.SetID, former groups.SetID) {
+	for key, acc := range j.accounts {
+		switch to, ok := moved[acc.set]; {
+		case !ok:
+		case to == groups.Ungrouped:
+			j.split(key, acc, to)
+		default:
+			part := acc.last.beyond(&acc.base)
+			j.liveIn(acc.set).sub(&part)
+			j.liveIn(to).add(&part)
 			acc.set = to
 		}
 	}
+	bill := func(from groups.SetID) (to groups.SetID, ok bool) {
+		if to, ok = moved[from]; to == groups.Ungrouped {
+			to = former
+		}
+		return to, ok
+	}
+	for from := range moved {
+		u := j.at(from)
+		to, _ := bill(from)
+		j.set(to).Add(&u)
+		*j.set(from) = Usage{}
+	}
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
-			if to, ok := moved[d.set]; ok {
+			if to, ok := bill(d.set); ok {
 				d.set = to
 			}
 		}

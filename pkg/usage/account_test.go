@@ -95,14 +95,14 @@ func TestSplit(t *testing.T) {
 		}, [3][2]time.Duration{{1, 2}, {9, 18}}, [3]uint64{0, 1}},
 		{"its set is merged with another", func(j *Join) {
 			j.Sample(key, 5, cpu(1, 2))
-			j.Merge(map[groups.SetID]groups.SetID{5: 6})
+			j.Merge(map[groups.SetID]groups.SetID{5: 6}, 4)
 			j.Sample(key, 6, cpu(2, 3))
 			die(j, 6)
 		}, [3][2]time.Duration{{}, {10, 20}}, [3]uint64{0, 1}},
 		{"the set of a death that waits is merged", func(j *Join) {
 			j.ExpectExact = true
 			die(j, 5)
-			j.Merge(map[groups.SetID]groups.SetID{5: 6})
+			j.Merge(map[groups.SetID]groups.SetID{5: 6}, 4)
 			j.Precise(&ex, now)
 		}, [3][2]time.Duration{{}, {9, 27}}, [3]uint64{0, 1}},
 	} {

@@ -376,14 +376,43 @@ func (m *model) merge(t *rapid.T) {
 	if from == to {
 		t.SkipNow()
 	}
-	m.Merge(map[groups.SetID]groups.SetID{from: to})
+	const former = sets - 1
+	if from <= groups.Unattributed || from == former {
+		t.SkipNow() // none of these is ever dropped
+	}
+	var before time.Duration
+	for set := groups.SetID(1); set < sets; set++ {
+		u := m.Total(set)
+		before += u.CPU()
+	}
+	m.Merge(map[groups.SetID]groups.SetID{from: to}, former)
 	m.may[from] = true
+	bill := to
+	if to == groups.Ungrouped {
+		bill = former
+	}
 	for _, p := range m.procs {
-		if p.life.Set == from {
+		switch {
+		case p.life.Set != from:
+		case bill == former && !p.charged:
+			if p.known {
+				p.split()
+			}
 			p.life.Set = to
+		default:
+			p.life.Set = bill
 		}
-		p.earlier[to] = p.earlier[to].plus(p.earlier[from])
-		delete(p.earlier, from)
+		if f, ok := p.earlier[from]; ok {
+			p.earlier[bill] = p.earlier[bill].plus(f)
+			delete(p.earlier, from)
+		}
+	}
+	for set := groups.SetID(1); set < sets; set++ {
+		u := m.Total(set)
+		before -= u.CPU()
+	}
+	if before > 0 {
+		t.Fatalf("all groups together lost %v by a merge", before)
 	}
 }
 

@@ -139,7 +139,7 @@ func TestTakeChanged(t *testing.T) {
 	check("but its peak is", 5)
 	j.Line(&line, life, true, now)
 	check("a death", 5)
-	j.Merge(map[groups.SetID]groups.SetID{5: 4})
+	j.Merge(map[groups.SetID]groups.SetID{5: 4}, 7)
 	check("merged", 4, 5)
 	j.RestoreSet(2, Usage{Ended: 1})
 	check("restored")
