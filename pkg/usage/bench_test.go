@@ -64,7 +64,7 @@ func BenchmarkHeld(b *testing.B) {
 		b.Run(fmt.Sprint("backlog=", backlog), func(b *testing.B) {
 			h := newHeld()
 			r := ts
-			fits := func(*acct.Record, int64) bool { return true }
+			fits := func(*acct.Record, int64) int64 { return 0 }
 			for i := range backlog {
 				r.PID = int32(i)
 				h.put(&r, 0)

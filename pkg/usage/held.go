@@ -2,7 +2,11 @@
 
 package usage
 
-import "elsa/pkg/acct"
+import (
+	"math"
+
+	"elsa/pkg/acct"
+)
 
 // held keeps taskstats and exact records until their ledger line is read, in
 // order of arrival by pid. Nodes are reused: no allocation per record.
@@ -45,20 +49,26 @@ func (h *held) put(r *acct.Record, at int64) {
 	h.nodes[first].next = i
 }
 
-// take removes the oldest record of pid that fits and returns it, or nil. It is
-// valid until the next put.
-func (h *held) take(pid int32, fits func(r *acct.Record, came int64) bool) *acct.Record {
+// take removes the record of pid that fits best and returns it, or nil. It is
+// valid until the next put. fits says by how much a record is off, negative if
+// it does not fit; of those that are off alike, the oldest is taken.
+func (h *held) take(pid int32, fits func(r *acct.Record, came int64) int64) *acct.Record {
 	i, ok := h.head[pid]
 	if !ok {
 		return nil
 	}
+	best, before, least := int32(none), int32(none), int64(math.MaxInt64)
 	for prev := int32(none); i != none; prev, i = i, h.nodes[i].next {
-		if n := &h.nodes[i]; fits(&n.rec, n.at) {
-			h.unlink(pid, prev, i)
-			return &n.rec
+		n := &h.nodes[i]
+		if off := fits(&n.rec, n.at); off >= 0 && off < least {
+			best, before, least = i, prev, off
 		}
 	}
-	return nil
+	if best == none {
+		return nil
+	}
+	h.unlink(pid, before, best)
+	return &h.nodes[best].rec
 }
 
 // expire removes every record that came before the given time and appends it to

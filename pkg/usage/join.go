@@ -120,18 +120,26 @@ func (j *Join) Unledgered(life groups.Life, now int64) {
 // taskstats takes the taskstats record of a death from those that are held, or
 // returns nil. exit is when it ended; zero where its line tells when it began.
 func (j *Join) taskstats(d *death, exit int64) *acct.Record {
-	return j.precise.take(d.key.PID, func(t *acct.Record, came int64) bool {
+	return j.precise.take(d.key.PID, func(t *acct.Record, came int64) int64 {
 		// The wall clock may have been set since the birth. Life times stand, and
 		// the record came when it ended.
-		return t.Source == acct.Taskstats && (near(t.Begin, d.begin, 2) ||
-			exit > 0 && near(came, exit, lineSlack) && near(int64(t.Elapsed), exit-d.key.Start, startSlack))
+		if t.Source == acct.Taskstats && (near(t.Begin, d.begin, 2) ||
+			exit > 0 && near(came, exit, lineSlack) && near(int64(t.Elapsed), exit-d.key.Start, startSlack)) {
+			return 0 // records come in the order of lines
+		}
+		return -1
 	})
 }
 
 // exact takes the exact record of a death from those that are held, or returns
 // nil.
 func (j *Join) exact(d *death) *acct.Record {
-	return j.precise.take(d.key.PID, func(x *acct.Record, _ int64) bool { return x.Source == acct.Exact && d.starts(x) })
+	return j.precise.take(d.key.PID, func(x *acct.Record, _ int64) int64 {
+		if x.Source != acct.Exact {
+			return -1
+		}
+		return d.off(x)
+	})
 }
 
 const (
@@ -142,11 +150,18 @@ const (
 	lineSlack = int64(2 * time.Second)
 )
 
-func (d *death) starts(x *acct.Record) bool {
+// off is how far the starts of a death and of an exact record of its pid are
+// apart, negative if they are not of the same process. A pid may be used again
+// sooner than the slack is long: the record is that of the nearest start.
+func (d *death) off(x *acct.Record) int64 {
+	slack := lineSlack
 	if d.known {
-		return near(x.Start, d.key.Start, startSlack)
+		slack = startSlack
 	}
-	return near(x.Start, d.key.Start, lineSlack)
+	if !near(x.Start, d.key.Start, slack) {
+		return -1
+	}
+	return max(x.Start-d.key.Start, d.key.Start-x.Start)
 }
 
 func near(a, b, slack int64) bool { return a-b <= slack && b-a <= slack }

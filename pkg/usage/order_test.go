@@ -4,6 +4,7 @@ package usage
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -100,7 +101,12 @@ func TestHeldOrder(t *testing.T) {
 		h.put(&acct.Record{PID: int32(i % 2), Begin: i}, i)
 	}
 	take := func(pid int32, fits func(*acct.Record) bool) int64 {
-		if r := h.take(pid, func(r *acct.Record, _ int64) bool { return fits(r) }); r != nil {
+		if r := h.take(pid, func(r *acct.Record, _ int64) int64 {
+			if fits(r) {
+				return 0
+			}
+			return -1
+		}); r != nil {
 			return r.Begin
 		}
 		return -1
@@ -133,5 +139,36 @@ func TestHeldOrder(t *testing.T) {
 	}
 	if len(h.nodes) != 6 {
 		t.Errorf("%d nodes for 6 records: they are not used again", len(h.nodes))
+	}
+}
+
+// A pid is used again within milliseconds. Each death gets its own exact record,
+// whatever comes first: by the nearest start, as the slack takes in both.
+func TestExactOfReusedPid(t *testing.T) {
+	const lives, gap = 5, int64(3 * time.Millisecond)
+	for _, late := range []bool{false, true} { // the records come before the lines, or after
+		j := newTestJoin(true)
+		var lines, records []func()
+		for i := range int64(lives) {
+			l, r, x := life, line, ex
+			l.Start, x.Start = life.Start+i*gap, life.Start+i*gap-1000
+			l.Set = groups.SetID(10 + i)
+			x.CPU = time.Duration(i+1) * time.Second
+			x.User, x.System = x.CPU, 0
+			lines = append(lines, func() { j.Line(&r, l, true, now) })
+			records = append(records, func() { j.Precise(&x, now) })
+		}
+		order := append(records, lines...)
+		if late {
+			order = append(lines, records...)
+		}
+		for _, give := range order {
+			give()
+		}
+		for i := range int64(lives) {
+			if u := j.Total(groups.SetID(10 + i)); u.CPU() != time.Duration(i+1)*time.Second {
+				t.Errorf("late %v: life %d is billed %v", late, i, u.CPU())
+			}
+		}
 	}
 }

@@ -74,9 +74,11 @@ func (j *Join) sweep(d *death, now, patience int64) *death {
 
 // correct applies an exact record to a death that was charged before.
 func (j *Join) correct(r *acct.Record) bool {
-	d := j.open[r.PID]
-	for d != nil && !d.starts(r) {
-		d = d.next
+	var d *death
+	for o := j.open[r.PID]; o != nil; o = o.next { // of those off alike the first charged
+		if off := o.off(r); off >= 0 && (d == nil || off <= d.off(r)) {
+			d = o
+		}
 	}
 	if d == nil {
 		return false
