@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -110,10 +111,13 @@ type Store struct {
 // waits at most a second for a lock: ErrBusy. A file that is no database of
 // ours, or damaged, or ErrNewer, is left as it is.
 func Open(path string, now time.Time) (*Store, error) {
-	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+	switch fi, err := os.Lstat(path); {
+	case errors.Is(err, os.ErrNotExist):
 		if err := create(path, now); err != nil {
 			return nil, fmt.Errorf("create database %s: %w", path, err)
 		}
+	case err == nil && fi.Mode().IsRegular() && fi.Size() == 0: // bbolt would fill it
+		return nil, fmt.Errorf("open database %s: it is empty; restore a backup or move the file away", path)
 	}
 	db, err := open(path)
 	if err != nil {
@@ -140,6 +144,10 @@ func open(path string) (*bolt.DB, error) {
 		return nil, ErrBusy
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		return nil, fmt.Errorf("not a database, or damaged (%w); restore a backup or move the file away", err)
+	}
+	var errno syscall.Errno
+	if err != nil && !errors.As(err, &errno) {
+		return nil, fmt.Errorf("damaged (%w); restore a backup or move the file away", err)
 	}
 	return db, err
 }
@@ -194,8 +202,19 @@ func (s *Store) check() error {
 	})
 }
 
-// complete adds the buckets that an early version did not make.
+// complete adds the buckets that an early version did not make. It writes nothing
+// when they are there.
 func (s *Store) complete() error {
+	whole := true
+	err := s.db.View(func(tx *bolt.Tx) error {
+		for _, b := range later {
+			whole = whole && tx.Bucket(b) != nil
+		}
+		return nil
+	})
+	if whole || err != nil {
+		return err
+	}
 	return s.db.Update(func(tx *bolt.Tx) error {
 		for _, b := range later {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
