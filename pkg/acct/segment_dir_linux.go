@@ -104,7 +104,34 @@ func (d segmentDir) list() ([]uint64, error) {
 }
 
 func (d segmentDir) create(number uint64) (*os.File, error) {
-	return d.root.OpenFile(segmentName(number), os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	f, err := d.root.OpenFile(segmentName(number), os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return d.lasting(number, f), nil
+}
+
+// lasting opens a file again by the mounts of who started this process, and closes
+// the old one; it returns that where it cannot. The kernel switches accounting off
+// when the mount is gone that the file was opened by. A unit of systemd has mounts
+// of its own, and they go with its last process, also when that crashed.
+func (d segmentDir) lasting(number uint64, f *os.File) *os.File {
+	path, err := filepath.Abs(d.path(number))
+	if err != nil {
+		return f
+	}
+	theirs, err := os.OpenFile(fmt.Sprintf("/proc/%d/root%s", os.Getppid(), path), os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return f
+	}
+	a, errA := f.Stat()
+	b, errB := theirs.Stat()
+	if errA != nil || errB != nil || !os.SameFile(a, b) {
+		theirs.Close()
+		return f
+	}
+	f.Close()
+	return theirs
 }
 
 func (d segmentDir) open(number uint64) (*os.File, error) {
