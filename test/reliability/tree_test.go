@@ -34,7 +34,7 @@ type tree struct {
 func (d *daemon) tree(group string) *tree {
 	d.t.Helper()
 	t := &tree{t: d.t, cmd: d.command("run", "-g", group, "--quiet", "--", "sh", "-c",
-		`echo $$; while read line; do (sleep 1000 & wait) & echo made; done`)}
+		`echo $$; while read line; do (sleep 1000 & echo made; wait) & done`)}
 	t.in, t.out = pipes(d.t, t.cmd)
 	fmt.Sscan(t.line(), &t.root)
 	d.t.Cleanup(func() { t.fell(); t.in.Close(); t.cmd.Wait() })
