@@ -33,7 +33,9 @@ how well the CPU time is known.
 A process counts when it ends, in the groups it is in then; what it used in a
 group that it left before counts when it leaves. Live processes are in
 elsactl usage. A process in several groups counts in each, and once in
-(total). Sums are kept by the hour: the times are widened to whole ones.
+(total). Sums are kept by the hour, and by the UTC day once they are a week old
+(elsad --history-hours): the times are widened to whole ones, and --by hour
+shows days where hours are not known any more.
 
 TIME is a duration before now (90m, 36h, 7d), a date (2026-03-04), a date and
 time (2026-03-04 05:06), today, yesterday, or as in RFC 3339.
@@ -148,7 +150,13 @@ func rowName(by string, r *api.ReportRow) string {
 		}
 		return userName(*r.UID)
 	case "day":
+		if _, zone := r.Hour.Local().Zone(); r.Daily && zone != 0 {
+			return r.Hour.UTC().Format(time.DateOnly) + " (UTC)"
+		}
 		return r.Hour.Local().Format(time.DateOnly)
+	}
+	if r.Daily {
+		return r.Hour.UTC().Format(time.DateOnly) + " (UTC day)"
 	}
 	return r.Hour.Local().Format("2006-01-02 15:04")
 }
@@ -189,12 +197,16 @@ func reportRows(r *api.Report, all bool) (rows []reportRow) {
 		row := &r.Rows[i]
 		name := rowName(r.By, row)
 		switch {
-		case r.By == "hour":
+		case r.By == "hour", row.Daily:
 			name = row.Hour.UTC().Format(time.RFC3339)
 		case r.By == "user" && row.UID != nil:
 			name = fmt.Sprint(*row.UID)
 		}
-		add(r.By, name, row.Spent)
+		scope := r.By
+		if row.Daily {
+			scope = "day"
+		}
+		add(scope, name, row.Spent)
 	}
 	if all && r.By == "group" {
 		add("ungrouped", "", r.Ungrouped)
@@ -208,9 +220,13 @@ func reportRows(r *api.Report, all bool) (rows []reportRow) {
 func perDay(hours []api.ReportRow) []api.ReportRow {
 	days := []api.ReportRow{}
 	for _, h := range hours {
+		if h.Daily { // the parts of a local day are not told apart any more
+			days = append(days, h)
+			continue
+		}
 		y, m, d := h.Hour.Local().Date()
 		day := time.Date(y, m, d, 0, 0, 0, 0, time.Local)
-		if n := len(days); n == 0 || !days[n-1].Hour.Equal(day) {
+		if n := len(days); n == 0 || days[n-1].Daily || !days[n-1].Hour.Equal(day) {
 			days = append(days, api.ReportRow{Hour: day})
 		}
 		days[len(days)-1].Spent.Add(&h.Spent)

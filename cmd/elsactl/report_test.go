@@ -3,9 +3,49 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"elsa/pkg/api"
 )
+
+// Where only UTC days are known, a report by hour or by a day of another zone
+// says so.
+func TestReportDaily(t *testing.T) {
+	rows := []api.ReportRow{
+		{Hour: day, Daily: true, Spent: api.Spent{Processes: 1}},
+		{Hour: day.Add(24 * time.Hour), Spent: api.Spent{Processes: 2}},
+		{Hour: day.Add(25 * time.Hour), Spent: api.Spent{Processes: 4}},
+		{Hour: day.Add(47 * time.Hour), Spent: api.Spent{Processes: 8}},
+	}
+	old := time.Local
+	defer func() { time.Local = old }()
+	for zone, want := range map[*time.Location][]string{
+		time.UTC:                     {"2026-03-04 1", "2026-03-05 14"},
+		time.FixedZone("", 2*60*60):  {"2026-03-04 (UTC) 1", "2026-03-05 6", "2026-03-06 8"},
+		time.FixedZone("", -1*60*60): {"2026-03-04 (UTC) 1", "2026-03-04 2", "2026-03-05 12"},
+	} {
+		time.Local = zone
+		var got []string
+		for _, r := range perDay(rows) {
+			got = append(got, fmt.Sprint(rowName("day", &r), " ", r.Processes))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("by day in %v (-want +got):\n%s", zone, diff)
+		}
+	}
+	time.Local = time.UTC
+	if a, b := rowName("hour", &rows[0]), rowName("hour", &rows[1]); a != "2026-03-04 (UTC day)" || b != "2026-03-05 00:00" {
+		t.Errorf("by hour: %q and %q", a, b)
+	}
+	lines := reportRows(&api.Report{By: "hour", Rows: rows}, true)
+	if lines[0].Scope != "day" || lines[0].Name != "2026-03-04T00:00:00Z" || lines[1].Scope != "hour" {
+		t.Errorf("as CSV: %+v", lines[:2])
+	}
+}
 
 func TestParseTime(t *testing.T) {
 	zone := time.FixedZone("", 2*3600)

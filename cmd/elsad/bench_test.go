@@ -76,7 +76,7 @@ func BenchmarkJoinCommit(b *testing.B) {
 				events: newQuiet[cnfork.Event](), sampler: proc.Default.NewSampler(),
 			}
 			c.keepLineage()
-			c.keepHistory(1000, 24*time.Hour)
+			c.keepHistory(1000, 24*time.Hour, 24*time.Hour)
 			c.meta.NextGroup = 1
 			for i := range idle {
 				g, err := c.makeGroup(fmt.Sprintf("g%05d", i), 0, nil)

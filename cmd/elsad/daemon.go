@@ -55,7 +55,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		requests: make(chan func()), stopped: make(chan struct{}),
 	}
 	c.keepLineage()
-	c.keepHistory(cfg.HistoryCommands, time.Duration(cfg.HistoryRetention))
+	c.keepHistory(cfg.HistoryCommands, time.Duration(cfg.HistoryRetention), time.Duration(cfg.HistoryHours))
 	readers := newLive(c)
 	exporter := metrics.New(metrics.Options{
 		Snapshot:  func(ctx context.Context) *usage.Snapshot { return c.show(ctx, readers) },

@@ -29,7 +29,7 @@ func newTestCore(t *testing.T) *core {
 		tracker: groups.New(groups.NewSets()), join: usage.NewJoin(), rules: &rules.Set{}, sampler: proc.Default.NewSampler(),
 	}
 	c.keepLineage()
-	c.keepHistory(1000, 24*time.Hour)
+	c.keepHistory(1000, 24*time.Hour, 24*time.Hour)
 	c.meta.NextGroup = 1
 	return c
 }

@@ -39,6 +39,7 @@ type Config struct {
 	RunRetention    Days
 
 	HistoryRetention Days
+	HistoryHours     Days
 	HistoryCommands  int
 
 	LogFormat      string
@@ -69,7 +70,9 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	c.RunRetention = Days(90 * 24 * time.Hour)
 	f.Var(&c.RunRetention, "run-retention", "how long a group that elsactl run made is kept once its last process ended, in days (90d) or hours; 10000 such groups at most")
 	c.HistoryRetention = Days(90 * 24 * time.Hour)
-	f.Var(&c.HistoryRetention, "history-retention", "how long hourly sums are kept for elsactl report, in days (90d) or hours")
+	f.Var(&c.HistoryRetention, "history-retention", "how long sums are kept for elsactl report, in days (90d) or hours")
+	c.HistoryHours = Days(7 * 24 * time.Hour)
+	f.Var(&c.HistoryHours, "history-hours", "how long hours are told apart; older sums are kept by the UTC day, in days (7d) or hours")
 	f.IntVar(&c.HistoryCommands, "history-commands", 1000, "commands told apart within an hour; the others are summed as (other)")
 	f.StringVar(&c.LogFormat, "log.format", "text", "text or json")
 	f.StringVar(&c.Profile, "debug.cpu-profile", "", "write a profile of elsad's own CPU time to this file, for go tool pprof")
@@ -114,6 +117,9 @@ func (c *Config) Check() error {
 	}
 	if time.Duration(c.HistoryRetention) < time.Hour {
 		return fmt.Errorf("bad --history-retention %v: use 1h or more", &c.HistoryRetention)
+	}
+	if time.Duration(c.HistoryHours) < 24*time.Hour {
+		return fmt.Errorf("bad --history-hours %v: use 1d or more", &c.HistoryHours)
 	}
 	if c.HistoryCommands < 1 || c.HistoryCommands > 1e6 {
 		return fmt.Errorf("bad --history-commands %d: use 1 to 1000000", c.HistoryCommands)

@@ -23,6 +23,9 @@ func withCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
+// writeTimeout bounds how long a client may take to read an answer.
+const writeTimeout = 60 * time.Second
+
 // handler serves the routes for a service.
 type handler struct {
 	service Service

@@ -22,8 +22,9 @@ type ReportQuery struct {
 	Groups []string
 	// By is what the rows tell apart: group, command, user or hour.
 	By string
-	// Since and Until bound when the processes ended, by whole hours; zero: as
-	// far as the history goes.
+	// Since and Until bound when the processes ended, by whole hours, or whole UTC
+	// days where hours are not told apart any more; zero: as far as the history
+	// goes.
 	Since, Until time.Time
 	// Wait waits first until every process that died before is counted, with the
 	// best record it will get; bounded by the service.
@@ -55,8 +56,10 @@ type ReportRow struct {
 	Command string `json:"command,omitempty"`
 	// UID is absent unless rows are users.
 	UID *uint32 `json:"uid,omitempty"`
-	// Hour is when the hour began.
-	Hour time.Time `json:"hour,omitzero"`
+	// Hour is when the hour began, or with Daily the UTC day: hours are told apart
+	// for a week only (elsad --history-hours).
+	Hour  time.Time `json:"hour,omitzero"`
+	Daily bool      `json:"daily,omitempty"`
 	Spent
 }
 
@@ -110,7 +113,7 @@ func (r *Report) Fill(from *history.Report, names map[uint32]string) {
 		case "user":
 			w.UID = &row.UID
 		case "hour":
-			w.Hour = time.Unix(int64(row.Hour)*3600, 0).UTC()
+			w.Hour, w.Daily = time.Unix(int64(row.Hour)*3600, 0).UTC(), row.Daily
 		}
 		r.Rows = append(r.Rows, w)
 	}

@@ -41,9 +41,14 @@ type Rolls struct {
 	// Known returns the commands of an hour that are in the database.
 	Known func(hour uint32) []string
 
+	// Daily: cells of hours before it may be added up by the day in the database
+	// once they are written. It is a multiple of 24.
+	Daily uint32
+
 	cells   map[usage.Cell]*cell
 	changed []*cell
 	hours   map[uint32]map[[16]byte]struct{}
+	settled uint32                    // Daily when cells were forgotten for it
 	latest  uint32                    // hour written
 	swept   uint32                    // hour of the last sweep
 	lists   map[groups.SetID][]uint32 // as they were when first seen
@@ -149,6 +154,13 @@ func (r *Rolls) Flush(load func(*Key) usage.Usage, put func(*Key, *usage.Usage))
 	}
 }
 
+// forget lets the next Flush ask the database for a cell that may change there.
+func (r *Rolls) forget(e *cell) {
+	if e.Hour < r.Daily {
+		e.total, e.loaded = usage.Usage{}, false
+	}
+}
+
 // maxCells bounds the cells that are kept for their next change.
 const maxCells = 1 << 14
 
@@ -156,8 +168,15 @@ const maxCells = 1 << 14
 func (r *Rolls) Done() {
 	for _, e := range r.changed {
 		e.queued = false
+		r.forget(e)
 	}
 	r.changed = r.changed[:0]
+	if r.Daily > r.settled {
+		r.settled = r.Daily
+		for _, e := range r.cells {
+			r.forget(e)
+		}
+	}
 	if r.latest == r.swept && len(r.cells) <= maxCells {
 		return
 	}

@@ -25,6 +25,7 @@ type Row struct {
 	Command string
 	UID     uint32
 	Hour    uint32
+	Daily   bool // Hour is the first of a UTC day that Usage is of
 	Usage   usage.Usage
 }
 
@@ -32,6 +33,8 @@ type Row struct {
 // Unattributed are parts of it.
 type Report struct {
 	Total, Ungrouped, Unattributed usage.Usage
+	// Daily: rows of hours before it are of days. It is a multiple of 24.
+	Daily uint32
 
 	by    By
 	wants func(group uint32) bool
@@ -78,9 +81,16 @@ func (r *Report) Add(k *Key, u *usage.Usage) {
 	case ByUser:
 		r.row(rowKey{n: k.UID}).Add(u)
 	case ByHour:
-		r.row(rowKey{n: k.Hour}).Add(u)
+		hour := k.Hour
+		if hour < r.Daily {
+			hour = Day(hour)
+		}
+		r.row(rowKey{n: hour}).Add(u)
 	}
 }
+
+// Day is the first hour of the UTC day of an hour.
+func Day(hour uint32) uint32 { return hour - hour%24 }
 
 func (r *Report) row(k rowKey) *usage.Usage {
 	u := r.rows[k]
@@ -103,7 +113,7 @@ func (r *Report) Rows() []Row {
 		case ByUser:
 			row.UID = k.n
 		case ByHour:
-			row.Hour = k.n
+			row.Hour, row.Daily = k.n, k.n < r.Daily
 		}
 		rows = append(rows, row)
 	}

@@ -5,6 +5,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -96,6 +97,37 @@ func (tx *Tx) DropHistory(before uint32, most int) (n int) {
 	return n
 }
 
+// NextHour is the first hour from the given one on that the history has; false
+// when it has none.
+func (tx *Tx) NextHour(from uint32) (hour uint32, ok bool) {
+	if k, _ := tx.history.Cursor().Seek(key32(from)); len(k) >= 4 {
+		return binary.BigEndian.Uint32(k), true
+	}
+	return 0, false
+}
+
+// AddUp adds the cells of hours from first+1 to before last to those of the
+// hour first, so many at most, and returns how many there were. No sum over all
+// these hours changes.
+func (tx *Tx) AddUp(first, last uint32, most int) (n int) {
+	c := tx.history.Cursor()
+	var key history.Key
+	for k, v := c.Seek(key32(first + 1)); k != nil && n < most && bytes.Compare(k, key32(last)) < 0; k, v = c.Seek(key32(first + 1)) {
+		l, _, err := readList(v)
+		tx.note(errors.Join(err, cellOfKey(k, &key)))
+		if tx.err != nil {
+			return n
+		}
+		tx.note(c.Delete())
+		key.Hour = first
+		u, more := tx.Cell(&key), l.usage()
+		u.Add(&more)
+		tx.PutCell(&key, &u)
+		n++
+	}
+	return n
+}
+
 // History calls f for every cell of the hours from first to before last, in
 // order of time. f must not keep the key's Groups.
 func (s *Store) History(first, last uint32, f func(*history.Key, *usage.Usage) error) error {
@@ -122,15 +154,4 @@ func (s *Store) History(first, last uint32, f func(*history.Key, *usage.Usage) e
 		return fmt.Errorf("read history: %w", err)
 	}
 	return nil
-}
-
-// FirstHour is the first hour the history has; false when it has none.
-func (s *Store) FirstHour() (hour uint32, ok bool) {
-	s.db.View(func(tx *bolt.Tx) error {
-		if k, _ := tx.Bucket(bucketHistory).Cursor().First(); len(k) >= 4 {
-			hour, ok = binary.BigEndian.Uint32(k), true
-		}
-		return nil
-	})
-	return hour, ok
 }

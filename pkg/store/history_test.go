@@ -67,8 +67,14 @@ func TestHistory(t *testing.T) {
 	if diff := cmp.Diff(want[1:4], read(6, 7)); diff != "" {
 		t.Errorf("hour 6 (-want +got):\n%s", diff)
 	}
-	if hour, ok := s.FirstHour(); hour != 5 || !ok {
-		t.Errorf("first hour %d, %v", hour, ok)
+	if err := s.Commit(func(tx *Tx) {
+		for from, want := range map[uint32]uint32{0: 5, 6: 6, 7: 7, 8: 0} {
+			if hour, ok := tx.NextHour(from); hour != want || ok != (want > 0) {
+				t.Errorf("the next hour from %d is %d, %v", from, hour, ok)
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
 	}
 	stop := errors.New("stop")
 	if err := s.History(0, 9, func(*history.Key, *usage.Usage) error { return stop }); !errors.Is(err, stop) {

@@ -71,6 +71,8 @@ type Meta struct {
 	NextGroup uint32
 	// Reported is the CPU of all deaths the kernel reported.
 	Reported time.Duration
+	// Daily: of hours before it the history has days alone, or soon will.
+	Daily uint32 `json:",omitempty"`
 	// CleanStop is set when the service ended in order.
 	CleanStop bool
 	// Stored is set when the socket of events was stored at that stop: how much
