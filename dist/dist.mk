@@ -19,7 +19,7 @@ PACKAGE_DATE = $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 NFPM_VERSION = v2.45.2
 NFPM         = $(OUT)/tools/nfpm
 
-.PHONY: deb rpm package-test
+.PHONY: deb rpm package-check package-test
 
 install: build ## programs, units, man pages and examples, under DESTDIR and prefix
 	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(docdir) $(DESTDIR)$(sysconfdir)/default \
@@ -64,6 +64,15 @@ define package
 	VERSION='$(PACKAGE_VERSION)' MAINTAINER='$(MAINTAINER)' SOURCE_DATE_EPOCH=$(PACKAGE_DATE) STAGE=$(OUT)/$1 \
 		GOARCH=$$($(GO) env GOARCH) $(NFPM) package -f dist/nfpm.yaml -p $1 -t $(OUT)
 endef
+
+# What decides whether the packages are right, but for the programs in them.
+PACKAGE_PARTS = $(shell git ls-files dist/deb dist/rpm dist/systemd dist/nfpm.yaml dist/dist.mk dist/elsad.default test/packages \
+	internal/config Makefile LICENSE)
+PACKAGE_STAMP = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/elsa/package-test-$(shell cat $(PACKAGE_PARTS) | sha256sum | cut -c1-16)
+
+package-check: ## package-test, unless it has passed for these very parts
+	@if [ -e $(PACKAGE_STAMP) ]; then echo "packages: passed before ($(PACKAGE_STAMP))"; else \
+		$(MAKE) package-test && mkdir -p $(dir $(PACKAGE_STAMP)) && touch $(PACKAGE_STAMP); fi
 
 package-test: deb rpm ## the packages installed, used and removed in a fresh Debian tree
 	test/packages/packages.sh $(OUT)

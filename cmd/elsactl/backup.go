@@ -53,6 +53,9 @@ elsa, and FILE is readable by its owner only.`,
 // backup writes a copy under another name in path's directory first, so that path
 // never holds half of one.
 func backup(ctx context.Context, client *api.Client, path string, written *counter) (n int64, err error) {
+	if fi, err := os.Stat(path); err == nil && fi.IsDir() {
+		return 0, fmt.Errorf("make backup: %s is a directory; name a file in it", path)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".elsa-backup-*")
 	if err != nil {
 		return 0, fmt.Errorf("make backup: %w", err)

@@ -13,9 +13,7 @@ func groupCommand(c *ctl) *cobra.Command {
 		Use:   "group COMMAND",
 		Short: "Make and change groups, and see who is in them",
 		Args:  noVerb,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return badUsage("%s needs a command (see %s --help)", cmd.CommandPath(), cmd.CommandPath())
-		},
+		RunE:  needsVerb,
 	}
 	cmd.AddCommand(createCommand(c), addCommand(c), removeCommand(c), listCommand(c), showCommand(c), closeCommand(c), deleteCommand(c))
 	return cmd

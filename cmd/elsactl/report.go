@@ -57,6 +57,9 @@ unix group elsa.`,
 			if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
 				return badUsage("--since %s is not before --until %s", since, until)
 			}
+			if q.Since.After(now) {
+				return badUsage("--since %s is in the future", since)
+			}
 			by := q.By
 			if !slices.Contains(reportBy, by) {
 				return badUsage("unknown --by %q; use %s", by, strings.Join(reportBy, ", "))

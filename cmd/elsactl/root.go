@@ -70,6 +70,11 @@ Group names are 1 to 128 letters, digits and the characters . _ - / : @`,
 	root.AddCommand(groupCommand(c), runCommand(c), usageCommand(c), reportCommand(c), explainCommand(c), rulesCommand(c),
 		doctorCommand(c), topCommand(c), statusCommand(c), backupCommand(c), manCommand())
 	uniform(root)
+	root.InitDefaultCompletionCmd() // or cobra adds it later
+	if cmd, _, err := root.Find([]string{"completion"}); err == nil {
+		cmd.Args = noVerb
+		cmd.RunE = needsVerb
+	}
 	return root
 }
 
@@ -80,6 +85,11 @@ func uniform(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		uniform(sub)
 	}
+}
+
+// needsVerb is what a command does that only has verbs.
+func needsVerb(cmd *cobra.Command, _ []string) error {
+	return badUsage("%s needs a command (see %s --help)", cmd.CommandPath(), cmd.CommandPath())
 }
 
 // noVerb refuses the arguments of a command that only has verbs.

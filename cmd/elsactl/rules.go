@@ -22,9 +22,7 @@ func rulesCommand(c *ctl) *cobra.Command {
 		Use:   "rules COMMAND",
 		Short: "Try the rules by which groups fill themselves",
 		Args:  noVerb,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return badUsage("%s needs a command (see %s --help)", cmd.CommandPath(), cmd.CommandPath())
-		},
+		RunE:  needsVerb,
 	}
 	cmd.AddCommand(rulesTestCommand(c), rulesCheckCommand(c))
 	return cmd

@@ -62,10 +62,14 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: version(), Log: log,
 	})
 	c.observe = exporter.ObserveCommit
-	page := web.NewPage(web.Options{
+	pages := web.Options{
 		Snapshot: func(ctx context.Context) *usage.Snapshot { return c.show(ctx, readers) },
 		Version:  version(), Log: log,
-	})
+	}
+	if cfg.WebMembers {
+		pages.Members = c.pageMembers
+	}
+	page := web.NewPage(pages)
 	http, err := web.Listen(cfg.Listen, cfg.WebConfig, web.Routes(exporter.Handler(), page, func() error { return nil }), log)
 	if err != nil {
 		return err
@@ -119,9 +123,6 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	return err
 }
 
-// pageInterval is how often the page's charts get a point.
-const pageInterval = 15 * time.Second
-
 // closing closes something at the end and keeps the first error.
 func closing(err *error, close func() error) {
 	if e := close(); *err == nil {
@@ -137,22 +138,6 @@ func (c *core) show(ctx context.Context, l *live) *usage.Snapshot {
 		return nil
 	}
 	return s
-}
-
-// watchPage feeds the page's charts.
-func watchPage(ctx context.Context, c *core, l *live, page *web.Page) error {
-	tick := time.NewTicker(pageInterval)
-	defer tick.Stop()
-	for {
-		if s := c.show(ctx, l); s != nil {
-			page.Observe(s)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }
 
 // watchdog tells systemd that the core still turns.

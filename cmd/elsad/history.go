@@ -107,6 +107,9 @@ func (p *past) first(now time.Time) uint32 {
 // Report adds up the history. Commands and users are shown of groups of the
 // caller's own, or to an admin.
 func (s *service) Report(ctx context.Context, who api.Caller, q api.ReportQuery) (out api.Report, err error) {
+	if q.Since.After(time.Now()) {
+		return out, api.BadRequest("bad query: since is in the future")
+	}
 	if q.Wait {
 		if err := s.core.settle(ctx, nil); err != nil {
 			return out, unavailable(err)

@@ -31,7 +31,12 @@ func execute(args []string) int {
 		Long: `elsad follows every fork, so that each process belongs to the groups of its
 parent from the moment it is made, and joins the kernel's accounting record of
 every death to them. elsactl(1) makes groups and shows their bills.`,
-		Args:          cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%q is too much: elsad takes flags only, see --help", args[0])
+			}
+			return nil
+		},
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -47,10 +52,7 @@ every death to them. elsactl(1) makes groups and shows their bills.`,
 				return err
 			}
 			status = 1
-			log, err := cfg.Logger(os.Stderr)
-			if err != nil {
-				return err
-			}
+			log := cfg.Logger(os.Stderr)
 			slog.SetDefault(log)
 			switch {
 			case cfg.CheckStore:

@@ -27,6 +27,7 @@ type Config struct {
 	Socket          string
 	Listen          string
 	WebConfig       string
+	WebMembers      bool
 	Source          string
 	Acct            string
 	Taskstats       string
@@ -58,6 +59,7 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Socket, "socket", api.DefaultSocket, "control socket")
 	f.StringVar(&c.Listen, "web.listen-address", "127.0.0.1:9943", "address of HTTP: /metrics, /-/healthy, /-/ready and the page; port 0 takes a free one")
 	f.StringVar(&c.WebConfig, "web.config.file", "", "TLS and authentication of HTTP, in the format of Prometheus's exporters")
+	f.BoolVar(&c.WebMembers, "web.members", false, "list the live members of groups on the page, by command and user, for all who can reach it")
 	f.StringVar(&c.Source, "source", "auto", "fork events: auto, proc (process connector) or fork (patched kernel); auto prefers fork where it answers")
 	f.StringVar(&c.Acct, "acct", "own", "BSD accounting: own (segments in the state directory), follow:PATH (another tool's file) or off")
 	f.StringVar(&c.Taskstats, "taskstats", "auto", "exit records with I/O and memory: auto, on or off")
@@ -100,6 +102,10 @@ func (c *Config) Check() error {
 			return fmt.Errorf("bad --%s %q: use %s", e.flag, e.value, strings.Join(e.allowed, ", "))
 		}
 	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return fmt.Errorf("bad --log.level %q: use debug, info, warn or error", c.LogLevel)
+	}
 	if path, follow := c.Follow(); c.Acct != "own" && c.Acct != "off" && (!follow || path == "") {
 		return fmt.Errorf("bad --acct %q: use own, follow:PATH or off", c.Acct)
 	}
@@ -133,17 +139,15 @@ func (c *Config) Check() error {
 // Follow returns the path of --acct follow:PATH.
 func (c *Config) Follow() (string, bool) { return strings.CutPrefix(c.Acct, "follow:") }
 
-// Logger returns the logger that the flags ask for, on w.
-func (c *Config) Logger(w io.Writer) (*slog.Logger, error) {
+// Logger returns the logger that the flags ask for, on w. They were checked.
+func (c *Config) Logger(w io.Writer) *slog.Logger {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, fmt.Errorf("bad --log.level %q: use debug, info, warn or error", c.LogLevel)
-	}
+	level.UnmarshalText([]byte(c.LogLevel))
 	o := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, o)), nil
+		return slog.New(slog.NewJSONHandler(w, o))
 	}
-	return slog.New(slog.NewTextHandler(w, o)), nil
+	return slog.New(slog.NewTextHandler(w, o))
 }
 
 // Database is the path of the database.

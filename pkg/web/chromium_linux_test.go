@@ -166,13 +166,14 @@ func TestChromium(t *testing.T) {
 
 	for _, c := range []struct {
 		name, path, file string
+		height           int
 		flags            []string
 		want             []string
 	}{
-		{"list", "/?sort=cpu", "web.png", nil,
+		{"list", "/?sort=cpu", "web.png", 920, nil,
 			[]string{`aria-sort="descending"><a href="/?order=ascending&amp;sort=cpu">`, "<title>Groups – ELSA</title>", "batch/render:7"}},
-		{"list in the dark", "/?sort=cpu", "web-dark.png", []string{"--blink-settings=preferredColorScheme=0"}, nil},
-		{"group", "/group?name=web%2Fphp", "web-group.png", nil,
+		{"list in the dark", "/?sort=cpu", "web-dark.png", 920, []string{"--blink-settings=preferredColorScheme=0"}, nil},
+		{"group", "/group?name=web%2Fphp", "web-group.png", 1240, nil,
 			[]string{"<title>web/php – ELSA</title>", "php-fpm: pool www", "&lt;script&gt;"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -187,7 +188,7 @@ func TestChromium(t *testing.T) {
 				}
 				file = filepath.Join(dir, c.file)
 			}
-			flags := append(c.flags, "--window-size=1180,860", "--screenshot="+file)
+			flags := append(c.flags, fmt.Sprint("--window-size=1180,", c.height), "--screenshot="+file)
 			_, stderr := browse(t, root+c.path, flags...)
 			dom, more := browse(t, root+c.path, append(c.flags, "--dump-dom")...)
 			if lines := console(stderr + more); len(lines) > 0 {

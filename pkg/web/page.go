@@ -53,7 +53,7 @@ type Member struct {
 	Command string
 	Started time.Time
 	CPU     time.Duration
-	RSS     uint64 // bytes
+	RSS     uint64 // its peak, in bytes
 }
 
 // Page is the handler of the pages for people: / lists the groups, /group

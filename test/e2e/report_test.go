@@ -4,7 +4,12 @@ package e2e
 
 import (
 	"encoding/json"
+	"io"
 	"math"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"strings"
 	"testing"
 
 	"elsa/pkg/api"
@@ -77,4 +82,31 @@ func TestKernelReport(t *testing.T) {
 	d.stop()
 	d.start()
 	check("after a restart")
+}
+
+// With --web.members a group's page lists its live processes; without it does not.
+func TestKernelPageMembers(t *testing.T) {
+	needKernel(t)
+	for _, listed := range []bool{true, false} {
+		d := start(t, "--web.members="+strconv.FormatBool(listed))
+		d.ctl("group", "create", "g")
+		sleep := exec.Command("sleep", "1000")
+		if err := sleep.Start(); err != nil {
+			t.Fatal(err)
+		}
+		d.ctl("group", "add", "g", strconv.Itoa(sleep.Process.Pid))
+		resp, err := http.Get("http://" + d.address + "/group?name=g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		row := `<td class="n">` + strconv.Itoa(sleep.Process.Pid) + `</td><th scope="row">sleep</th>`
+		if strings.Contains(string(page), row) != listed {
+			t.Errorf("--web.members=%v: the page has %s", listed, page)
+		}
+		sleep.Process.Kill()
+		sleep.Wait()
+		d.stop()
+	}
 }
