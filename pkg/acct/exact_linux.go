@@ -92,6 +92,15 @@ const exactItems = 256 // in a batch
 // CAP_SYS_RESOURCE or a locked-memory limit above the ring's size. The error
 // says what is missing.
 func DialExact(ctx context.Context, cfg ExactConfig) (*ExactSource, error) {
+	s := newExactSource(cfg)
+	if err := s.attach(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("attach exact accounting: %w", explainBPF(err))
+	}
+	return s, nil
+}
+
+func newExactSource(cfg ExactConfig) *ExactSource {
 	if cfg.RingBytes <= 0 {
 		cfg.RingBytes = min(runtime.NumCPU()<<20, 64<<20)
 	}
@@ -115,30 +124,14 @@ func DialExact(ctx context.Context, cfg ExactConfig) (*ExactSource, error) {
 	for range cfg.Queue {
 		s.free <- new(stream.Batch[Record])
 	}
-	if err := s.attach(ctx); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("attach exact accounting: %w", explainBPF(err))
-	}
-	return s, nil
+	return s
 }
 
 func (s *ExactSource) attach(ctx context.Context) error {
-	spec, err := btf.LoadKernelSpec()
-	if err != nil {
-		return fmt.Errorf("read kernel's type information: %w", err)
-	}
-	types, err := findTypes(spec)
-	if err != nil {
-		return err
-	}
-	program, missing, err := exactProgram(types, "ring", "drops")
-	if err != nil {
-		return err
-	}
-	s.missing = missing
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	var err error
 	s.ring, err = newMap(&ebpf.MapSpec{
 		Name: "elsa_exact", Type: ebpf.RingBuf, MaxEntries: ringSize(s.cfg.RingBytes),
 	})
@@ -151,28 +144,56 @@ func (s *ExactSource) attach(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make drop counter: %w", err)
 	}
-	if s.counter, err = s.drops.Memory(); err != nil {
-		return fmt.Errorf("map drop counter: %w", err)
-	}
-	if err := program.Instructions.AssociateMap("ring", s.ring); err != nil {
+	if s.prog, err = s.load(); err != nil {
 		return err
 	}
-	if err := program.Instructions.AssociateMap("drops", s.drops); err != nil {
-		return err
-	}
-	if s.prog, err = ebpf.NewProgram(program); err != nil {
-		return fmt.Errorf("load program: %w", err)
-	}
-	if s.reader, err = ringbuf.NewReader(s.ring); err != nil {
-		return fmt.Errorf("open ring buffer: %w", err)
-	}
-	if s.wait, err = stream.NewWaiter(s.ring.FD()); err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
 	if s.link, err = link.AttachTracing(link.TracingOptions{Program: s.prog}); err != nil {
 		return fmt.Errorf("attach to sched_process_free: %w", err)
 	}
 	return nil
+}
+
+// load writes the program for the running kernel and the maps, and loads it.
+func (s *ExactSource) load() (*ebpf.Program, error) {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return nil, fmt.Errorf("read kernel's type information: %w", err)
+	}
+	types, err := findTypes(spec)
+	if err != nil {
+		return nil, err
+	}
+	program, missing, err := exactProgram(types, "ring", "drops")
+	if err != nil {
+		return nil, err
+	}
+	s.missing = missing
+	if err := program.Instructions.AssociateMap("ring", s.ring); err != nil {
+		return nil, err
+	}
+	if err := program.Instructions.AssociateMap("drops", s.drops); err != nil {
+		return nil, err
+	}
+	p, err := ebpf.NewProgram(program)
+	if err != nil {
+		return nil, fmt.Errorf("load program: %w", err)
+	}
+	return p, nil
+}
+
+// open makes the maps readable.
+func (s *ExactSource) open() (err error) {
+	if s.counter, err = s.drops.Memory(); err != nil {
+		return fmt.Errorf("map drop counter: %w", err)
+	}
+	if s.reader, err = ringbuf.NewReader(s.ring); err != nil {
+		return fmt.Errorf("open ring buffer: %w", err)
+	}
+	s.wait, err = stream.NewWaiter(s.ring.FD())
+	return err
 }
 
 // newMap makes a map. Kernels before 5.11 charge it to the locked-memory limit

@@ -47,6 +47,7 @@ type TaskstatsConn struct {
 	family     genetlink.Family
 	self       int32  // our own process id
 	deregister []byte // the request to end it
+	detached   bool
 	closing    sync.Once
 
 	// What decode keeps from one message to the next.
@@ -92,8 +93,7 @@ func dialTaskstats(ctx context.Context, cfg TaskstatsConfig) (*TaskstatsConn, er
 	if err != nil {
 		return nil, err
 	}
-	c := &TaskstatsConn{family: family, self: int32(os.Getpid()), join: newThreadJoin()}
-	c.Reader, err = stream.NewReader(fd, c.decode, stream.Options{Size: 4096, Items: 256, Queue: cfg.Queue, Pause: taskstatsPause})
+	c, err := newTaskstatsConn(fd, family, 0, cfg)
 	if err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -103,6 +103,57 @@ func dialTaskstats(ctx context.Context, cfg TaskstatsConfig) (*TaskstatsConn, er
 		return nil, err
 	}
 	return c, nil
+}
+
+// ResumeTaskstats goes on with a socket that was registered by DialTaskstats,
+// maybe in another process, and let go of by Detach. drops is what Drops said
+// there; threads of processes that were incomplete then are in no record. It owns
+// fd, and closes it also when it fails. It may take two seconds.
+func ResumeTaskstats(ctx context.Context, fd int, drops uint32, cfg TaskstatsConfig) (*TaskstatsConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	c, err := adoptTaskstats(fd, drops, cfg)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("resume taskstats: %w", err)
+	}
+	if err := c.prove(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("resume taskstats: %w", err)
+	}
+	return c, nil
+}
+
+func adoptTaskstats(fd int, drops uint32, cfg TaskstatsConfig) (*TaskstatsConn, error) {
+	protocol, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+	if err != nil {
+		return nil, err
+	}
+	if protocol != unix.NETLINK_GENERIC {
+		return nil, fmt.Errorf("socket has protocol %d, not that of generic netlink", protocol)
+	}
+	family, err := taskstatsFamily()
+	if err != nil {
+		return nil, err
+	}
+	c, err := newTaskstatsConn(fd, family, drops, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.prepare(); err != nil {
+		c.Detach()
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func newTaskstatsConn(fd int, family genetlink.Family, drops uint32, cfg TaskstatsConfig) (*TaskstatsConn, error) {
+	c := &TaskstatsConn{family: family, self: int32(os.Getpid()), join: newThreadJoin(), drops: drops}
+	var err error
+	c.Reader, err = stream.NewReader(fd, c.decode, stream.Options{
+		Size: 4096, Items: 256, Queue: cfg.Queue, Pause: taskstatsPause, Drops: drops,
+	})
+	return c, err
 }
 
 // taskstatsFamily asks on a socket of its own: exit records could come between
@@ -150,12 +201,8 @@ func taskstatsSocket(buffer int) (int, error) {
 // register asks for the exits on all CPUs, waits for the kernel's answer, and
 // then for the record of a process that it makes end.
 func (c *TaskstatsConn) register(ctx context.Context) error {
-	cpus, err := os.ReadFile("/sys/devices/system/cpu/possible")
+	cpus, err := c.prepare()
 	if err != nil {
-		return err
-	}
-	cpus = append(bytes.TrimSpace(cpus), 0) // the kernel wants the NUL
-	if c.deregister, err = c.request(taskstatsDeregister, 0, cpus); err != nil {
 		return err
 	}
 	request, err := c.request(taskstatsRegister, netlink.Acknowledge, cpus)
@@ -178,11 +225,27 @@ func (c *TaskstatsConn) register(ctx context.Context) error {
 	default:
 		return c.answer
 	}
+	return c.prove(ctx)
+}
+
+// prepare makes the request that ends the registration, and returns the CPUs.
+func (c *TaskstatsConn) prepare() ([]byte, error) {
+	cpus, err := os.ReadFile("/sys/devices/system/cpu/possible")
+	if err != nil {
+		return nil, err
+	}
+	cpus = append(bytes.TrimSpace(cpus), 0) // the kernel wants the NUL
+	c.deregister, err = c.request(taskstatsDeregister, 0, cpus)
+	return cpus, err
+}
+
+// prove lets a child end and waits for its record.
+func (c *TaskstatsConn) prove(ctx context.Context) error {
 	// A process that cannot execute its program: it is forked and ends.
 	if _, err := syscall.ForkExec("/dev/null/none", nil, nil); err == nil {
 		return errors.New("started a program that cannot exist")
 	}
-	err = c.Await(ctx, func() bool { return c.unreadable != nil || c.childSeen })
+	err := c.Await(ctx, func() bool { return c.unreadable != nil || c.childSeen })
 	if c.unreadable != nil {
 		return c.unreadable
 	}
@@ -255,14 +318,25 @@ func (c *TaskstatsConn) message(data []byte, b *stream.Batch[Record]) bool {
 	return false
 }
 
-// Close ends the registration and closes the socket. It must not be called
-// while Run is running; calling it again does nothing.
+// Detach gives the registered socket to the caller, who can go on with it by
+// [ResumeTaskstats], also in another process. It must not be called while Run is
+// running.
+func (c *TaskstatsConn) Detach() int {
+	c.detached = true
+	return c.Reader.Detach()
+}
+
+// Close ends the registration and closes the socket; after Detach it leaves both
+// alone. It must not be called while Run is running; calling it again does
+// nothing.
 func (c *TaskstatsConn) Close() error {
 	var err error
 	c.closing.Do(func() {
 		// Without this a later socket that gets the same netlink port would be
 		// sent the records. If it fails there is nothing more to be done.
-		_ = unix.Sendto(c.Descriptor(), c.deregister, unix.MSG_DONTWAIT, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		if !c.detached {
+			_ = unix.Sendto(c.Descriptor(), c.deregister, unix.MSG_DONTWAIT, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		}
 		err = c.Reader.Close()
 	})
 	return err

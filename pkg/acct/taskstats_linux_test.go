@@ -5,8 +5,10 @@ package acct
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -426,4 +428,74 @@ func kernelMessage(kind uint16, payload []byte) []byte {
 	binary.NativeEndian.PutUint32(b, uint32(netlinkHeader+len(payload)))
 	binary.NativeEndian.PutUint16(b[4:], kind)
 	return append(b, payload...)
+}
+
+// TestKernelTaskstatsResume gives a registered socket away: what ended while
+// nobody read is read by the next, and the loss is counted on.
+func TestKernelTaskstatsResume(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.Taskstats)
+	first, err := DialTaskstats(t.Context(), TaskstatsConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd := first.Detach()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var want []int32
+	for range 3 {
+		cmd := exec.Command("/bin/true")
+		if err := cmd.Run(); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, int32(cmd.Process.Pid))
+	}
+	c, err := ResumeTaskstats(t.Context(), fd, first.Drops(), TaskstatsConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	c.Mark(1)
+	got := map[int32]int{}
+	for b := range c.Batches() {
+		for _, r := range b.Items {
+			if r.Whole {
+				got[r.PID]++
+			}
+		}
+		if b.Lost != 0 {
+			t.Errorf("%d lost", b.Lost)
+		}
+		if b.Barrier == 1 {
+			cancel()
+		}
+		c.Release(b)
+	}
+	if err := errors.Join(<-ended, c.Close()); err != nil {
+		t.Error(err)
+	}
+	for _, pid := range want {
+		if got[pid] != 1 {
+			t.Errorf("%d records of process %d, want 1", got[pid], pid)
+		}
+	}
+
+	for _, protocol := range []int{unix.NETLINK_GENERIC, unix.NETLINK_ROUTE} { // one not registered, one of another kind
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if c, err := ResumeTaskstats(ctx, fd, 0, TaskstatsConfig{}); err == nil {
+			t.Errorf("went on with a socket of protocol %d", protocol)
+			c.Close()
+		}
+		cancel()
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
+			t.Errorf("the socket is open after the failure: %v", err)
+		}
+	}
 }
