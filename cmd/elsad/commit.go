@@ -98,6 +98,7 @@ func (c *core) write(tx *store.Tx) {
 	}, tx.DeleteMember)
 	c.writeUngrouped(tx)
 	c.join.OpenDeaths(tx.PutDeath)
+	tx.Held(c.heldOver())
 	c.past.write(tx, &c.meta, time.Now())
 	c.writeLineage(tx)
 	tx.Meta(c.meta)

@@ -56,27 +56,29 @@ type core struct {
 	resync    bool    // events were lost
 	gaps      int     // for so many steps, lines may name processes nobody saw
 
-	counters    counters
-	skipped     acct.Skipped
-	service     usage.Service // the parts that do not change
-	watch       watch
-	past        past
-	lineage     *lineage.Book
-	replay      *replay // of the ledger at the start; nil once that is done
-	rules       *rules.Set
-	names       rules.Names
-	ruleable    []int32       // to be looked at by the rules after the rescan
-	ruleTold    string        // the last error of rules told
-	resumed     bool          // events go on where the last run left them
-	pauseEvents func()        // ends the reading of events
-	reopen      reopener      // nil when events cannot be subscribed to anew
-	sampler     *proc.Sampler // for requests, in the core's goroutine
-	procs       []proc.Process
-	failing     string // the last error of commits told
-	segments    string // and of changing segments
-	observe     func(time.Duration)
-	requests    chan func()
-	stopped     chan struct{}
+	counters     counters
+	skipped      acct.Skipped
+	service      usage.Service // the parts that do not change
+	watch        watch
+	past         past
+	lineage      *lineage.Book
+	replay       *replay // of the ledger at the start; nil once that is done
+	rules        *rules.Set
+	names        rules.Names
+	ruleable     []int32            // to be looked at by the rules after the rescan
+	ruleTold     string             // the last error of rules told
+	resumed      bool               // events go on where the last run left them
+	exactResumed bool               // and exact records
+	pause        func()             // ends the reading of all sources
+	handles      *acct.ExactHandles // for the manager, at the stop
+	reopen       reopener           // nil when events cannot be subscribed to anew
+	sampler      *proc.Sampler      // for requests, in the core's goroutine
+	procs        []proc.Process
+	failing      string // the last error of commits told
+	segments     string // and of changing segments
+	observe      func(time.Duration)
+	requests     chan func()
+	stopped      chan struct{}
 }
 
 // counters of this run, for status.
@@ -85,6 +87,7 @@ type counters struct {
 	lost, rejected, resyncs    uint64
 	bsd, taskstats, exact      uint64
 	taskstatsLost, exactLost   uint64
+	parts                      uint64
 	missing                    uint64
 	ruled, ruleMisses          uint64
 	silences                   uint64
@@ -162,7 +165,7 @@ func (c *core) finish() error {
 	err = errors.Join(err, c.commit())
 	fault.Point(fault.StopCommitted)
 	if err == nil {
-		c.giveEvents()
+		c.give()
 	}
 	return err
 }
@@ -248,16 +251,22 @@ func (c *core) takeTaskstats(b *stream.Batch[acct.Record]) {
 	c.counters.taskstatsLost += b.Lost
 	c.counters.taskstats += uint64(len(b.Items))
 	now := proc.Boottime()
+	c.counters.rejected += b.Rejected
 	for i := range b.Items {
-		if b.Items[i].Whole {
-			c.join.Precise(&b.Items[i], now)
+		if !b.Items[i].Whole {
+			// One thread's figures, of a process whose record came before or will
+			// not come. Its line has the whole; a part would count twice.
+			c.counters.parts++
+			continue
 		}
+		c.join.Precise(&b.Items[i], now)
 	}
 	c.taskstats.Release(b)
 }
 
 func (c *core) takeExact(b *stream.Batch[acct.Record]) {
 	c.counters.exactLost += b.Lost
+	c.counters.rejected += b.Rejected
 	c.counters.exact += uint64(len(b.Items))
 	now := proc.Boottime()
 	for i := range b.Items {

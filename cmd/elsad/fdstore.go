@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
 
+	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -20,13 +22,20 @@ import (
 	"elsa/pkg/usage"
 )
 
-// Over a planned restart the subscribed socket waits in systemd's store of
-// descriptors, so that no event is missed: the kernel queues them in it. What a
-// start needs beside it is committed at the stop, and the socket is stored only
-// after that. It is taken out of the store at the start: a crash finds none.
+// Over a planned restart the sources wait in systemd's store of descriptors, so
+// that nothing is missed: the kernel queues events and records in them. What a
+// start needs beside them is committed at the stop, and they are stored only
+// after that. They are taken out of the store at the start: a crash finds none.
 
-// eventsName is what the socket is called in the store.
-const eventsName = "elsa-events"
+// What the descriptors are called in the store.
+const (
+	nameEvents    = "elsa-events"
+	nameTaskstats = "elsa-taskstats"
+	nameRing      = "elsa-exact-ring"
+	nameDrops     = "elsa-exact-drops"
+	nameProgram   = "elsa-exact-program"
+	nameLink      = "elsa-exact-link"
+)
 
 // storeOffered reports whether the manager keeps descriptors for us (systemd
 // 254 and FileDescriptorStoreMax= in the unit).
@@ -50,73 +59,182 @@ func tellManager(text string, fds ...int) error {
 	return unix.Sendmsg(fd, []byte(text), rights, &unix.SockaddrUnix{Name: os.Getenv("NOTIFY_SOCKET")}, 0)
 }
 
-// storeEvents gives the manager the socket. Without FDPOLL=0 it would drop it
-// when the buffer overruns.
-func storeEvents(fd int) error {
-	return tellManager("FDSTORE=1\nFDPOLL=0\nFDNAME="+eventsName, fd)
+// storeDescriptor gives the manager a descriptor. Without FDPOLL=0 it would drop
+// a socket when the buffer overruns.
+func storeDescriptor(name string, fd int) error {
+	return tellManager("FDSTORE=1\nFDPOLL=0\nFDNAME="+name, fd)
 }
 
-// takeStored returns the socket that the manager kept, or -1, and takes it out
-// of the store.
-func takeStored() int {
-	stored := -1
+// kept is what the manager kept.
+type kept struct {
+	meta *store.Meta
+	fits bool // it goes with the database
+	fds  map[string]int
+	log  *slog.Logger
+}
+
+// takeStored returns what the manager kept, and takes it out of the store.
+func takeStored(meta *store.Meta, log *slog.Logger) *kept {
+	k := &kept{meta: meta, fds: map[string]int{}, log: log}
+	boot, err := proc.Default.BootID()
+	k.fits = err == nil && meta.CleanStop && meta.BootID == boot
 	for _, f := range activation.Files(true) {
-		if f.Name() == eventsName && stored < 0 {
+		_, twice := k.fds[f.Name()]
+		if slices.Contains([]string{nameEvents, nameTaskstats, nameRing, nameDrops, nameProgram, nameLink}, f.Name()) && !twice {
 			// A descriptor of its own: f may be in Go's poller, which would
 			// wake for each message.
 			if fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3); err == nil {
-				stored = fd
+				k.fds[f.Name()] = fd
 			}
 		}
 		f.Close()
 	}
-	if stored >= 0 && os.Getenv("NOTIFY_SOCKET") != "" {
-		_ = tellManager("FDSTOREREMOVE=1\nFDNAME=" + eventsName) // else it is stale next time, and is found out
+	if os.Getenv("NOTIFY_SOCKET") != "" {
+		for name := range k.fds {
+			_ = tellManager("FDSTOREREMOVE=1\nFDNAME=" + name) // else it is stale next time, and is found out
+		}
 	}
-	return stored
+	return k
 }
 
-// resumeEvents goes on with the stored socket. It returns nil if there is none,
-// or none that goes with the database.
-func resumeEvents(ctx context.Context, meta *store.Meta, cfg cnfork.Config, log *slog.Logger) *cnfork.Conn {
-	fd := takeStored()
+// take returns a descriptor, for the caller to close, or -1.
+func (k *kept) take(name string) int {
+	fd, ok := k.fds[name]
+	if !ok {
+		return -1
+	}
+	delete(k.fds, name)
+	return fd
+}
+
+// close closes what was not taken: the flags have no use for it.
+func (k *kept) close() {
+	for name, fd := range k.fds {
+		k.log.Info("not going on with what was stored over the restart", "descriptor", name)
+		unix.Close(fd)
+	}
+}
+
+var errUnfit = errors.New("it does not go with the database and the flags")
+
+// events goes on with the stored socket. It returns nil if there is none, or none
+// that goes with the database.
+func (k *kept) events(ctx context.Context, cfg cnfork.Config) *cnfork.Conn {
+	fd := k.take(nameEvents)
 	if fd < 0 {
 		return nil
 	}
-	boot, err := proc.Default.BootID()
-	fits := err == nil && meta.CleanStop && meta.Stored != nil && meta.BootID == boot
-	drops := uint32(0)
+	drops, fits := uint32(0), k.fits && k.meta.Stored != nil
 	if fits {
-		drops = *meta.Stored
+		drops = *k.meta.Stored
 	}
 	conn, err := cnfork.Resume(ctx, fd, drops, cfg)
 	switch {
 	case err != nil:
 		unix.Close(fd)
 	case !fits || cfg.Source == cnfork.SourceFork:
-		err = errors.Join(errors.New("it does not go with the database and the flags"), conn.Close())
+		err = errors.Join(errUnfit, conn.Close())
 	default:
 		return conn
 	}
-	log.Warn("cannot go on with the stored events: finding processes in /proc", "err", err)
+	k.log.Warn("cannot go on with the stored events: finding processes in /proc", "err", err)
 	return nil
 }
 
-// handOver stops reading events, between two of them, for the next start to go
-// on there. It does nothing where events are not known without a gap.
+// taskstats goes on with the stored socket, or returns nil.
+func (k *kept) taskstats(ctx context.Context) *acct.TaskstatsConn {
+	fd := k.take(nameTaskstats)
+	if fd < 0 {
+		return nil
+	}
+	drops, fits := uint32(0), k.fits && k.meta.StoredTaskstats != nil
+	if fits {
+		drops = *k.meta.StoredTaskstats
+	}
+	conn, err := acct.ResumeTaskstats(ctx, fd, drops, acct.TaskstatsConfig{})
+	if err == nil && fits {
+		return conn
+	}
+	if err == nil {
+		err = errors.Join(errUnfit, conn.Close())
+	}
+	k.log.Warn("cannot go on with the stored taskstats: registering anew", "err", err)
+	return nil
+}
+
+// exact goes on with the stored program, or returns nil.
+func (k *kept) exact() *acct.ExactSource {
+	h := acct.ExactHandles{Ring: k.take(nameRing), Drops: k.take(nameDrops), Program: k.take(nameProgram), Link: k.take(nameLink)}
+	if h == (acct.ExactHandles{Ring: -1, Drops: -1, Program: -1, Link: -1}) {
+		return nil
+	}
+	var src *acct.ExactSource
+	err := errUnfit
+	if k.fits && k.meta.StoredExact != nil && min(h.Ring, h.Drops, h.Program, h.Link) >= 0 {
+		src, err = acct.ResumeExact(h, *k.meta.StoredExact, acct.ExactConfig{})
+	} else {
+		h.Close()
+	}
+	if err != nil {
+		k.log.Warn("cannot go on with the stored exact records: attaching anew", "err", err)
+	}
+	return src
+}
+
+// handOver stops reading, for the next start to go on there: events between two of
+// them, and only where they are known without a gap.
 func (c *core) handOver() {
 	conn, ok := c.events.(*cnfork.Conn)
 	if !ok || !storeOffered() || conn.Source() != cnfork.SourceProc {
 		return
 	}
-	c.pauseEvents()
+	exact, hasExact := c.exact.(*acct.ExactSource)
+	if hasExact {
+		h, err := exact.Handles() // the end of its Run closes it
+		if err != nil {
+			c.log.Warn("cannot keep exact records over the restart", "err", err)
+		} else {
+			c.handles = &h
+		}
+	}
+	c.pause()
 	for b := range conn.Batches() {
 		c.takeEvents(b)
+	}
+	if taskstats, ok := c.taskstats.(*acct.TaskstatsConn); ok {
+		for b := range taskstats.Batches() {
+			c.takeTaskstats(b)
+		}
+		drops := taskstats.Drops()
+		c.meta.StoredTaskstats = &drops
+	}
+	if hasExact {
+		for b := range exact.Batches() {
+			c.takeExact(b)
+		}
+	}
+	if c.handles != nil {
+		lost := exact.Lost()
+		c.meta.StoredExact = &lost
 	}
 	if !c.resync && c.gaps == 0 {
 		drops := conn.Drops()
 		c.meta.Stored = &drops
 	}
+}
+
+// handed reports whether sources are handed over in this commit.
+func (c *core) handed() bool {
+	return c.meta.CleanStop && (c.meta.Stored != nil || c.meta.StoredTaskstats != nil || c.meta.StoredExact != nil)
+}
+
+// heldOver returns the precise records that came and whose lines the next start
+// will join.
+func (c *core) heldOver() (rs []acct.Record) {
+	if c.handed() {
+		c.join.EachHeld(func(r *acct.Record) { rs = append(rs, *r) })
+	}
+	return rs
 }
 
 // writeUngrouped stores what else lives, once events are handed over: what the
@@ -132,17 +250,28 @@ func (c *core) writeUngrouped(tx *store.Tx) {
 	})
 }
 
-// giveEvents stores the socket after the commit of what goes with it.
-func (c *core) giveEvents() {
-	conn, ok := c.events.(*cnfork.Conn)
-	if !ok || c.meta.Stored == nil {
-		return
+// give stores the sources after the commit of what goes with them. Closing leaves
+// alone what is stored.
+func (c *core) give() {
+	if conn, ok := c.events.(*cnfork.Conn); ok && c.meta.Stored != nil && c.keep(nameEvents, conn.Descriptor()) {
+		conn.Detach()
 	}
-	if err := storeEvents(conn.Descriptor()); err != nil {
-		c.log.Warn("cannot store events over the restart", "err", err)
-		return
+	if conn, ok := c.taskstats.(*acct.TaskstatsConn); ok && c.meta.StoredTaskstats != nil && c.keep(nameTaskstats, conn.Descriptor()) {
+		conn.Detach()
 	}
-	conn.Detach() // closing leaves it subscribed
+	if h := c.handles; h != nil {
+		_ = c.keep(nameRing, h.Ring) && c.keep(nameDrops, h.Drops) && c.keep(nameProgram, h.Program) && c.keep(nameLink, h.Link)
+		h.Close()
+	}
+}
+
+// keep stores a descriptor.
+func (c *core) keep(name string, fd int) bool {
+	err := storeDescriptor(name, fd)
+	if err != nil {
+		c.log.Warn("cannot store a source over the restart", "descriptor", name, "err", err)
+	}
+	return err == nil
 }
 
 // resumeStream goes on with the events since the stop, in their order: all that

@@ -32,11 +32,12 @@ type sources struct {
 
 // run starts reading. The core may ask for a new stream of events later.
 func (s *sources) run(g *errgroup.Group, ctx context.Context, c *core) {
+	records, pauseRecords := context.WithCancel(ctx)
 	for _, t := range s.tasks {
-		g.Go(func() error { return t(ctx) })
+		g.Go(func() error { return t(records) })
 	}
 	s.runEvents(g, ctx)
-	c.pauseEvents = func() { s.pauseEvents() }
+	c.pause = func() { s.pauseEvents(); pauseRecords() }
 	c.reopen = func() (stream.Source[cnfork.Event], error) {
 		conn, err := cnfork.Dial(ctx, cnfork.Config{Source: s.events.Source(), Buffer: s.buffer})
 		if err != nil {
@@ -87,25 +88,27 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store
 			s.close()
 		}
 	}()
-	if err := s.openEvents(ctx, cfg, log, meta, c); err != nil {
+	kept := takeStored(meta, log)
+	defer kept.close()
+	if err := s.openEvents(ctx, cfg, kept, c); err != nil {
 		return s, err
 	}
-	if err := s.openTaskstats(ctx, cfg, log, c); err != nil {
+	if err := s.openTaskstats(ctx, cfg, log, kept, c); err != nil {
 		return s, err
 	}
-	if err := s.openExact(ctx, cfg, log, c); err != nil {
+	if err := s.openExact(ctx, cfg, log, kept, c); err != nil {
 		return s, err
 	}
 	return s, s.openLedger(cfg, meta.Position, c)
 }
 
-func (s *sources) openEvents(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store.Meta, c *core) error {
+func (s *sources) openEvents(ctx context.Context, cfg *config.Config, kept *kept, c *core) error {
 	source, err := cnfork.ParseSource(cfg.Source)
 	if err != nil {
 		return err
 	}
 	dial := cnfork.Config{Source: source, Buffer: cfg.EventBuffer}
-	conn := resumeEvents(ctx, meta, dial, log)
+	conn := kept.events(ctx, dial)
 	if c.resumed = conn != nil; !c.resumed {
 		if conn, err = cnfork.Dial(ctx, dial); err != nil {
 			return err
@@ -118,12 +121,16 @@ func (s *sources) openEvents(ctx context.Context, cfg *config.Config, log *slog.
 	return nil
 }
 
-func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *slog.Logger, c *core) error {
+func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept, c *core) error {
 	c.service.Taskstats = "off"
 	if cfg.Taskstats == "off" {
 		return nil
 	}
-	conn, err := acct.DialTaskstats(ctx, acct.TaskstatsConfig{ReadBuffer: cfg.TaskstatsBuffer})
+	conn := kept.taskstats(ctx)
+	var err error
+	if conn == nil {
+		conn, err = acct.DialTaskstats(ctx, acct.TaskstatsConfig{ReadBuffer: cfg.TaskstatsBuffer})
+	}
 	if err != nil {
 		if cfg.Taskstats == "on" {
 			return err
@@ -138,12 +145,16 @@ func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *sl
 	return nil
 }
 
-func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.Logger, c *core) error {
+func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept, c *core) error {
 	c.service.Exact = "off"
 	if cfg.Exact == "off" {
 		return nil
 	}
-	src, err := acct.DialExact(ctx, acct.ExactConfig{})
+	src := kept.exact()
+	var err error
+	if c.exactResumed = src != nil; !c.exactResumed {
+		src, err = acct.DialExact(ctx, acct.ExactConfig{})
+	}
 	if err != nil {
 		if cfg.Exact == "on" {
 			return err

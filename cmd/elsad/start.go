@@ -27,6 +27,11 @@ func (c *core) restore(st *store.State) error {
 	if err := c.loadLineage(!rebooted, boot); err != nil {
 		return err
 	}
+	for i := range st.Held {
+		if !rebooted {
+			c.join.Precise(&st.Held[i], proc.Boottime())
+		}
+	}
 	if rebooted {
 		err = c.buryAll(st)
 	} else if c.resumed {
@@ -38,7 +43,8 @@ func (c *core) restore(st *store.State) error {
 		return err
 	}
 	fault.Point(fault.RestoreJoined)
-	c.meta.BootID, c.meta.CleanStop, c.meta.Stored = boot, false, nil
+	c.meta.BootID, c.meta.CleanStop = boot, false
+	c.meta.Stored, c.meta.StoredTaskstats, c.meta.StoredExact = nil, nil, nil
 	if err := c.commit(); err != nil {
 		return err
 	}
@@ -64,8 +70,12 @@ func (c *core) load(st *store.State) {
 		c.join.RestoreSet(s.ID, s.Usage)
 	}
 	c.tracker.Sets.Reuse()
+	now := int64(0)
+	if c.exactResumed {
+		now = proc.Boottime() // their exact records come yet
+	}
 	for i := range st.Deaths {
-		c.join.RestoreDeath(st.Deaths[i])
+		c.join.RestoreDeath(st.Deaths[i], now)
 	}
 	c.join.Reported = st.Meta.Reported
 }

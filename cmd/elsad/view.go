@@ -99,6 +99,7 @@ func (c *core) view() *usage.Snapshot {
 	v.Joined = map[string]uint64{
 		"exact": j.Exact, "taskstats": j.Taskstats, "ledger": j.Ledger, "no_line": j.NoLine,
 		"unknown": j.Unknown, "duplicate": j.Duplicate, "unmatched": j.Unmatched, "late": j.Late,
+		"part": n.parts, // records of single threads, left out
 	}
 	if c.ledger != nil {
 		if end, err := c.ledger.End(); err == nil {

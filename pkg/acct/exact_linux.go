@@ -291,7 +291,8 @@ func (s *ExactSource) Close() error {
 	return errors.Join(errs...)
 }
 
-// Run implements [stream.Source]. It detaches the program when it returns.
+// Run implements [stream.Source]. It detaches the program when it returns. All
+// that it has read is delivered before the channel is closed.
 //
 // It sleeps while nothing comes; the kernel wakes it when the ring was empty. Then
 // more samples may gather for the length of the pause, and again until a pause has
@@ -299,6 +300,7 @@ func (s *ExactSource) Close() error {
 func (s *ExactSource) Run(ctx context.Context) error {
 	defer close(s.out)
 	defer s.Close()
+	defer s.deliver() // also what was read when ctx ended
 	defer context.AfterFunc(ctx, s.wait.Wake)()
 	s.reader.SetDeadline(time.Unix(1, 0)) // reads return what is there
 	for {
@@ -334,6 +336,13 @@ func (s *ExactSource) drain(ctx context.Context) (some bool, err error) {
 	// empty, so take the number first.
 	want := s.want.Load()
 	for {
+		// Room first: what is read is gone from the ring.
+		if s.cur != nil && len(s.cur.Items) >= exactItems {
+			s.deliver()
+		}
+		if err := s.room(ctx); err != nil {
+			return some, err
+		}
 		err := s.reader.ReadInto(&s.sample)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			break
@@ -342,16 +351,14 @@ func (s *ExactSource) drain(ctx context.Context) (some bool, err error) {
 			return some, fmt.Errorf("read ring buffer: %w", err)
 		}
 		some = true
-		if err := s.take(ctx); err != nil {
-			return some, err
+		var ok bool
+		if s.cur.Items, ok = s.join.add(s.cur.Items, s.sample.RawSample, s.now()); !ok {
+			s.cur.Rejected++
 		}
 	}
 	s.partial.Store(s.join.incomplete)
 	lost := s.dropped()
 	if len(s.join.held) > 0 || want > s.delivered || lost > s.lost {
-		if err := s.room(ctx); err != nil {
-			return some, err
-		}
 		s.cur.Items = s.join.expire(s.cur.Items, s.now())
 		s.cur.Lost += lost - s.lost
 		s.lost = lost
@@ -361,21 +368,6 @@ func (s *ExactSource) drain(ctx context.Context) (some bool, err error) {
 	}
 	s.deliver()
 	return some, nil
-}
-
-// take adds the sample that was read to the batch in the making.
-func (s *ExactSource) take(ctx context.Context) error {
-	if s.cur != nil && len(s.cur.Items) >= exactItems {
-		s.deliver()
-	}
-	if err := s.room(ctx); err != nil {
-		return err
-	}
-	var ok bool
-	if s.cur.Items, ok = s.join.add(s.cur.Items, s.sample.RawSample, s.now()); !ok {
-		s.cur.Rejected++
-	}
-	return nil
 }
 
 // room waits for a free batch if there is none in the making.

@@ -10,6 +10,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"elsa/internal/fault"
+	"elsa/pkg/acct"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -70,6 +71,16 @@ func (tx *Tx) Clear() {
 // Meta puts the service's state.
 func (tx *Tx) Meta(m Meta) { tx.note(putJSON(tx.meta, keyMeta, m)) }
 
+// Held puts the precise records whose lines were not joined, in place of those
+// put before. They are few, and there are none but at a planned stop.
+func (tx *Tx) Held(rs []acct.Record) {
+	if len(rs) == 0 {
+		tx.note(tx.meta.Delete(keyHeld))
+		return
+	}
+	tx.note(putJSON(tx.meta, keyHeld, rs))
+}
+
 // PutGroup puts a group, new or changed.
 func (tx *Tx) PutGroup(g groups.Group) { tx.note(putJSON(tx.groups, key32(g.ID), g)) }
 
@@ -111,13 +122,20 @@ func (tx *Tx) DeleteMember(k groups.Key) { tx.note(tx.members.Delete(memberKey(k
 // PutDeath puts a death that waits for its exact record. Every transaction must
 // put all of them: those of the transaction before are forgotten.
 func (tx *Tx) PutDeath(d usage.OpenDeath) {
-	v := list{uint64(d.Key.PID), uint64(d.Key.Start), uint64(d.Set), uint64(d.Reported), uint64(d.Grade)}.append(nil)
+	v := list{uint64(d.Key.PID), uint64(d.Key.Start), uint64(d.Set), uint64(d.Reported), uint64(d.Grade), flag(d.Known)}.append(nil)
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		v = measureList(m).append(v)
 	}
 	v = cellList(&d.Cell).append(v)
 	tx.note(tx.deaths.Put(key32(tx.n), v))
 	tx.n++
+}
+
+func flag(on bool) uint64 {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 func putJSON(b *bolt.Bucket, key []byte, v any) error {

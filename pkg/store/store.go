@@ -46,6 +46,7 @@ var (
 
 	keySchema = []byte("schema")
 	keyMeta   = []byte("state")
+	keyHeld   = []byte("held") // may be missing
 )
 
 // ErrBusy means that another process has the database open.
@@ -76,8 +77,11 @@ type Meta struct {
 	// CleanStop is set when the service ended in order.
 	CleanStop bool
 	// Stored is set when the socket of events was stored at that stop: how much
-	// of its drop counter is accounted for.
-	Stored *uint32 `json:",omitempty"`
+	// of its drop counter is accounted for. StoredTaskstats and StoredExact are
+	// the same for the sources of records.
+	Stored          *uint32 `json:",omitempty"`
+	StoredTaskstats *uint32 `json:",omitempty"`
+	StoredExact     *uint64 `json:",omitempty"`
 }
 
 // Set is a membership set and its bill.
@@ -100,6 +104,7 @@ type State struct {
 	Sets    []Set
 	Members []Member
 	Deaths  []usage.OpenDeath
+	Held    []acct.Record // see Tx.Held
 }
 
 // Store is an open database. Its methods are safe for concurrent use; there is
@@ -279,6 +284,11 @@ func (s *Store) Load() (*State, error) {
 		if err := json.Unmarshal(tx.Bucket(bucketMeta).Get(keyMeta), &st.Meta); err != nil {
 			return fmt.Errorf("read state: %w", err)
 		}
+		if v := tx.Bucket(bucketMeta).Get(keyHeld); v != nil {
+			if err := json.Unmarshal(v, &st.Held); err != nil {
+				return fmt.Errorf("read held records: %w", err)
+			}
+		}
 		for _, r := range []struct {
 			bucket []byte
 			read   func(k, v []byte) error
@@ -358,7 +368,7 @@ func (st *State) readDeath(_, v []byte) error {
 	}
 	d := usage.OpenDeath{
 		Key: groups.Key{PID: int32(l[0]), Start: int64(l[1])}, Set: groups.SetID(l[2]),
-		Reported: time.Duration(l[3]), Grade: uint8(l[4]),
+		Reported: time.Duration(l[3]), Grade: uint8(l[4]), Known: len(l) > 5 && l[5] == 1,
 	}
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		var ml list

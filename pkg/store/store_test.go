@@ -85,9 +85,10 @@ func full() *State {
 			Account: usage.Account{Base: m(100), Last: m(200)},
 		}},
 		Deaths: []usage.OpenDeath{{
-			Key: groups.Key{PID: 8, Start: 9}, Set: 5, Base: m(1), Charged: m(2), Estimate: m(3), Reported: 4, Grade: 1,
+			Key: groups.Key{PID: 8, Start: 9}, Set: 5, Base: m(1), Charged: m(2), Estimate: m(3), Reported: 4, Grade: 1, Known: true,
 			Cell: usage.Cell{Hour: 77, Set: 5, UID: 1000, Comm: [16]byte{'c', 'c'}},
 		}},
+		Held: []acct.Record{{Source: acct.Taskstats, PID: 5, PPID: 1, Comm: [16]byte{'d', 0xff}, Start: 1 << 60, User: 7, ReadBytes: 1 << 63}},
 	}
 }
 
@@ -105,6 +106,7 @@ func put(st *State) func(*Tx) {
 		for _, d := range st.Deaths {
 			tx.PutDeath(d)
 		}
+		tx.Held(st.Held)
 		tx.Meta(st.Meta)
 	}
 }
@@ -125,6 +127,9 @@ func TestRoundTrip(t *testing.T) {
 	s = mustOpen(t, path)
 	if diff := cmp.Diff(want, mustLoad(t, s), ignoreStored); diff != "" {
 		t.Errorf("state after reopening (-want +got):\n%s", diff)
+	}
+	if err := s.Commit(func(tx *Tx) { tx.Held(nil) }); err != nil || mustLoad(t, s).Held != nil {
+		t.Errorf("records are held although they were let go: %v", err)
 	}
 	if fi, _ := os.Stat(path); fi.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, want 0600", fi.Mode())

@@ -108,5 +108,14 @@ func (h *held) unlink(pid, prev, i int32) {
 	h.count--
 }
 
+// EachHeld calls f for every precise record that waits for its line.
+func (j *Join) EachHeld(f func(*acct.Record)) {
+	for _, i := range j.precise.head {
+		for ; i != none; i = j.precise.nodes[i].next {
+			f(&j.precise.nodes[i].rec)
+		}
+	}
+}
+
 // Held counts the precise records that wait for their line.
 func (j *Join) Held() int { return j.precise.count }

@@ -492,7 +492,7 @@ func (m *model) crash(t *rapid.T) {
 		}
 	}
 	for _, d := range m.disk.deaths {
-		m.RestoreDeath(d)
+		m.RestoreDeath(d, 0)
 	}
 }
 

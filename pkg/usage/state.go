@@ -84,11 +84,12 @@ func (j *Join) RestoreAccount(key groups.Key, set groups.SetID, a Account) {
 	j.billed += acc.base.CPU()
 }
 
-// RestoreDeath puts back a death that waited when the service ended. Its exact
-// record may have passed meanwhile: the next Step settles it by its estimate.
-func (j *Join) RestoreDeath(o OpenDeath) {
+// RestoreDeath puts back a death that waited when the service ended. It goes on
+// waiting as if it had been charged at a time: zero if its exact record may have
+// passed meanwhile, so that the next Step settles it by its estimate.
+func (j *Join) RestoreDeath(o OpenDeath, at int64) {
 	d := j.newDeath()
-	*d = death{key: o.Key, set: o.Set, begin: (o.Key.Start + j.WallOffset) / 1e9, base: o.Base, charged: o.Charged,
+	*d = death{at: at, key: o.Key, set: o.Set, begin: (o.Key.Start + j.WallOffset) / 1e9, base: o.Base, charged: o.Charged,
 		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade), cell: o.Cell,
 		known: o.Known, lined: true, exited: true}
 	j.wait(d)

@@ -24,7 +24,7 @@ func restart(j *Join, accounts map[groups.Key]groups.SetID) *Join {
 			r.RestoreAccount(key, set, a)
 		}
 	}
-	j.OpenDeaths(r.RestoreDeath)
+	j.OpenDeaths(func(d OpenDeath) { r.RestoreDeath(d, 0) })
 	return r
 }
 
