@@ -125,7 +125,7 @@ func pidReuse(t *testing.T, what string, args []string, lossy bool) {
 	needKernel(t)
 	rounds := 150
 	if soak() {
-		rounds = 3000
+		rounds = 1500
 	}
 	d := newDaemon(t, t.TempDir(), append(args, "--commit-interval", "200ms")...)
 	d.start(small)
