@@ -115,7 +115,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	tasks.Go(func() error { return watchdog(ctx, c) })
 	tasks.Go(func() error { return trim(ctx, c) })
 
-	log.Info("ready", "address", http.Addr(), "socket", cfg.Socket, "events", c.service.EventSource,
+	log.Info("ready", "address", http.Addr().String(), "socket", cfg.Socket, "events", c.service.EventSource,
 		"acct", c.service.Accounting, "taskstats", c.service.Taskstats, "exact", c.service.Exact)
 	daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS=") // of the replay is over
 	err = tasks.Wait()

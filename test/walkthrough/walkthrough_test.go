@@ -70,7 +70,8 @@ func TestKernelSession(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the session failed: %v\n%s", err, out)
 	}
-	for _, want := range []string{`elsa_group_cpu_seconds_total{group="build",mode="user"}`, "processes"} {
+	for _, want := range []string{`elsa_group_cpu_seconds_total{group="build",mode="user"}`, "processes", "<title>Groups",
+		`elsa_group_processes_ended_total{group="build", instance="127.0.0.1:9943", job="elsa"} =>`} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the session's output has no %q:\n%s", want, out)
 		}
