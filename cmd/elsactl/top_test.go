@@ -303,3 +303,21 @@ func TestTopRefusals(t *testing.T) {
 	s := openScreen(t, 200, 10, elsactl+" --socket /nonexistent/s top; echo status $?; read end")
 	s.press("", `cannot reach elsad at /nonexistent/s`, `(?m)^status 1$`)
 }
+
+// On a narrow screen the commands of processes are seen all the same.
+func TestTopNarrow(t *testing.T) {
+	m := newTopModel(nil, time.Second, 0)
+	m.group, m.width, m.height = "web", 40, 10
+	m.detail = topDetail{group: "web", at: day, members: []topMember{{Member: api.Member{PID: 4711, Command: "php-fpm8.2"}, percent: 12.5, rss: 30 << 20}}}
+	var out stdbytes.Buffer
+	table, _ := m.table()
+	table.write(&out)
+	for line := range strings.Lines(out.String()) {
+		if len(line) > 40 {
+			t.Errorf("%d columns: %q", len(line), line)
+		}
+	}
+	if !strings.Contains(out.String(), "php-fpm8.2") {
+		t.Errorf("no command in:\n%s", out.String())
+	}
+}

@@ -335,6 +335,11 @@ func (m *topModel) table() (t *table, selected int) {
 			t.row(r.Command, fmt.Sprint(r.Processes), seconds(r.ElapsedSeconds), seconds(r.CPUUserSeconds), seconds(r.CPUSystemSeconds),
 				bytes(r.MaxRSSBytes), bytes(r.ReadBytes), bytes(r.WriteBytes))
 		}
+	case m.width < 72: // what tells processes apart must fit
+		t = newTable("PID>", "CPU %>", "MEMORY>", "COMMAND")
+		for _, p := range m.detail.members {
+			t.row(fmt.Sprint(p.PID), fmt.Sprintf("%.1f", p.percent), bytes(p.rss), p.Command)
+		}
 	default:
 		t = newTable("PID>", "PPID>", "CPU %>", "CPU TIME>", "MEMORY>", "STARTED", "COMMAND")
 		for _, p := range m.detail.members {
