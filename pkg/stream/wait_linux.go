@@ -3,12 +3,15 @@
 package stream
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +25,11 @@ import (
 // keeps the runtime's monitor awake, which looks for it every 20 µs. So the
 // descriptor is in an epoll instance of its own, armed for one event and only
 // while Readable sleeps, and that instance is in Go's poller.
+//
+// A short pause is different. It comes two hundred times a second under load, and
+// each time the last processor falls idle and is taken again, the monitor and a
+// thread that looks for work are woken too. So the thread keeps its processor and
+// sleeps in a call that the runtime does not know of. Collections interrupt it.
 type Waiter struct {
 	fd    int
 	epoll *os.File
@@ -29,18 +37,41 @@ type Waiter struct {
 	event [1]unix.EpollEvent // that ended the last sleep
 	// Made once, so that no sleep allocates: arm asks for what is in want, look
 	// takes an event, wait takes none.
-	arm   func(uintptr)
-	look  func(uintptr) bool
-	wait  func(uintptr) bool
-	want  unix.EpollEvent
-	err   error // of arm
-	woken atomic.Bool
-	looks atomic.Uint64 // one as each sleep begins, and one for each wake-up by the poller
+	arm     func(uintptr)
+	look    func(uintptr) bool
+	wait    func(uintptr) bool
+	want    unix.EpollEvent
+	err     error // of arm
+	woken   atomic.Bool
+	bell    int           // an eventfd that ends a short pause
+	pausing atomic.Bool   // there is one
+	short   time.Duration // the longest pause that keeps its processor
+	looks   atomic.Uint64 // one as each sleep begins, and one for each wake-up by the poller
 }
+
+// shortPause: the runtime's monitor interrupts whatever runs for 10 ms.
+const shortPause = 9 * time.Millisecond
 
 // NewWaiter returns a Waiter for fd, which stays the caller's and must be open
 // until Close.
 func NewWaiter(fd int) (*Waiter, error) {
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("make eventfd: %w", err)
+	}
+	w, err := newWaiter(fd)
+	if err != nil {
+		unix.Close(bell)
+		return nil, err
+	}
+	w.bell = bell
+	if runtime.GOMAXPROCS(0) > 1 { // there is one for the others
+		w.short = shortPause
+	}
+	return w, nil
+}
+
+func newWaiter(fd int) (*Waiter, error) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make epoll instance: %w", err)
@@ -108,7 +139,29 @@ func (w *Waiter) Readable() (bool, error) {
 }
 
 // Pause sleeps for d, or until Wake was called. It may be shorter for no reason.
-func (w *Waiter) Pause(d time.Duration) error { return w.sleep(time.Now().Add(d), w.wait) }
+func (w *Waiter) Pause(d time.Duration) error {
+	if d > w.short {
+		return w.sleep(time.Now().Add(d), w.wait)
+	}
+	w.pausing.Store(true) // first, then the look at woken: a Wake after that rings
+	defer w.pausing.Store(false)
+	if w.woken.Swap(false) {
+		return nil
+	}
+	w.looks.Add(1)
+	bell := unix.PollFd{Fd: int32(w.bell), Events: unix.POLLIN}
+	timeout := unix.NsecToTimespec(int64(d))
+	_, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&bell)), 1, uintptr(unsafe.Pointer(&timeout)), 0, 0, 0)
+	w.woken.Store(false)
+	if errno != 0 && errno != unix.EINTR {
+		return fmt.Errorf("pause: %w", errno)
+	}
+	if bell.Revents != 0 {
+		var rings [8]byte
+		_, _ = unix.Read(w.bell, rings[:]) // it has rung
+	}
+	return nil
+}
 
 func (w *Waiter) sleep(until time.Time, ready func(uintptr) bool) error {
 	// First the time, then the look at woken: a Wake after that ends the sleep.
@@ -130,9 +183,15 @@ func (w *Waiter) sleep(until time.Time, ready func(uintptr) bool) error {
 // for what there is to do: a Wake is forgotten once a sleep has ended.
 func (w *Waiter) Wake() {
 	w.woken.Store(true)
+	if w.pausing.Load() {
+		_, _ = unix.Write(w.bell, ring) // fails only if it has not been heard for 2^64 times
+	}
 	// It fails only when there is nobody to wake, after Close.
 	_ = w.epoll.SetReadDeadline(time.Unix(1, 0))
 }
 
+// ring is what a bell is rung with.
+var ring = binary.NativeEndian.AppendUint64(nil, 1)
+
 // Close gives up watching. Nothing may sleep then or later.
-func (w *Waiter) Close() error { return w.epoll.Close() }
+func (w *Waiter) Close() error { return errors.Join(w.epoll.Close(), unix.Close(w.bell)) }
