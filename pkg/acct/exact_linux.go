@@ -32,7 +32,7 @@ type ExactConfig struct {
 	RingBytes int
 	// Pause is how long the source lets samples gather once one has come, and
 	// so the delay that reading many at a time adds, unless Mark asks for them
-	// sooner. Default 20ms.
+	// sooner. Default 100ms.
 	Pause time.Duration
 	// Hold bounds how long the record of a process waits for those of its
 	// threads that the kernel frees after the process itself. Default 200ms.
@@ -105,7 +105,7 @@ func newExactSource(cfg ExactConfig) *ExactSource {
 		cfg.RingBytes = min(runtime.NumCPU()<<20, 64<<20)
 	}
 	if cfg.Pause <= 0 {
-		cfg.Pause = 20 * time.Millisecond
+		cfg.Pause = 100 * time.Millisecond
 	}
 	if cfg.Hold <= 0 {
 		cfg.Hold = 200 * time.Millisecond

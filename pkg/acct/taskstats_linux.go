@@ -62,7 +62,7 @@ type TaskstatsConn struct {
 
 // taskstatsPause is longer than that of events: nothing waits for these records
 // but barriers, and they do not wait for the pause.
-const taskstatsPause = 20 * time.Millisecond
+const taskstatsPause = 100 * time.Millisecond
 
 // DialTaskstats registers for the exits on all CPUs, also those that come
 // online later. It lets a process of its own end and returns when the record
