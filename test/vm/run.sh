@@ -92,7 +92,7 @@ plan() {
 		echo "cnfork pass 300s /bin/cnfork.test -test.v -test.run ^TestKernel -test.skip ^TestKernelCapture"
 		for t in proc fork; do
 			echo "e2e-$t pass 300s /bin/env ELSA_E2E_BIN=/bin ELSA_E2E_SOURCE=$t" \
-				"/bin/e2e.test -test.v -test.run ^TestKernel(DaemonStays|TotalsContinue|RefusesSecond)"
+				"/bin/e2e.test -test.v -test.run ^TestKernel(EveryShort|DaemonStays|TotalsContinue|RefusesSecond)"
 		done
 		return
 		;;
