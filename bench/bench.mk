@@ -3,5 +3,6 @@
 
 .PHONY: bench
 bench: build ## what elsad costs, beside its peers, as a table; 4 minutes, as root
+	test/setup.sh forkstat atop
 	$(GO) build -o $(BIN)/bench ./bench
 	flock /tmp/elsa-acct.lock $(BIN)/bench -bin $(BIN) -markdown README.md -picture docs/img/growth.svg

@@ -45,24 +45,26 @@ func main() {
 	b := &bench{}
 	flag.StringVar(&b.bin, "bin", "bin", "directory of elsad and elsactl")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each measurement is made; the table shows medians")
+	only := flag.String("only", "", "make only this measurement: storm, build, idle, ledger, packages")
 	flag.IntVar(&b.forks, "forks", 10000, "fork+exit pairs of a storm")
 	picture := flag.String("picture", "", "write the growth curve to this SVG file")
 	markdown := flag.String("markdown", "", "write the table to this file too, between its <!-- bench --> marks")
-	idle := flag.Bool("listen", false, "subscribe to events, read none, until killed (for the program itself)")
+	reads := flag.String("listen", "", "subscribe to events and read `none` or all of them, until killed (for the program itself)")
 	flag.Parse()
-	if *idle {
-		listen()
+	if *reads != "" {
+		fmt.Fprintln(os.Stderr, "bench: listen:", listen(*reads))
+		os.Exit(1)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	b.ctx = ctx
-	if err := b.run(*picture, *markdown); err != nil {
+	if err := b.run(*only, *picture, *markdown); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func (b *bench) run(picture, markdown string) error {
+func (b *bench) run(only, picture, markdown string) error {
 	dir, err := os.MkdirTemp("", "elsa-bench")
 	if err != nil {
 		return err
@@ -76,17 +78,16 @@ func (b *bench) run(picture, markdown string) error {
 			}
 		}
 	}()
+	if err := b.buildWorkload(); err != nil {
+		return err
+	}
 	for _, step := range []struct {
 		name string
 		f    func() error
-	}{
-		{"build the workload", b.buildWorkload},
-		{"storm", b.storm},
-		{"build", b.slowdown},
-		{"idle", b.idle},
-		{"ledger", b.ledger},
-		{"benchmarks of the packages", b.packages},
-	} {
+	}{{"storm", b.storm}, {"build", b.slowdown}, {"idle", b.idle}, {"ledger", b.ledger}, {"packages", b.packages}} {
+		if only != "" && only != step.name {
+			continue
+		}
 		began := time.Now()
 		fmt.Fprintf(os.Stderr, "bench: %s…", step.name)
 		if err := step.f(); err != nil {
@@ -97,6 +98,9 @@ func (b *bench) run(picture, markdown string) error {
 	}
 	table := b.table()
 	fmt.Print(table)
+	if only != "" {
+		return nil // the others' rows stay as they are
+	}
 	if markdown != "" {
 		if err := replaceBlock(markdown, "bench", table); err != nil {
 			return err

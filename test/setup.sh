@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that the tests use and the machine lacks. Without
 # root or apt it says what is missing; the tests that need it then say so too.
+# Arguments name commands that are wanted besides, of packages called the same.
 set -euo pipefail
 declare -A need=(
 	[promtool]=prometheus [gcc]=gcc [curl]=curl [sa]=acct
 	[prometheus-process-exporter]=prometheus-process-exporter
 	[lintian]=lintian [chromium]=chromium [tmux]=tmux
 )
+for cmd; do need[$cmd]=$cmd; done
 missing=()
 for cmd in "${!need[@]}"; do
 	command -v "$cmd" >/dev/null || [ -x "/usr/sbin/$cmd" ] || missing+=("${need[$cmd]}")
