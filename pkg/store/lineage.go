@@ -27,7 +27,7 @@ func (tx *Tx) PutAncestors(all []lineage.Ancestor) { tx.note(putJSON(tx.meta, ke
 
 // Lineage reads the origins and the ended ancestors.
 func (s *Store) Lineage() (origins []lineage.Origin, ancestors []lineage.Ancestor, err error) {
-	err = s.db.View(func(tx *bolt.Tx) error {
+	read := func(tx *bolt.Tx) error {
 		if v := tx.Bucket(bucketMeta).Get(keyAncestors); v != nil {
 			if err := json.Unmarshal(v, &ancestors); err != nil {
 				return err
@@ -39,8 +39,8 @@ func (s *Store) Lineage() (origins []lineage.Origin, ancestors []lineage.Ancesto
 			origins = append(origins, o)
 			return err
 		})
-	})
-	if err != nil {
+	}
+	if err := sound(func() error { return s.db.View(read) }); err != nil {
 		return nil, nil, fmt.Errorf("read lineage: %w", err)
 	}
 	return origins, ancestors, nil

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -131,9 +132,9 @@ func Open(path string, now time.Time) (*Store, error) {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	s := &Store{db: db}
-	err = s.check()
+	err = sound(s.check)
 	if err == nil {
-		err = s.complete()
+		err = sound(s.complete)
 	}
 	if err != nil {
 		db.Close()
@@ -142,9 +143,24 @@ func Open(path string, now time.Time) (*Store, error) {
 	return s, nil
 }
 
-func open(path string) (*bolt.DB, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoStatistics: true,
+// sound runs f, which reads pages that may be damaged: bbolt panics where they
+// contradict each other, and where one points outside the file memory faults.
+func sound(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("damaged (%v); restore a backup or move the file away", p)
+		}
+	}()
+	return f()
+}
+
+func open(path string) (db *bolt.DB, err error) {
+	err = sound(func() error {
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoStatistics: true,
+		})
+		return err
 	})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
@@ -256,7 +272,23 @@ func (s *Store) Backup(w io.Writer) error {
 
 // Verify checks every page of the database and every value in it.
 func (s *Store) Verify() error {
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := sound(s.verify)
+	if err == nil {
+		_, err = s.Load()
+	}
+	if err == nil {
+		_, _, err = s.Lineage()
+	}
+	if err == nil {
+		err = sound(func() error {
+			return s.History(0, 1<<32-1, func(*history.Key, *usage.Usage) error { return nil })
+		})
+	}
+	return err
+}
+
+func (s *Store) verify() error {
+	return s.db.View(func(tx *bolt.Tx) error {
 		var first error
 		for err := range tx.Check() {
 			if first == nil {
@@ -265,22 +297,20 @@ func (s *Store) Verify() error {
 		}
 		return first
 	})
-	if err == nil {
-		_, err = s.Load()
-	}
-	if err == nil {
-		_, _, err = s.Lineage()
-	}
-	if err == nil {
-		err = s.History(0, 1<<32-1, func(*history.Key, *usage.Usage) error { return nil })
-	}
-	return err
 }
 
 // Load reads the whole state.
 func (s *Store) Load() (*State, error) {
 	st := &State{}
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := sound(func() error { return s.load(st) })
+	if err != nil {
+		return nil, fmt.Errorf("read database %s: %w", s.db.Path(), err)
+	}
+	return st, nil
+}
+
+func (s *Store) load(st *State) error {
+	return s.db.View(func(tx *bolt.Tx) error {
 		if err := json.Unmarshal(tx.Bucket(bucketMeta).Get(keyMeta), &st.Meta); err != nil {
 			return fmt.Errorf("read state: %w", err)
 		}
@@ -302,10 +332,6 @@ func (s *Store) Load() (*State, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read database %s: %w", s.db.Path(), err)
-	}
-	return st, nil
 }
 
 func (st *State) readGroup(_, v []byte) error {
