@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -24,11 +25,15 @@ import (
 
 // reload follows SIGHUP: it reads the configuration file again and puts its
 // rules in place of the old ones. Counts go on. A bad file changes nothing.
-// Flags are not read again: they need a restart.
+// Options take a restart, and it says which have changed.
 func reload(ctx context.Context, c *core, path string) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, unix.SIGHUP)
 	defer signal.Stop(hup)
+	var running *pflag.FlagSet // what the file said at the start
+	if path != "" {
+		running, _, _ = readAgain(path)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,17 +44,36 @@ func reload(ctx context.Context, c *core, path string) error {
 			c.log.Info("nothing to read again: there is no --config")
 			continue
 		}
-		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-		new(config.Config).Flags(flags)
-		set, err := config.ReadFile(path, flags)
+		flags, set, err := readAgain(path)
 		if err != nil {
 			c.log.Error("configuration is not taken over; the old rules stay", "err", err)
 			continue
+		}
+		if names := changedFlags(running, flags); len(names) > 0 {
+			c.log.Warn("options changed in the configuration; they take a restart", "options", strings.Join(names, " "))
 		}
 		if c.do(ctx, func() { c.rules = set; err = c.applyToAll() }) == nil && err == nil {
 			c.log.Info("rules read again", "rules", len(set.Rules))
 		}
 	}
+}
+
+// readAgain reads the configuration file alone, without the command line.
+func readAgain(path string) (*pflag.FlagSet, *rules.Set, error) {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	new(config.Config).Flags(flags)
+	set, err := config.ReadFile(path, flags)
+	return flags, set, err
+}
+
+// changedFlags are the flags whose values differ.
+func changedFlags(a, b *pflag.FlagSet) (names []string) {
+	b.VisitAll(func(f *pflag.Flag) {
+		if a.Lookup(f.Name).Value.String() != f.Value.String() {
+			names = append(names, f.Name)
+		}
+	})
+	return names
 }
 
 // applyRules puts a process that executed a program, or changed its user, in

@@ -47,7 +47,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt, allow := find(r)
 	switch {
 	case rt == nil && allow == "":
-		h.fail(w, r, NotFound("nothing is at %.200q; the interface is under /v1/groups, /v1/usage and /v1/status", r.RequestURI))
+		h.fail(w, r, NotFound("nothing is at %.200q; the interface is under /v1/, as openapi.yaml describes it", r.RequestURI))
 		return
 	case rt == nil:
 		w.Header().Set("Allow", allow)

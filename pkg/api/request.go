@@ -42,10 +42,13 @@ func readJSON(r *http.Request, q checker) error {
 		}
 	}
 	var tooBig *http.MaxBytesError
+	var wrong *json.UnmarshalTypeError
 	switch {
 	case err == nil:
 	case errors.As(err, &tooBig):
 		return newError(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", []any{tooBig.Limit})
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return BadRequest("bad JSON: %s is a JSON %s; it must be of type %v", wrong.Field, wrong.Value, wrong.Type)
 	case err == io.EOF:
 		return BadRequest("the body is empty; a JSON object is needed")
 	default:

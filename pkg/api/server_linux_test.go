@@ -170,6 +170,7 @@ func TestRawRequests(t *testing.T) {
 		{method: "POST", path: "/v1/groups", body: "{", status: 400, detail: "bad JSON: unexpected EOF"},
 		{method: "POST", path: "/v1/groups", body: "nonsense", status: 400, detail: "bad JSON: invalid character 'o'"},
 		{method: "POST", path: "/v1/groups", body: "[]", status: 400, detail: "cannot unmarshal array"},
+		{method: "POST", path: "/v1/groups", body: `{"name":"x","temporary":1}`, status: 400, detail: "temporary is a JSON number; it must be of type bool"},
 		{method: "POST", path: "/v1/groups", body: "null", status: 400, detail: "bad group name"},
 		{method: "POST", path: "/v1/groups", body: `{"name":7}`, status: 400, detail: "name"},
 		{method: "POST", path: "/v1/groups", body: `{"name":"a","color":"red"}`, status: 400, detail: `unknown field "color"`},

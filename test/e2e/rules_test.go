@@ -112,9 +112,15 @@ rules:
 	}
 
 	// A good one takes their place, and no count is lost.
-	write("rules:\n  list:\n    - {group: other, env: {ELSA_TEST_MARK: '" + mark + "'}}\n")
+	if strings.Contains(d.said(), "take a restart") {
+		t.Error("options are said to have changed")
+	}
+	write("commit-interval: 300ms\nlog.level: debug\nrules:\n  list:\n    - {group: other, env: {ELSA_TEST_MARK: '" + mark + "'}}\n")
 	d.cmd.Process.Signal(unix.SIGHUP)
 	eventually(t, "elsad takes the file over", func() bool { return strings.Contains(d.said(), "rules read again") })
+	if !strings.Contains(d.said(), `msg="options changed in the configuration; they take a restart" options=commit-interval`) {
+		t.Error("it does not say that an option has changed")
+	}
 	run("sleep 0.2; /bin/true")
 	if got := d.usage("other").Usage.ProcessesEnded; got != 3 {
 		t.Errorf("by the new rules: %d processes ended, want 3", got)
