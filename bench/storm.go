@@ -30,6 +30,7 @@ func (b *bench) buildWorkload() (err error) {
 type program struct {
 	cmd     *exec.Cmd
 	sampler *proc.Sampler
+	said    string // the line by which it was ready
 	socket  string // of an elsad
 }
 
@@ -53,6 +54,7 @@ func (b *bench) start(ready string, name string, args ...string) (*program, erro
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		if strings.Contains(lines.Text(), ready) {
+			p.said = lines.Text()
 			go func() {
 				for lines.Scan() {
 				}
@@ -91,8 +93,8 @@ func (p *program) stop() error {
 	p.cmd.Process.Signal(unix.SIGTERM)
 	err := p.cmd.Wait()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ProcessState.Sys().(unixStatus).Signaled() {
-		return nil // by us
+	if errors.As(err, &exit) && (exit.ProcessState.Sys().(unixStatus).Signaled() || exit.ExitCode() == int(unix.SIGTERM)) {
+		return nil // by us; the second is atop's way to say it
 	}
 	return err
 }
