@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,63 +68,69 @@ func replaceBlock(file, name, text string) error {
 }
 
 // growing measures what the database takes on disk: for a group, and for the
-// history of one. A cell is an hour of one group, user and command.
+// history of one. A cell is an hour, or after a week a day, of one group, user
+// and command.
 func (b *bench) growing() error {
-	const many, hours, commands = 10000, 24, 20
+	const many, commands, hourlyDays, days = 10000, 20, 7, 90
 	s, err := store.Open(filepath.Join(b.dir, "growing.db"), time.Now())
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	size := func() (float64, error) {
-		var n counter
-		err := s.Backup(&n)
-		return float64(n), err
-	}
-	empty, err := size()
-	if err != nil {
-		return err
+	// grown returns by how many bytes the database grows.
+	grown := func(write func(tx *store.Tx)) (float64, error) {
+		var before, after counter
+		err := errors.Join(s.Backup(&before), s.Commit(write), s.Backup(&after))
+		return float64(after - before), err
 	}
 	used := usage.Usage{
 		Started: 12345, Ended: 12345, User: 1234567891234, System: 234567891234, Elapsed: 9876543219876,
 		MinorFaults: 12345678, MajorFaults: 1234, ReadBytes: 1 << 33, WriteBytes: 1 << 32, ReadChars: 1 << 35, WriteChars: 1 << 34,
 		MaxRSS: 1 << 28, VoluntarySwitches: 123456, InvoluntarySwitches: 12345, Exact: 12345,
 	}
-	if err := s.Commit(func(tx *store.Tx) {
+	group, err := grown(func(tx *store.Tx) {
 		for i := range uint32(many) {
 			g := groups.Group{ID: i + 1, Name: fmt.Sprintf("user/project-%05d", i), Created: time.Now(), Labels: map[string]string{}}
 			tx.PutGroup(g)
 			tx.PutSet(groups.SetID(i+2), []uint32{g.ID}, &used)
 		}
-	}); err != nil {
-		return err
-	}
-	withGroups, err := size()
+	})
 	if err != nil {
 		return err
 	}
-	const keepers = 100
-	for hour := range uint32(hours) {
-		if err := s.Commit(func(tx *store.Tx) {
-			for g := range uint32(keepers) {
-				for c := range commands {
-					tx.PutCell(&history.Key{Hour: 480000 + hour, UID: 1000, Groups: []uint32{g + 1}, Command: fmt.Sprintf("command-%d", c)}, &used)
+	// cells returns what a group's cells take, on average, of periods that
+	// begin every so many hours.
+	const periods, keepers = 24, 100
+	cells := func(first, hours uint32) (sum float64, err error) {
+		for p := range uint32(periods) {
+			n, err := grown(func(tx *store.Tx) {
+				for g := range uint32(keepers) {
+					for c := range commands {
+						tx.PutCell(&history.Key{Hour: first + p*hours, UID: 1000, Groups: []uint32{g + 1}, Command: fmt.Sprintf("command-%d", c)}, &used)
+					}
 				}
+			})
+			if err != nil {
+				return 0, err
 			}
-		}); err != nil {
-			return err
+			sum += n / keepers / periods
 		}
+		return sum, nil
 	}
-	withHistory, err := size()
+	hour, err := cells(480000, 1)
 	if err != nil {
 		return err
 	}
-	perDay := (withHistory - withGroups) / keepers
+	day, err := cells(400008, 24)
+	if err != nil {
+		return err
+	}
 	b.rows = append(b.rows, row{
-		what: "store: a group, whatever it runs", ours: fmt.Sprintf("%.0f bytes", (withGroups-empty)/many),
+		what: "store: a group, whatever it runs", ours: fmt.Sprintf("%.0f bytes", group/many),
 	}, row{
-		what: fmt.Sprintf("store: history of a busy group, %d commands every hour (1,000 at most; kept for 90 days)", commands),
-		ours: fmt.Sprintf("%.0f KB a day", perDay/1e3),
+		what: fmt.Sprintf("store: history of a busy group, %d commands every hour (1,000 at most)", commands),
+		ours: fmt.Sprintf("%.0f KB a day for %d days, then %.1f KB: %.0f KB in all, as nothing is kept for more than %d",
+			24*hour/1e3, hourlyDays, day/1e3, (hourlyDays*24*hour+(days-hourlyDays)*day)/1e3, days),
 	})
 	return nil
 }
