@@ -4,6 +4,7 @@ package api
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -181,5 +182,33 @@ func TestKernelConnectionBound(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("no room after a connection ended")
 		}
+	}
+}
+
+// Five thousand connections at once by one user, each with half a request. Few
+// are held, and root is served meanwhile.
+func TestKernelConnectionFlood(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root)
+	socket, _ := serve(t, newFake())
+	reachable(t, socket)
+	before := runtime.NumGoroutine()
+	asUser(t, 1234, 1234, nil, func() {
+		for range 5000 {
+			c, err := net.Dial("unix", socket)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+			io.WriteString(c, "GET /v1/groups HTTP/1.1\r\nX-") // and no more
+		}
+	})
+	if n := runtime.NumGoroutine() - before; n > 4*maxConnsPerUser {
+		t.Errorf("%d goroutines serve them", n)
+	}
+	c := NewClient(socket)
+	defer c.Close()
+	if _, err := c.Groups(t.Context()); err != nil {
+		t.Errorf("root meanwhile: %v", err)
 	}
 }

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -236,6 +237,24 @@ func TestRawRequests(t *testing.T) {
 				t.Errorf("detail %q, want it to hold %q", e.Detail, tc.detail)
 			}
 		})
+	}
+}
+
+// Headers without end are refused, also very many small ones.
+func TestHeaderFlood(t *testing.T) {
+	socket, _ := serve(t, newFake())
+	for _, header := range []string{"X-Y: " + strings.Repeat("z", 64<<10) + "\r\n", strings.Repeat("A: b\r\n", 64<<10)} {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		go io.WriteString(c, "GET /v1/groups HTTP/1.1\r\nHost: x\r\n"+header+"\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("headers of %d bytes: %v, %v; want 431", len(header), resp, err)
+		}
 	}
 }
 

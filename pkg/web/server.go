@@ -14,6 +14,7 @@ import (
 	"time"
 
 	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/net/netutil"
 )
 
 // Server is a bound listener with what it is to serve.
@@ -41,12 +42,13 @@ func Listen(addr, configFile string, handler http.Handler, log *slog.Logger) (*S
 	}
 	log = slog.New(quiet{log.Handler()})
 	return &Server{
-		listener:   l,
+		listener:   netutil.LimitListener(l, maxConns),
 		configFile: configFile,
 		log:        log,
 		http: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: 10 * time.Second,
+			ReadTimeout:       20 * time.Second,
 			WriteTimeout:      time.Minute,
 			IdleTimeout:       2 * time.Minute,
 			MaxHeaderBytes:    64 << 10,
@@ -54,6 +56,10 @@ func Listen(addr, configFile string, handler http.Handler, log *slog.Logger) (*S
 		},
 	}, nil
 }
+
+// maxConns is how many connections are served at a time; more wait for the kernel
+// to accept them. It bounds what clients that never finish can hold.
+const maxConns = 512
 
 // Addr is the address that was bound.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }

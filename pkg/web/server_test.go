@@ -35,6 +35,12 @@ func start(t *testing.T, configFile string, handler http.Handler, log *slog.Logg
 	if err != nil {
 		t.Fatal(err)
 	}
+	run(t, s)
+	return s
+}
+
+func run(t *testing.T, s *Server) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -49,7 +55,6 @@ func start(t *testing.T, configFile string, handler http.Handler, log *slog.Logg
 			t.Error("Run does not return")
 		}
 	})
-	return s
 }
 
 func get(t *testing.T, c *http.Client, url, user, password string) (int, string) {

@@ -76,6 +76,12 @@ func TestKernelUnprivilegedUser(t *testing.T) {
 		t.Errorf("group of an unprivileged user: %d live, %d ended, want its sleep and its true", u.ProcessesLive, u.ProcessesEnded)
 	}
 
+	open, err := os.MkdirTemp("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(open) })
+	os.Chmod(open, 0o777)
 	before := d.ctl("group", "list", "-o", "json")
 	for _, tt := range []struct {
 		args []string
@@ -94,6 +100,10 @@ func TestKernelUnprivilegedUser(t *testing.T) {
 		{[]string{"group", "close", "roots"}, "belongs to uid 0"},
 		{[]string{"group", "delete", "roots"}, "belongs to uid 0"},
 		{[]string{"run", "-g", "roots", "--", "true"}, "belongs to uid 0"},
+		{[]string{"explain", roots}, "belongs to uid 0"},
+		{[]string{"report", "--by", "command"}, "root and members"},
+		{[]string{"report", "--group", "roots", "--by", "command"}, "belongs to uid 0"},
+		{[]string{"backup", filepath.Join(open, "copy")}, "root and members"},
 	} {
 		out, errs, status := d.tryAs(nobody, tt.args...)
 		if status == 0 || out != "" || !strings.HasPrefix(errs, "elsactl: ") || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, tt.say) {
