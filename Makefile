@@ -20,10 +20,11 @@ build: ## static binaries in bin/
 demo: build ## a group, a workload, its bill and its metrics, on this machine
 	@test/demo.sh $(BIN)
 
-check: ## gofmt, vet, staticcheck, and that the pure packages need no Linux
+check: ## gofmt, vet, staticcheck, govulncheck, and that the pure packages need no Linux
 	@out=$$(gofmt -l -s cmd pkg internal test); test -z "$$out" || { echo "gofmt needed:"; echo "$$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	GO=$(GO) test/vuln.sh
 	GOOS=darwin $(GO) build ./pkg/acct ./pkg/api ./pkg/cnfork ./pkg/groups ./pkg/history ./pkg/lineage ./pkg/stream ./pkg/usage
 
 test: ## every test this machine can run; ELSA_KERNEL=require makes skips failures
