@@ -129,7 +129,14 @@ func TestKernelPlannedRestart(t *testing.T) {
 
 func plannedRestart(t *testing.T, args []string, best func(api.Precision) uint64) {
 	m := newManager(t)
-	d := startAs(t, m.alter, append(args, "--source", "proc")...)
+	as := m.alter
+	if _, err := exec.LookPath("/usr/bin/setpriv"); err == nil {
+		as = func(cmd *exec.Cmd) { // with no more rights than the unit gives
+			bounded(cmd, unitCapabilities(t, "elsad.service"))
+			m.alter(cmd)
+		}
+	}
+	d := startAs(t, as, append(args, "--source", "proc")...)
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	touch := func(name string) {
@@ -229,5 +236,54 @@ func plannedRestart(t *testing.T, args []string, best func(api.Precision) uint64
 	}
 	if s := d.status(); s.Events.Lost != 0 || s.Events.Resyncs != 0 {
 		t.Errorf("%d events lost, %d resyncs over the restart", s.Events.Lost, s.Events.Resyncs)
+	}
+}
+
+// What waits in the store and does not go with the next start is closed, and said:
+// flags that have no use for it, and a database that knows nothing of it.
+func TestKernelStoredUnfit(t *testing.T) {
+	needKernel(t)
+	kerneltest.Need(t, kerneltest.BTF, kerneltest.BPF)
+	for _, tt := range []struct {
+		name  string
+		spoil func(t *testing.T, d *daemon)
+		say   []string
+	}{
+		{"flags", func(_ *testing.T, d *daemon) { d.args = []string{"--taskstats", "off", "--exact", "off"} }, []string{
+			"went on with the stored events", "descriptor=elsa-taskstats", "descriptor=elsa-exact-link",
+		}},
+		{"another database", func(t *testing.T, d *daemon) {
+			if err := os.RemoveAll(filepath.Join(d.dir, "state")); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{
+			"cannot go on with the stored events", "cannot go on with the stored taskstats", "cannot go on with the stored exact records",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newManager(t)
+			d := startAs(t, m.alter, "--source", "proc")
+			d.stop()
+			m.read()
+			if len(m.stored) != 6 {
+				t.Fatalf("stored at the stop: %v, want two sockets and four descriptors of exact accounting", m.stored)
+			}
+			tt.spoil(t, d)
+			d.start()
+			m.read()
+			if len(m.stored) != 0 {
+				t.Errorf("still in the store after the start: %v", m.stored)
+			}
+			for _, say := range tt.say {
+				if !strings.Contains(d.said(), say) {
+					t.Errorf("elsad does not say %q", say)
+				}
+			}
+			d.ctl("group", "create", "a")
+			d.ctl("run", "-g", "a", "--quiet", "--", "true")
+			if u := d.usage("a").Usage; u.ProcessesEnded != 1 {
+				t.Errorf("%d processes ended afterwards, want 1", u.ProcessesEnded)
+			}
+		})
 	}
 }
