@@ -16,25 +16,24 @@ import (
 // at death. A process that outlived its parent names the reaper: nothing proves
 // where it belongs, and it is unattributed.
 //
-// The result is by the number of the line, for the lines concerned only.
-func (c *core) resolve(end acct.Position) (map[int]groups.Life, error) {
+// A backlog may have millions of lines: four bytes are kept of each.
+func (c *core) resolve(end acct.Position) (places, error) {
 	if c.gaps == 0 {
 		return nil, nil
 	}
 	placed := map[int32]groups.Life{} // by pid: the life that comes next in time
-	var back []groups.Life            // found, from the last line to the first
-	var lines []int
-	n := 0
+	var back places
 	err := c.ledger.ReadBackward(c.position, end, func(recs []acct.Record) error {
 		for i := range recs {
 			r := &recs[i]
 			life, ok := c.tracker.Peek(r.PID, c.fits(r))
+			var at place
 			if !ok || life.Unproven {
 				life = c.infer(r, placed)
-				back, lines = append(back, life), append(lines, n)
+				at = placeOf(&life)
 			}
+			back = append(back, at)
 			placed[r.PID] = life
-			n++
 		}
 		c.replay.advance(len(recs))
 		return nil
@@ -42,11 +41,31 @@ func (c *core) resolve(end acct.Position) (map[int]groups.Life, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read accounting file: %w", err)
 	}
-	found := make(map[int]groups.Life, len(back))
-	for i, life := range back {
-		found[n-1-lines[i]] = life
+	return back, nil
+}
+
+// places are where the processes of lines belong, from the last line to the
+// first.
+type places []place
+
+// of is the place of a line by its number.
+func (p places) of(line int) (set groups.SetID, unproven, ok bool) {
+	if line >= len(p) {
+		return 0, false, false
 	}
-	return found, nil
+	at := p[len(p)-1-line]
+	return groups.SetID((at - 1) >> 1), (at-1)&1 != 0, at != 0
+}
+
+// place is a set and whether it is unproven, or 0 where the tracker knows.
+type place uint32
+
+func placeOf(l *groups.Life) place {
+	at := place(l.Set) << 1
+	if l.Unproven {
+		at |= 1
+	}
+	return at + 1
 }
 
 func (c *core) infer(r *acct.Record, placed map[int32]groups.Life) groups.Life {

@@ -254,15 +254,15 @@ func (c *core) joinLines(end acct.Position) error {
 	return nil
 }
 
-func (c *core) line(r *acct.Record, resolved map[int]groups.Life, n int, now int64) {
+func (c *core) line(r *acct.Record, resolved places, n int, now int64) {
 	c.counters.bsd++
 	life, ok := c.tracker.Reap(r.PID, c.fits(r))
-	if known, found := resolved[n]; found {
+	if set, unproven, found := resolved.of(n); found {
 		// The tracker does not know it, or not where it belongs.
 		if ok && !life.Again {
-			c.tracker.Placed(life.Set, known.Set)
+			c.tracker.Placed(life.Set, set)
 		}
-		life.Set, life.Inferred, life.Unproven = known.Set, true, known.Unproven
+		life.Set, life.Inferred, life.Unproven = set, true, unproven
 	} else if !ok {
 		life.Set, life.Unproven = groups.Unattributed, true
 	}

@@ -66,7 +66,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	switch {
 	case ex != nil:
 		best, d.grade = d.perfect(ex), exact
-	case j.ExpectExact:
+	case j.ExpectExact && (j.opened < maxOpen || !j.old(line, d.at)):
 		wait = true
 		best = d.floor(ts)
 	}
@@ -94,6 +94,12 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 		return
 	}
 	j.wait(d)
+}
+
+// old reports whether a line is of a death some time ago: one of a backlog, whose
+// exact record has passed unless it is a zombie.
+func (j *Join) old(line *acct.Record, now int64) bool {
+	return line != nil && line.Begin+int64((line.Elapsed+j.Patience)/time.Second)+2 < (now+j.WallOffset)/1e9
 }
 
 // wait keeps a death open for its exact record.

@@ -332,6 +332,7 @@ func TestOpenBounded(t *testing.T) {
 	for i := range n {
 		l, r := life, line
 		l.PID, r.PID = int32(i+1), int32(i+1)
+		r.Begin = (now+wall)/sec - 3 // it ends now
 		j.Line(&r, l, true, now)
 	}
 	if got := unsettled(j, now); got != n {
@@ -343,5 +344,34 @@ func TestOpenBounded(t *testing.T) {
 	}
 	if u := j.Total(5); u.Ended != uint64(n) || u.CPU() != time.Duration(n)*30*ms {
 		t.Errorf("%d deaths, %v CPU", u.Ended, u.CPU())
+	}
+}
+
+// A backlog of millions of lines is not held for exact records that have passed;
+// what died just now waits all the same.
+func TestBacklogIsNotHeld(t *testing.T) {
+	j := newTestJoin(true)
+	line := line
+	for i := range maxOpen + 1000 {
+		line.PID = int32(100 + i)
+		j.Line(&line, groups.Life{Set: 5}, false, now+60*sec)
+	}
+	if j.opened != maxOpen {
+		t.Errorf("%d deaths are open, want %d", j.opened, maxOpen)
+	}
+	u := j.Total(5)
+	if u.Ended != maxOpen+1000 || u.User != 1000*line.User { // those that wait are charged what is sure
+		t.Errorf("%+v", u)
+	}
+	line.PID, line.Begin = 99, (now+59*sec+wall)/sec
+	j.Line(&line, groups.Life{Set: 6}, false, now+60*sec)
+	ex := acct.Record{Source: acct.Exact, PID: 99, Start: now + 59*sec, User: time.Second, CPU: time.Second}
+	j.Precise(&ex, now+60*sec)
+	if u := j.Total(6); u.User != time.Second || u.Exact != 1 {
+		t.Errorf("of the latest: %+v", u)
+	}
+	later(j, time.Hour)
+	if u := j.Total(5); u.User != (maxOpen+1000)*line.User {
+		t.Errorf("in the end: user %v, want %v", u.User, (maxOpen+1000)*line.User)
 	}
 }

@@ -80,6 +80,7 @@ func start(t testing.TB, args ...string) *daemon {
 // startAs is start with another command line, user or environment.
 func startAs(t testing.TB, alter func(*exec.Cmd), args ...string) *daemon {
 	t.Helper()
+	kerneltest.Sources(t)
 	if source := os.Getenv("ELSA_E2E_SOURCE"); source != "" {
 		args = append([]string{"--source", source}, args...)
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,14 +21,14 @@ import (
 	"elsa/pkg/acct"
 )
 
-// A long backlog is replayed with progress on a terminal, and systemd is asked
-// for patience before the service is ready.
+// A long backlog is replayed with progress on a terminal and in bounded memory,
+// and systemd is asked for patience before the service is ready.
 func TestKernelReplayProgress(t *testing.T) {
 	needKernel(t)
 	kerneltest.Need(t, kerneltest.PseudoTerminal)
 	d := start(t)
 	d.kill()
-	const lines = 1_500_000
+	const lines = 4_000_000
 	segments, _ := filepath.Glob(filepath.Join(d.dir, "state/pacct/*.acct"))
 	if len(segments) == 0 {
 		t.Fatal("there is no accounting segment")
@@ -37,7 +38,7 @@ func TestKernelReplayProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	var chunk []byte
-	began := time.Now().Unix()
+	began := time.Now().Unix() - 60
 	for i := range 10_000 {
 		chunk = acct.AppendBSD(chunk, &acct.Record{PID: int32(4_000_000 + i), PPID: 1, Begin: began, Elapsed: time.Millisecond, Comm: [16]byte{'x'}})
 	}
@@ -90,11 +91,14 @@ func TestKernelReplayProgress(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("elsad ended: %v", err)
 	}
-	if len(said) == 0 || !strings.Contains(said[0], "STATUS=Replaying accounting: 0 of 91 MiB") || !strings.Contains(said[0], "EXTEND_TIMEOUT_USEC=") {
+	if peak := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10; peak > 500 {
+		t.Errorf("the replay took %d MiB of memory", peak)
+	}
+	if len(said) == 0 || !strings.Contains(said[0], "STATUS=Replaying accounting: 0 of 244 MiB") || !strings.Contains(said[0], "EXTEND_TIMEOUT_USEC=") {
 		t.Errorf("systemd was told first %q", said)
 	}
 	text := <-shown
-	if n := strings.Count(text, "\r\x1b[Kelsad: replaying accounting, "); n < 2 || !strings.Contains(text, " of 91 MiB (") {
+	if n := strings.Count(text, "\r\x1b[Kelsad: replaying accounting, "); n < 2 || !strings.Contains(text, " of 244 MiB (") {
 		t.Errorf("the terminal saw %d progress lines:\n%q", n, text)
 	}
 	if !strings.Contains(text, "msg=ready") || strings.Contains(text, "msg=ready\r\x1b[Kelsad: replaying") {

@@ -22,6 +22,7 @@ import (
 // given name, in order.
 func blocks(t *testing.T, name string) []string {
 	t.Helper()
+	kerneltest.Sources(t)
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
