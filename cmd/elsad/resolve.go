@@ -75,8 +75,16 @@ func (c *core) infer(r *acct.Record, placed map[int32]groups.Life) groups.Life {
 	}
 	parent, ok := placed[r.PPID]
 	if !ok {
-		// Its line is not read yet: of its pid it is the next to die.
-		parent, ok = c.tracker.Peek(r.PPID, func(l *groups.Life) bool { return !l.Again && c.bornBefore(l, r) })
+		// Its line is not read yet. Of two that had the pid either may be meant.
+		n := 0
+		c.tracker.Peek(r.PPID, func(l *groups.Life) bool {
+			if !l.Again && c.bornBefore(l, r) {
+				parent = *l
+				n++
+			}
+			return false
+		})
+		ok = n == 1
 	}
 	if !ok || parent.Unproven || r.PPID <= 1 {
 		return groups.Life{Set: groups.Unattributed, Unproven: true}

@@ -281,6 +281,9 @@ func (c *core) line(r *acct.Record, resolved places, n int, now int64) {
 // it began in. The kernel computes that from the wall clock at death.
 func (c *core) fits(r *acct.Record) func(*groups.Life) bool {
 	return func(l *groups.Life) bool {
+		if c.gaps > 0 && c.otherParent(l, r) {
+			return false
+		}
 		for _, off := range c.offsets {
 			if abs(r.Begin-(l.Start+off)/1e9) <= 2 {
 				return true
@@ -289,6 +292,17 @@ func (c *core) fits(r *acct.Record) func(*groups.Life) bool {
 		// The clock was set by more steps than are kept; life times stand.
 		return l.Exit != 0 && abs(int64(r.Elapsed)-(l.Exit-l.Start)) < int64(time.Second)
 	}
+}
+
+// otherParent tells, after loss, that a line is of another life of its pid, which
+// may have begun in the same second: the parent of this one lives, so that no
+// reaper took its place, and the line names another.
+func (c *core) otherParent(l *groups.Life, r *acct.Record) bool {
+	if r.Source != acct.BSD || r.PPID == l.PPID || c.tracker.NoExits {
+		return false
+	}
+	p, ok := c.tracker.Live(l.PPID)
+	return ok && p.Start <= l.Start
 }
 
 // unledgered takes a death that got no ledger line: accounting is off, or the
