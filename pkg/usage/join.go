@@ -146,22 +146,33 @@ const (
 	// startSlack is how far the starts of one process may lie apart: /proc
 	// truncates to 10 ms, a fork event is sent after the start was taken.
 	startSlack = int64(50 * time.Millisecond)
+	// clockSlack is how far the clocks of events and of starts may be apart.
+	clockSlack = int64(200 * time.Microsecond)
+	// procTick is what /proc truncates to.
+	procTick = int64(10 * time.Millisecond)
 	// lineSlack is the same for a ledger line, which knows whole seconds.
 	lineSlack = int64(2 * time.Second)
 )
 
 // off is how far the starts of a death and of an exact record of its pid are
 // apart, negative if they are not of the same process. A pid may be used again
-// sooner than the slack is long: the record is that of the nearest start.
+// sooner than the slack is long. But the fork event is sent before its process
+// runs, so that of no later life starts before it; of the earlier, the nearest is
+// it.
 func (d *death) off(x *acct.Record) int64 {
-	slack := lineSlack
+	before, after := lineSlack, lineSlack
 	if d.known {
-		slack = startSlack
+		before, after = startSlack, clockSlack
+		if d.key.Start%procTick == 0 { // of /proc
+			after += procTick
+		}
 	}
-	if !near(x.Start, d.key.Start, slack) {
+	switch ahead := x.Start - d.key.Start; {
+	case ahead > after, -ahead > before:
 		return -1
+	default:
+		return max(ahead, -ahead)
 	}
-	return max(x.Start-d.key.Start, d.key.Start-x.Start)
 }
 
 func near(a, b, slack int64) bool { return a-b <= slack && b-a <= slack }

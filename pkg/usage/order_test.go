@@ -143,9 +143,9 @@ func TestHeldOrder(t *testing.T) {
 }
 
 // A pid is used again within milliseconds. Each death gets its own exact record,
-// whatever comes first: by the nearest start, as the slack takes in both.
+// whatever comes first, also when one is missing: the slack takes in all of them.
 func TestExactOfReusedPid(t *testing.T) {
-	const lives, gap = 5, int64(3 * time.Millisecond)
+	const lives, missing, gap = 5, 1, int64(3 * time.Millisecond)
 	for _, late := range []bool{false, true} { // the records come before the lines, or after
 		j := newTestJoin(true)
 		var lines, records []func()
@@ -156,7 +156,9 @@ func TestExactOfReusedPid(t *testing.T) {
 			x.CPU = time.Duration(i+1) * time.Second
 			x.User, x.System = x.CPU, 0
 			lines = append(lines, func() { j.Line(&r, l, true, now) })
-			records = append(records, func() { j.Precise(&x, now) })
+			if i != missing {
+				records = append(records, func() { j.Precise(&x, now) })
+			}
 		}
 		order := append(records, lines...)
 		if late {
@@ -166,7 +168,7 @@ func TestExactOfReusedPid(t *testing.T) {
 			give()
 		}
 		for i := range int64(lives) {
-			if u := j.Total(groups.SetID(10 + i)); u.CPU() != time.Duration(i+1)*time.Second {
+			if u := j.Total(groups.SetID(10 + i)); i != missing && u.CPU() != time.Duration(i+1)*time.Second || i == missing && u.Exact != 0 {
 				t.Errorf("late %v: life %d is billed %v", late, i, u.CPU())
 			}
 		}
