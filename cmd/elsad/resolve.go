@@ -23,14 +23,27 @@ func (c *core) resolve(end acct.Position) (places, error) {
 	}
 	placed := map[int32]groups.Life{} // by pid: the life that comes next in time
 	var back places
+	// A life is the first line's that fits it: later ones are of processes that had
+	// the pid after it, unseen.
+	type spare struct {
+		line int
+		at   place // of the process, if the life is not its own
+	}
+	taken := map[groups.Key]spare{}
 	err := c.ledger.ReadBackward(c.position, end, func(recs []acct.Record) error {
 		for i := range recs {
 			r := &recs[i]
 			life, ok := c.tracker.Peek(r.PID, c.fits(r))
 			var at place
-			if !ok || life.Unproven {
+			if !ok || life.Unproven || life.Again {
 				life = c.infer(r, placed)
 				at = placeOf(&life)
+			} else {
+				if later, twice := taken[life.Key()]; twice {
+					back[later.line] = later.at
+				}
+				own := c.infer(r, placed)
+				taken[life.Key()] = spare{len(back), placeOf(&own)}
 			}
 			back = append(back, at)
 			placed[r.PID] = life

@@ -259,7 +259,10 @@ func (c *core) line(r *acct.Record, resolved places, n int, now int64) {
 	life, ok := c.tracker.Reap(r.PID, c.fits(r))
 	if set, unproven, found := resolved.of(n); found {
 		// The tracker does not know it, or not where it belongs.
-		if ok && !life.Again {
+		if ok && life.Again {
+			life, ok = groups.Life{}, false // an earlier line was that of this life
+		}
+		if ok {
 			c.tracker.Placed(life.Set, set)
 		}
 		life.Set, life.Inferred, life.Unproven = set, true, unproven
