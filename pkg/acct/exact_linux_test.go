@@ -424,7 +424,10 @@ func TestKernelExactLoss(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	if items == 0 || lost < storm/2 || rejected != 0 || items+lost < least*98/100 {
+	// What was delivered is at most a page of samples, and those of threads of
+	// other programs are no items.
+	threads := uint64(os.Getpagesize() / 80)
+	if items == 0 || lost < storm/2 || rejected != 0 || items+lost+threads < least*98/100 {
 		t.Errorf("the program ran %d times: %d delivered, %d lost, %d rejected", least, items, lost, rejected)
 	}
 }
