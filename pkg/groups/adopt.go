@@ -73,16 +73,27 @@ const procTick = 10e6
 // adopt gives the children that waited for pid, and were born between from and
 // to, a set. Those born before or after are another life's.
 func (t *Tracker) adopt(pid int32, from, to int64, set SetID, flags uint8) {
-	for _, k := range t.forsake(pid) {
-		c := t.table.get(k.PID)
-		switch {
-		case c == nil || c.start != k.Start || c.flags&unproven == 0:
-		case latest(k.Start) < from || k.Start > to:
-			t.await(pid, k)
-		default:
+	kids := t.takeWaiting(pid, from, to)
+	for _, k := range kids {
+		if c := t.table.get(k.PID); c != nil && c.start == k.Start && c.flags&unproven != 0 {
 			t.assign(k.PID, c, set, flags)
 		}
 	}
+}
+
+// takeWaiting lets go of the children that wait for pid and were born between
+// from and to, and returns them. The others go on waiting, before anything
+// becomes of these: one of these may turn out to be the parent of the pid's next
+// life, and that the parent of the others.
+func (t *Tracker) takeWaiting(pid int32, from, to int64) (kids []Key) {
+	for _, k := range t.forsake(pid) {
+		if latest(k.Start) < from || k.Start > to {
+			t.await(pid, k)
+		} else {
+			kids = append(kids, k)
+		}
+	}
+	return kids
 }
 
 // latest is how late a process with a start that may be truncated was born.

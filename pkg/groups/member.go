@@ -39,8 +39,8 @@ func (t *Tracker) change(pid int32, gid uint32, to func(SetID) SetID) (Change, b
 	// this process were born before it.
 	if e.flags&unproven != 0 {
 		t.unwait(e.ppid, c.Life.Key())
-		t.forsake(pid)
 	}
+	t.takeWaiting(pid, e.start, forever)
 	e.flags &^= unproven
 	if !t.Sets.Has(c.From, gid) {
 		if len(t.Sets.Groups(c.To)) == 1 {

@@ -342,6 +342,33 @@ func TestEnded(t *testing.T) {
 	w.checkEmpty(t)
 }
 
+// A child of the dead forks the dead's pid anew, and that forks. One line places
+// the three, and the last waits no more: what becomes of its parent is not its own.
+func TestEndedNextLife(t *testing.T) {
+	w := newWorld()
+	w.fork(1, 10)
+	w.add(10, 7)
+	born := w.now
+	w.Lost()
+	w.fork(10, 11)
+	child, died := w.now, w.now+10*ms
+	w.now = died + 10*ms
+	again, last := w.tick(), w.tick()
+	w.scan(born, found(10, 11, again), found(11, 1, child), found(12, 10, last))
+	w.Ended(w.reap(10), died)
+	if got, want := w.String(), "10{7}~ 11{7}~ 12{7}~"; got != want {
+		t.Errorf("after the line: %s, want %s", got, want)
+	}
+	w.add(10, 8)
+	w.exit(10, 10)
+	w.Ended(w.reap(10), w.now)
+	if got, want := w.String(), "11{7}~ 12{7}~"; got != want {
+		t.Errorf("after its parent went to another group: %s, want %s", got, want)
+	}
+	w.endAll()
+	w.checkEmpty(t)
+}
+
 func TestResyncStarts(t *testing.T) {
 	w := newWorld()
 	w.scan(0, found(10, 1, 5*sec), found(11, 10, 6*sec))
