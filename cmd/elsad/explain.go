@@ -125,7 +125,7 @@ func (c *core) trace(gid uint32, l groups.Life, boot time.Time) api.Membership {
 	for range maxChain {
 		step := api.Ancestor{PID: int(l.PID), Started: wall(boot, l.Start), Command: "(unknown)"}
 		now, living := c.tracker.Live(l.PID)
-		living = living && sameStart(now.Start, l.Start)
+		living = living && proc.SameStart(now.Start, l.Start)
 		if p, err := c.proc.Process(l.PID); living && err == nil {
 			step.Command = p.Command()
 			step.Left = !c.tracker.Sets.Has(now.Set, gid)

@@ -280,7 +280,7 @@ func (c *core) resumeStream(st *store.State) error {
 	for i := range st.Members {
 		m := &st.Members[i]
 		threads := int32(1)
-		if p, err := c.proc.Process(m.Life.PID); err == nil && sameStart(p.Start, m.Life.Start) {
+		if p, err := c.proc.Process(m.Life.PID); err == nil && proc.SameStart(p.Start, m.Life.Start) {
 			threads = p.Threads
 		}
 		c.tracker.Restore(m.Life, threads, m.Life.Exit == 0)

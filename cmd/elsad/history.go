@@ -9,6 +9,7 @@ import (
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
 	"elsa/pkg/history"
+	"elsa/pkg/proc"
 	"elsa/pkg/store"
 	"elsa/pkg/usage"
 )
@@ -47,7 +48,7 @@ func (c *core) keepHistory(commands int, retention, hours time.Duration) {
 	c.join.Roll = r.Roll
 	c.join.Who = func(k groups.Key) usage.Cell {
 		cell := usage.Cell{Hour: usage.HourOf(time.Now().Unix()), UID: usage.UnknownUID, Comm: usage.Unknown}
-		if p, err := c.proc.Process(k.PID); err == nil && sameStart(p.Start, k.Start) {
+		if p, err := c.proc.Process(k.PID); err == nil && proc.SameStart(p.Start, k.Start) {
 			cell.UID, cell.Comm = p.UID, p.Comm
 		}
 		return cell

@@ -23,7 +23,7 @@ func (s *service) describe(lives []groups.Life, names map[groups.SetID][]string)
 	boot := proc.BootTime()
 	for _, l := range lives {
 		p, err := s.core.proc.Process(l.PID)
-		if err != nil || !sameStart(p.Start, l.Start) {
+		if err != nil || !proc.SameStart(p.Start, l.Start) {
 			continue
 		}
 		var used proc.Sample
@@ -149,7 +149,7 @@ func (c *core) choose(who api.Caller, pids []int, tree bool) ([]groups.Life, err
 		p, err := c.proc.Process(pid)
 		l, known := c.tracker.Live(pid)
 		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && p.Dead(), err == nil && !known, err == nil && !sameStart(p.Start, l.Start):
+		case errors.Is(err, fs.ErrNotExist), err == nil && p.Dead(), err == nil && !known, err == nil && !proc.SameStart(p.Start, l.Start):
 			if !named {
 				return nil
 			}

@@ -46,7 +46,7 @@ func (c *core) pageMembers(ctx context.Context, group uint32) (members []web.Mem
 	for _, l := range lives {
 		p, err := c.proc.Process(l.PID)
 		var used proc.Sample
-		if err != nil || !sameStart(p.Start, l.Start) || sampler.Sample(l.PID, l.Start, &used, true) != nil {
+		if err != nil || !proc.SameStart(p.Start, l.Start) || sampler.Sample(l.PID, l.Start, &used, true) != nil {
 			continue // it ended meanwhile
 		}
 		members = append(members, web.Member{

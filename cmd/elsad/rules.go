@@ -91,7 +91,7 @@ func (c *core) applyRules(pid int32) {
 		return
 	}
 	p, err := c.proc.Process(pid)
-	if err != nil || !sameStart(p.Start, life.Start) {
+	if err != nil || !proc.SameStart(p.Start, life.Start) {
 		c.counters.ruleMisses++ // it ended before it could be looked at
 		return
 	}
@@ -210,7 +210,7 @@ func (s *service) TryRules(ctx context.Context, who api.Caller, pid int) (out ap
 func (c *core) running(pid int) (proc.Process, groups.Life, error) {
 	p, err := c.proc.Process(int32(pid))
 	l, known := c.tracker.Live(int32(pid))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && (p.Dead() || !known || !sameStart(p.Start, l.Start)) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (p.Dead() || !known || !proc.SameStart(p.Start, l.Start)) {
 		err = api.NotFound("no process %d is running", pid)
 	}
 	return p, l, err

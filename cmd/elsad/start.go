@@ -85,7 +85,7 @@ func (c *core) resume(st *store.State) error {
 	for i := range st.Members {
 		m := &st.Members[i]
 		p, err := c.proc.Process(m.Life.PID)
-		alive := err == nil && sameStart(p.Start, m.Life.Start) && !p.Dead()
+		alive := err == nil && proc.SameStart(p.Start, m.Life.Start) && !p.Dead()
 		c.tracker.Restore(m.Life, p.Threads, alive)
 		c.restoreAccount(m)
 	}

@@ -179,7 +179,7 @@ func (c *core) told(p *proc.Process) bool {
 		return false
 	}
 	l, known := c.tracker.Lookup(p.PID)
-	return !known || !sameStart(l.Start, p.Start)
+	return !known || !proc.SameStart(p.Start, l.Start)
 }
 
 // addThreads tells the tracker the threads of a process, for a source that
@@ -225,7 +225,7 @@ func scanned(p *proc.Process) groups.Scanned {
 // listing or a count of its threads.
 func (c *core) alive(k groups.Key) bool {
 	p, err := c.proc.Process(k.PID)
-	return err == nil && sameStart(p.Start, k.Start) && !p.Dead()
+	return err == nil && proc.SameStart(p.Start, k.Start) && !p.Dead()
 }
 
 // joinLines puts the ledger's lines up to end on the bills.
@@ -327,7 +327,7 @@ func (c *core) unledgered(l groups.Life) bool {
 func (c *core) orphan(r *acct.Record) bool {
 	fits := c.fits(r)
 	if r.Start != 0 {
-		fits = func(l *groups.Life) bool { return sameStart(l.Start, r.Start) }
+		fits = func(l *groups.Life) bool { return abs(l.Start-r.Start) < int64(60*time.Millisecond) }
 	}
 	l, ok := c.tracker.Peek(r.PID, fits)
 	if !ok || l.Again || c.alive(l.Key()) {
@@ -339,7 +339,5 @@ func (c *core) orphan(r *acct.Record) bool {
 	c.join.Unledgered(l, proc.Boottime())
 	return true
 }
-
-func sameStart(a, b int64) bool { return abs(a-b) <= int64(50*time.Millisecond) }
 
 func abs(n int64) int64 { return max(n, -n) }

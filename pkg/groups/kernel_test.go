@@ -133,9 +133,9 @@ func (k *kernel) forkOne(t *rapid.T) *process {
 	}
 	k.born++
 	child := rapid.SampledFrom(unused).Draw(t, "child")
-	// Two lives of one pid that begin within startSlack are not told apart by a
-	// look at /proc.
-	k.now += 2 * startSlack
+	// Two lives of one pid that begin in the same tick are not told apart by a look
+	// at /proc, but where their parents tell.
+	k.now += procTick + clockSlack
 	p := &process{
 		id: k.born, pid: child, start: k.time(t), parent: parent, unheard: k.deaf, doubtful: k.lossy, queued: k.queue != nil,
 	}

@@ -56,7 +56,7 @@ func (r *resync) see(p *Scanned) {
 		switch d := p.Start - e.start; {
 		case d <= -startSlack:
 			return // events were faster than the snapshot
-		case d < startSlack:
+		case d <= clockSlack && !r.another(p, e):
 			r.know(p, e)
 			return
 		}
@@ -90,10 +90,31 @@ func (r *resync) see(p *Scanned) {
 	}
 }
 
+// another tells that p is not the process of e, though it started in the same
+// hundredth of a second, by its parent: that is the one who forked it or, once that
+// has died, an ancestor. Only after loss can there be one nobody told of.
+func (r *resync) another(p *Scanned, e *entry) bool {
+	if !r.doubt || p.PPID == e.ppid || p.PPID <= 1 || e.ppid == 0 {
+		return false
+	}
+	born := e.start
+	for pid := e.ppid; pid > 1; {
+		a := r.table.get(pid)
+		if a == nil || a.start > latest(born) || a.ppid == pid {
+			return false // an ancestor is gone, and who its own were
+		}
+		if a.ppid == p.PPID {
+			return false
+		}
+		pid, born = a.ppid, a.start
+	}
+	return true
+}
+
 // awaits tells whether a process is known to be dead and awaits its record.
 func (r *resync) awaits(p *Scanned) bool {
 	for _, l := range r.older[p.PID] {
-		if d := p.Start - l.Start; -startSlack < d && d < startSlack {
+		if d := p.Start - l.Start; -startSlack < d && d <= clockSlack {
 			return true
 		}
 	}

@@ -78,6 +78,10 @@ type tally struct {
 // time, and may be preempted before it sends the event.
 const startSlack = 50e6
 
+// clockSlack is how much earlier it may seem to be stamped, since the stamp is of
+// another clock. What started later than that is another process.
+const clockSlack = 1e6
+
 // taskSlack is the same for a task, whose event is stamped when it is read.
 const taskSlack = 1e9
 

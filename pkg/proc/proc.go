@@ -22,8 +22,8 @@ const Default FS = "/proc"
 
 const (
 	// StartUnit is the resolution of [Process.Start]. The kernel prints start
-	// times in ticks of USER_HZ, which is 100 on every Linux ABI. Truncate a
-	// finer start time to it before comparing; see [SameStart].
+	// times in ticks of USER_HZ, which is 100 on every Linux ABI, rounded down;
+	// compare them by [SameStart].
 	StartUnit = 10 * time.Millisecond
 	// UnknownUID is the UID of a process whose owner was not asked for. No
 	// user has it: the kernel reserves (uid_t)-1.
@@ -72,8 +72,17 @@ func (p *Process) Dead() bool {
 	return p.State == 'X' || p.State == 'Z' && p.Threads <= 1
 }
 
-// SameStart reports whether two start times, in nanoseconds of CLOCK_BOOTTIME
-// and each exact or rounded down to [StartUnit], can be of one process.
-func SameStart(a, b int64) bool {
-	return a/int64(StartUnit) == b/int64(StartUnit)
+// SameStart reports whether a process that /proc shows to have started at shown
+// can be the one that is known to have started at known, both in nanoseconds of
+// CLOCK_BOOTTIME. known is what /proc showed, or the time stamp of its fork event,
+// which comes after the start: copy_process takes the start time, goes on
+// copying, and may be preempted before it sends the event. So what /proc shows to
+// have started later than that is another process with the same pid.
+func SameStart(shown, known int64) bool {
+	const (
+		clocks  = time.Millisecond // the stamp is of another clock
+		copying = 50 * time.Millisecond
+	)
+	late := time.Duration(known - shown)
+	return -clocks <= late && late < StartUnit+copying
 }

@@ -95,12 +95,22 @@ func TestNumber(t *testing.T) {
 }
 
 func TestSameStart(t *testing.T) {
+	const shown = 1389460000000
 	for _, tt := range []struct {
-		a, b int64
+		name string
+		late int64 // known later than shown
 		want bool
-	}{{0, 0, true}, {1389460000000, 1389469999999, true}, {1389459999999, 1389460000000, false}} {
-		if got := SameStart(tt.a, tt.b); got != tt.want {
-			t.Errorf("SameStart(%d, %d) = %v", tt.a, tt.b, got)
+	}{
+		{"as shown", 0, true},
+		{"in the same tick", 9999999, true},
+		{"forked at the end of a tick, told in the next", 10100000, true},
+		{"told after a preemption", 50e6, true},
+		{"the clocks differ", -100000, true},
+		{"a tick later is another", -10e6, false},
+		{"long before", 60e6, false},
+	} {
+		if got := SameStart(shown, shown+tt.late); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }
