@@ -11,7 +11,13 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/model"
 )
+
+// No name here has a character that a client could not take. To look for one in
+// each of 100,000 series takes a fifth of a scrape; it is done for clients that
+// ask for it.
+func init() { model.NameEscapingScheme = model.NoEscaping }
 
 // Handler returns the handler of /metrics: the text format, OpenMetrics and
 // protobuf, as the client asks, whole or only the families named by ?name[]=.
