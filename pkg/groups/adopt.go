@@ -87,7 +87,7 @@ func (t *Tracker) adopt(pid int32, from, to int64, set SetID, flags uint8) {
 // life, and that the parent of the others.
 func (t *Tracker) takeWaiting(pid int32, from, to int64) (kids []Key) {
 	for _, k := range t.forsake(pid) {
-		if latest(k.Start) < from || k.Start > to {
+		if !canFork(from, k.Start) || k.Start > to {
 			t.await(pid, k)
 		} else {
 			kids = append(kids, k)
@@ -96,12 +96,14 @@ func (t *Tracker) takeWaiting(pid int32, from, to int64) (kids []Key) {
 	return kids
 }
 
-// latest is how late a process with a start that may be truncated was born.
-func latest(start int64) int64 {
-	if start%procTick == 0 {
-		return start + procTick
+// canFork reports whether a process that started at parent can have forked one
+// that started at child. The event of a fork is stamped before the child runs; what
+// /proc shows is rounded down.
+func canFork(parent, child int64) bool {
+	if parent%procTick != 0 && child%procTick == 0 {
+		child += procTick
 	}
-	return start
+	return parent <= child
 }
 
 // confirm takes the fork event of a process that a scan of /proc found before.

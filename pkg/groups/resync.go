@@ -100,7 +100,7 @@ func (r *resync) another(p *Scanned, e *entry) bool {
 	born := e.start
 	for pid := e.ppid; pid > 1; {
 		a := r.table.get(pid)
-		if a == nil || a.start > latest(born) || a.ppid == pid {
+		if a == nil || !canFork(a.start, born) || a.ppid == pid {
 			return false // an ancestor is gone, and who its own were
 		}
 		if a.ppid == p.PPID {
@@ -258,7 +258,7 @@ func (r *resync) misplaced(k Key, ppid int32) bool {
 
 // parent returns the process that has pid now and had it when k was born.
 func (r *resync) parent(k Key, pid int32) *entry {
-	if p := r.table.get(pid); p != nil && p.start <= latest(k.Start) {
+	if p := r.table.get(pid); p != nil && canFork(p.start, k.Start) {
 		return p
 	}
 	return nil
@@ -279,7 +279,7 @@ func (r *resync) infer(e *entry) (SetID, uint8) {
 		return Ungrouped, 0 // init and the kernel's own threads
 	}
 	parent := r.table.get(e.ppid)
-	if parent == nil || parent.flags&unproven != 0 || found && e.ppid == 1 || parent.start > e.start+startSlack {
+	if parent == nil || parent.flags&unproven != 0 || found && e.ppid == 1 || !canFork(parent.start, e.start) {
 		return Unattributed, unproven
 	}
 	return parent.set, inferred
