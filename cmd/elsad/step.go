@@ -272,8 +272,9 @@ func (c *core) line(r *acct.Record, resolved places, n int, now int64) {
 	if !ok {
 		c.tracker.Stray(life.Set)
 	}
-	if ok {
-		c.tracker.Ended(life, life.Start+int64(r.Elapsed))
+	if ok && c.tracker.Waits(r.PID) {
+		lived, precise := c.join.Lifetime(r)
+		c.tracker.Ended(life, int64(lived), !precise)
 	}
 	c.ruleAtDeath(r, &life)
 	c.join.Line(r, life, ok, now)

@@ -55,14 +55,26 @@ func (t *Tracker) settle(pid int32, e *entry) {
 	t.adopt(pid, from, forever, e.set, e.flags&inferred)
 }
 
-// Ended says that the process l, reaped by now, lived until at by its record:
-// the children that waited for one of its pid and were born before are its own.
-// They are marked as inferred.
-func (t *Tracker) Ended(l Life, at int64) {
-	if !l.Unproven && len(t.waiting) > 0 {
-		// Life times are told in 10 ms, and in 24 bits.
-		t.adopt(l.PID, l.Start, at+procTick+(at-l.Start)>>23, l.Set, inferred)
+// Waits reports whether children wait for a process with this pid.
+func (t *Tracker) Waits(pid int32) bool { return len(t.waiting) > 0 && len(t.waiting[pid]) > 0 }
+
+// Ended says that the process l, reaped by now, lived for so long by its record: the
+// children that waited for one of its pid and were born in that time are its own.
+// They are marked as inferred. coarse tells that lived is in hundredths of a second,
+// as the ledger's lines have it. The pid may have been used again at once, and the
+// next life's first children be born within that; those are not told apart.
+func (t *Tracker) Ended(l Life, lived int64, coarse bool) {
+	if l.Unproven {
+		return
 	}
+	to := l.Start + lived
+	if coarse {
+		to += procTick + lived>>23 // in 24 bits
+	}
+	if l.Start%procTick == 0 {
+		to += procTick
+	}
+	t.adopt(l.PID, l.Start, to, l.Set, inferred)
 }
 
 const forever = 1<<63 - 1

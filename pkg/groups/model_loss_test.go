@@ -139,8 +139,11 @@ func (m *lossModel) readLines(t *rapid.T, n int) {
 		}
 		if ok {
 			m.compare(t, p, l, true)
-			lived := p.end - p.start
-			m.Ended(l, l.Start+lived-lived%(10*ms))
+			if lived := p.end - p.start; rapid.Bool().Draw(t, "coarse") {
+				m.Ended(l, lived-lived%(10*ms), true)
+			} else {
+				m.Ended(l, lived, false)
+			}
 		}
 	}
 	m.ledger = m.ledger[n:]

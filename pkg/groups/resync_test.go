@@ -330,7 +330,8 @@ func TestEnded(t *testing.T) {
 		t.Errorf("before the line: %s, want %s", got, want)
 	}
 	w.scan(w.now, there...) // they wait on
-	w.Ended(w.reap(10), died)
+	l := w.reap(10)
+	w.Ended(l, died-l.Start, true)
 	if got, want := w.String(), "11{7}~ 12{7}~ 13?"; got != want {
 		t.Errorf("after the line: %s, want %s", got, want)
 	}
@@ -340,6 +341,24 @@ func TestEnded(t *testing.T) {
 	}
 	w.endAll()
 	w.checkEmpty(t)
+}
+
+// Where it is known to the microsecond how long a process lived, what the next life
+// of its pid forks at once is not its own.
+func TestEndedPrecisely(t *testing.T) {
+	for coarse, want := range map[bool]string{true: "11{7}~ 12{7}~", false: "11{7}~ 12?"} {
+		w := newWorld()
+		w.Fork(1, 10, w.tick()+ms)
+		w.add(10, 7)
+		w.Lost()
+		w.Fork(10, 11, w.now+4*ms)
+		w.Fork(10, 12, w.now+8*ms) // another 10
+		w.scan(w.now, found(11, 1, w.now), found(12, 1, w.now))
+		w.Ended(w.reap(10), 5*ms, coarse)
+		if got := w.String(); got != want {
+			t.Errorf("coarse %v: %s, want %s", coarse, got, want)
+		}
+	}
 }
 
 // A child of the dead forks the dead's pid anew, and that forks. One line places
@@ -355,13 +374,15 @@ func TestEndedNextLife(t *testing.T) {
 	w.now = died + 10*ms
 	again, last := w.tick(), w.tick()
 	w.scan(born, found(10, 11, again), found(11, 1, child), found(12, 10, last))
-	w.Ended(w.reap(10), died)
+	l := w.reap(10)
+	w.Ended(l, died-l.Start, true)
 	if got, want := w.String(), "10{7}~ 11{7}~ 12{7}~"; got != want {
 		t.Errorf("after the line: %s, want %s", got, want)
 	}
 	w.add(10, 8)
 	w.exit(10, 10)
-	w.Ended(w.reap(10), w.now)
+	l = w.reap(10)
+	w.Ended(l, w.now-l.Start, true)
 	if got, want := w.String(), "11{7}~ 12{7}~"; got != want {
 		t.Errorf("after its parent went to another group: %s, want %s", got, want)
 	}

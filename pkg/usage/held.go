@@ -71,6 +71,15 @@ func (h *held) take(pid int32, fits func(r *acct.Record, came int64) int64) *acc
 	return &h.nodes[best].rec
 }
 
+// each calls f for the records of pid.
+func (h *held) each(pid int32, f func(r *acct.Record)) {
+	i, ok := h.head[pid]
+	for ok && i != none {
+		f(&h.nodes[i].rec)
+		i = h.nodes[i].next
+	}
+}
+
 // expire removes every record that came before the given time and appends it to
 // late.
 func (h *held) expire(before int64, late []acct.Record) []acct.Record {

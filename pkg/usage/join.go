@@ -131,6 +131,25 @@ func (j *Join) taskstats(d *death, exit int64) *acct.Record {
 	})
 }
 
+// Lifetime returns how long the process of a ledger line lived: in microseconds
+// where its taskstats record is held and can be told for sure, and else, not
+// precise, by the line.
+func (j *Join) Lifetime(r *acct.Record) (lived time.Duration, precise bool) {
+	j.precise.each(r.PID, func(t *acct.Record) {
+		// Both are taken at its end, moments apart, and the line's is cut.
+		early := t.Elapsed - r.Elapsed
+		if t.Source != acct.Taskstats || !near(t.Begin, r.Begin, 2) || early < -time.Millisecond || early > 2*lineTick+r.Elapsed>>23 {
+			return
+		}
+		precise = lived == 0
+		lived = t.Elapsed
+	})
+	if !precise {
+		return r.Elapsed, false
+	}
+	return lived, true
+}
+
 // exact takes the exact record of a death from those that are held, or returns
 // nil.
 func (j *Join) exact(d *death) *acct.Record {
@@ -150,6 +169,8 @@ const (
 	clockSlack = int64(200 * time.Microsecond)
 	// procTick is what /proc truncates to.
 	procTick = int64(10 * time.Millisecond)
+	// lineTick is the resolution of life times in ledger lines.
+	lineTick = 10 * time.Millisecond
 	// lineSlack is the same for a ledger line, which knows whole seconds.
 	lineSlack = int64(2 * time.Second)
 )
