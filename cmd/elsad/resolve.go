@@ -21,32 +21,10 @@ func (c *core) resolve(end acct.Position) (places, error) {
 	if c.gaps == 0 {
 		return nil, nil
 	}
-	placed := map[int32]groups.Life{} // by pid: the life that comes next in time
-	var back places
-	// A life is the first line's that fits it: later ones are of processes that had
-	// the pid after it, unseen.
-	type spare struct {
-		line int
-		at   place // of the process, if the life is not its own
-	}
-	taken := map[groups.Key]spare{}
+	r := resolution{core: c, placed: map[int32]located{}, taken: map[groups.Key]spare{}, rests: map[groups.Key][]int{}}
 	err := c.ledger.ReadBackward(c.position, end, func(recs []acct.Record) error {
 		for i := range recs {
-			r := &recs[i]
-			life, ok := c.tracker.Peek(r.PID, c.fits(r))
-			var at place
-			if !ok || life.Unproven || life.Again {
-				life = c.infer(r, placed)
-				at = placeOf(&life)
-			} else {
-				if later, twice := taken[life.Key()]; twice {
-					back[later.line] = later.at
-				}
-				own := c.infer(r, placed)
-				taken[life.Key()] = spare{len(back), placeOf(&own)}
-			}
-			back = append(back, at)
-			placed[r.PID] = life
+			r.line(&recs[i])
 		}
 		c.replay.advance(len(recs))
 		return nil
@@ -54,8 +32,70 @@ func (c *core) resolve(end acct.Position) (places, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read accounting file: %w", err)
 	}
-	return back, nil
+	return r.back, nil
 }
+
+// resolution is one run of resolve.
+type resolution struct {
+	*core
+	back   places
+	placed map[int32]located // by pid: the life that comes next in time
+	// A life is the first line's that fits it: later ones are of processes that had
+	// the pid after it, unseen.
+	taken map[groups.Key]spare
+	// rests are the lines whose place rests on a life that the tracker knows and
+	// whose own line was not met.
+	rests map[groups.Key][]int
+}
+
+// located is where a life belongs, and the life that this rests on, or none.
+type located struct {
+	groups.Life
+	on groups.Key
+}
+
+// spare is a line that was given to a life, and where its process belongs if it is
+// not that life's.
+type spare struct {
+	line int
+	own  located
+}
+
+// line places the process of the line before those placed by now.
+func (c *resolution) line(r *acct.Record) {
+	life, ok := c.tracker.Peek(r.PID, c.fits(r))
+	if !ok || life.Unproven || life.Again {
+		own := c.infer(r)
+		c.placed[r.PID] = own
+		c.back = append(c.back, 0)
+		c.put(len(c.back)-1, own)
+		return
+	}
+	k := life.Key()
+	if later, twice := c.taken[k]; twice {
+		c.put(later.line, later.own)
+	}
+	c.taken[k] = spare{len(c.back), c.infer(r)}
+	c.back = append(c.back, 0)
+	c.placed[r.PID] = located{Life: life}
+	// It was dead when the processes died that seemed to be its children: theirs
+	// was a later life of its pid, of which nobody knows.
+	for _, line := range c.rests[k] {
+		c.back[line] = placeOf(&stranger)
+	}
+	delete(c.rests, k)
+}
+
+// put notes where the process of a line belongs.
+func (c *resolution) put(line int, at located) {
+	c.back[line] = placeOf(&at.Life)
+	if at.on != (groups.Key{}) {
+		c.rests[at.on] = append(c.rests[at.on], line)
+	}
+}
+
+// stranger is a life of which nothing proves where it belongs.
+var stranger = groups.Life{Set: groups.Unattributed, Unproven: true}
 
 // places are where the processes of lines belong, from the last line to the
 // first.
@@ -81,18 +121,19 @@ func placeOf(l *groups.Life) place {
 	return at + 1
 }
 
-func (c *core) infer(r *acct.Record, placed map[int32]groups.Life) groups.Life {
+// infer places a process by its parent.
+func (c *resolution) infer(r *acct.Record) located {
 	if c.trusted == 0 || !c.bornSince(r, c.trusted) {
 		// It lived when all members were known, and was none.
-		return groups.Life{Set: groups.Ungrouped}
+		return located{Life: groups.Life{Set: groups.Ungrouped}}
 	}
-	parent, ok := placed[r.PPID]
+	parent, ok := c.placed[r.PPID]
 	if !ok {
 		// Its line is not read yet. Of two that had the pid either may be meant.
 		n := 0
 		c.tracker.Peek(r.PPID, func(l *groups.Life) bool {
 			if !l.Again && c.bornBefore(l, r) {
-				parent = *l
+				parent = located{*l, l.Key()}
 				n++
 			}
 			return false
@@ -100,9 +141,9 @@ func (c *core) infer(r *acct.Record, placed map[int32]groups.Life) groups.Life {
 		ok = n == 1
 	}
 	if !ok || parent.Unproven || r.PPID <= 1 {
-		return groups.Life{Set: groups.Unattributed, Unproven: true}
+		return located{Life: stranger}
 	}
-	return groups.Life{Set: parent.Set}
+	return located{groups.Life{Set: parent.Set}, parent.on}
 }
 
 // bornBefore reports whether a life may be older than the process of a line.

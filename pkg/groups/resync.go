@@ -25,12 +25,12 @@ type Scanned struct {
 // process that the snapshot lacks is given to gone, which must decide by a second
 // proof, since one reading of /proc is not proof of absence.
 func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool) {
-	r := resync{Tracker: t, since: since, now: now, doubt: t.doubt, open: map[int32]bool{}}
+	r := resync{Tracker: t, since: since, now: now, gone: gone, doubt: t.doubt, open: map[int32]bool{}}
 	t.doubt = false
 	for i := range procs {
 		r.see(&procs[i])
 	}
-	r.bury(procs, gone)
+	r.bury(procs)
 	r.decide()
 	for parent := range t.waiting {
 		if t.table.get(parent) == nil && t.older[parent] == nil {
@@ -43,6 +43,7 @@ func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool)
 type resync struct {
 	*Tracker
 	since, now int64
+	gone       func(Key) bool
 	doubt      bool           // events were lost
 	open       map[int32]bool // their sets are to be decided, or were
 }
@@ -94,21 +95,23 @@ func (r *resync) see(p *Scanned) {
 // hundredth of a second, by its parent: that is the one who forked it or, once that
 // has died, an ancestor. Only after loss can there be one nobody told of.
 func (r *resync) another(p *Scanned, e *entry) bool {
-	if !r.doubt || p.PPID == e.ppid || p.PPID <= 1 || e.ppid == 0 {
+	if !r.doubt || p.PPID == e.ppid || e.ppid == 0 {
 		return false
 	}
-	born := e.start
-	for pid := e.ppid; pid > 1; {
+	for pid, born := e.ppid, e.start; pid > 1; {
 		a := r.table.get(pid)
 		if a == nil || !canFork(a.start, born) || a.ppid == pid {
-			return false // an ancestor is gone, and who its own were
+			return false // who was an ancestor is not known
 		}
-		if a.ppid == p.PPID {
+		if pid == e.ppid && a.state == live && !r.gone(Key{pid, a.start}) {
+			return true // it lived when the parent of p was read, and it lives
+		}
+		if p.PPID <= 1 || p.PPID == a.ppid {
 			return false
 		}
 		pid, born = a.ppid, a.start
 	}
-	return true
+	return p.PPID > 1
 }
 
 // awaits tells whether a process is known to be dead and awaits its record.
@@ -151,7 +154,7 @@ func otherThreads(n int32) uint16 { return uint16(min(max(n-1, 0), 1<<16-1)) }
 func (r *resync) bornSince(start int64) bool { return start >= r.since-startSlack }
 
 // bury ends the known processes that are not in the snapshot.
-func (r *resync) bury(procs []Scanned, gone func(Key) bool) {
+func (r *resync) bury(procs []Scanned) {
 	there := make([]uint64, len(r.table.pages)) // a bit for each pid
 	for i := range procs {
 		if page := int(procs[i].PID >> pageBits); page >= 0 && page < len(there) {
@@ -165,7 +168,7 @@ func (r *resync) bury(procs []Scanned, gone func(Key) bool) {
 		}
 	})
 	for _, k := range absent {
-		if !gone(k) {
+		if !r.gone(k) {
 			continue
 		}
 		e := r.table.get(k.PID)
