@@ -132,22 +132,19 @@ func (j *Join) taskstats(d *death, exit int64) *acct.Record {
 }
 
 // Lifetime returns how long the process of a ledger line lived: in microseconds
-// where its taskstats record is held and can be told for sure, and else, not
-// precise, by the line.
+// where its taskstats record is held, and else, not precise, by the line.
 func (j *Join) Lifetime(r *acct.Record) (lived time.Duration, precise bool) {
+	lived = r.Elapsed
 	j.precise.each(r.PID, func(t *acct.Record) {
-		// Both are taken at its end, moments apart, and the line's is cut.
+		// Both are taken at its end, moments apart, and the line's is cut. Of several
+		// the first is it: records come in the order of lines.
 		early := t.Elapsed - r.Elapsed
-		if t.Source != acct.Taskstats || !near(t.Begin, r.Begin, 2) || early < -time.Millisecond || early > 2*lineTick+r.Elapsed>>23 {
-			return
+		if !precise && t.Source == acct.Taskstats && near(t.Begin, r.Begin, 2) &&
+			-time.Millisecond <= early && early <= 2*lineTick+r.Elapsed>>23 {
+			lived, precise = t.Elapsed, true
 		}
-		precise = lived == 0
-		lived = t.Elapsed
 	})
-	if !precise {
-		return r.Elapsed, false
-	}
-	return lived, true
+	return lived, precise
 }
 
 // exact takes the exact record of a death from those that are held, or returns

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/pkg/proc"
-	"elsa/test/workload"
 )
 
 // setSysctl writes a file below /proc/sys until t ends.
@@ -109,56 +108,106 @@ func forks(t testing.TB) uint64 {
 // A pid is used again the moment it is free, by turns in two groups and in none.
 // Each child is on the bill of the group it was born in, with its own CPU time.
 func TestKernelPidReuse(t *testing.T) {
+	t.Run("events", func(t *testing.T) { pidReuse(t, "A pid used again at once, in another group", nil, false) })
+	// It takes thousands to see what hardly ever happens.
+	if soak() {
+		t.Run("lost", func(t *testing.T) {
+			pidReuse(t, "… with its exit and the next fork lost, all the time", []string{"--event-buffer", "4096"}, true)
+		})
+	}
+}
+
+// pidReuse uses pids again. When the exits and forks in between are lost, what
+// cannot be proved is unattributed; and lives of a pid that begin within the same
+// hundredth of a second in /proc, or the same second in the ledger, cannot always
+// be told apart: one may be taken for the other, together with what it forks.
+
+func pidReuse(t *testing.T, what string, args []string, lossy bool) {
 	needKernel(t)
 	rounds := 150
 	if soak() {
 		rounds = 1500
 	}
-	d := newDaemon(t, t.TempDir(), "--commit-interval", "200ms")
+	d := newDaemon(t, t.TempDir(), append(args, "--commit-interval", "200ms")...)
 	w := newWitness(t, d)
 	d.start(small)
 	unwritten := d.unwritten()
 	a, b, none := d.spawner("a", 4), d.spawner("b", 1), d.spawner("", 2)
+	stop := func() {}
+	if lossy {
+		stop = overrun(t)
+	}
+	next := func(s *spawner, pid int) int {
+		if err := os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0); err != nil {
+			t.Fatal(err)
+		}
+		return s.one()
+	}
 	reused, pid := 0, a.one()
 	for range rounds {
 		for _, s := range []*spawner{b, none, a} {
-			if err := os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0); err != nil {
-				t.Fatal(err)
-			}
-			next := s.one()
-			if next == pid {
+			got := next(s, pid)
+			if got == pid {
 				reused++
 			}
-			pid = next
+			pid = got
 		}
 	}
 	if reused < rounds {
 		t.Errorf("%d pids were used again in %d tries", reused, 3*rounds)
 	}
-	truth := map[string]workload.Truth{"a": a.end(), "b": b.end()}
+	want := map[string]float64{}
+	made := map[string]uint64{}
+	for name, s := range map[string]*spawner{"a": a, "b": b} {
+		truth := s.end()
+		made[name], want[name] = uint64(truth.Processes), truth.Burned.Seconds()
+	}
 	none.end()
+	stop()
+	d.report()
 	r := d.report()
 	s := d.status()
 	d.stop()
 	st := d.stored()
 	lines := unwritten + w.count(st.Meta.Position)
-	lost, doubled := differ(lines, ended(st))
-	if lost+doubled != 0 || s.Events.Lost != 0 {
-		t.Errorf("the kernel wrote %d lines and %d deaths are on bills; %d events lost", lines, ended(st), s.Events.Lost)
+	less, more := differ(lines, ended(st))
+	if less+more != 0 && !lossy || less+more > lines/10000 {
+		t.Errorf("the kernel wrote %d lines and %d deaths are on bills", lines, ended(st))
 	}
+	if (s.Events.Lost > 0) != lossy {
+		t.Errorf("%d events lost", s.Events.Lost)
+	}
+	var all, lost, doubled uint64
 	var notes []string
+	unattributed := r.Unattributed.ProcessesEnded
 	for _, name := range []string{"a", "b"} {
-		g, made, burned := groupOf(t, r, name), uint64(truth[name].Processes), truth[name].Burned.Seconds()
-		less, more := differ(made, g.Usage.ProcessesEnded)
+		g := groupOf(t, r, name)
+		less, more := differ(made[name], g.Usage.ProcessesEnded)
+		if lossy {
+			placed := min(less, unattributed)
+			less, unattributed = less-placed, unattributed-placed
+		}
 		// What starts and ends a process is on its bill too, but burned at most a
 		// part of a millisecond.
 		cpu := g.Usage.CPUSeconds
-		if less+more != 0 || g.Usage.ProcessesLive != 0 || g.Precision.Inferred != 0 ||
-			cpu < burned*0.98 || cpu > burned*1.05+0.0005*float64(made) {
-			t.Errorf("%s: %d made, %+v; %.3f s burned; %+v", name, made, g.Usage, burned, g.Precision)
+		high := want[name]*1.05 + 0.0005*float64(made[name])
+		misplaced := uint64(0)
+		if lossy { // of the strangers that live and die meanwhile
+			misplaced = lines / 200
 		}
-		lost, doubled = lost+less, doubled+more
-		notes = append(notes, fmt.Sprintf("%s: CPU %.2f s, %.2f s burned", name, cpu, burned))
+		if less+more > misplaced || g.Usage.ProcessesLive != 0 || cpu > high || !lossy && cpu < want[name]*0.98 {
+			t.Errorf("%s: %d made, %d ended, %d live; %.3f s of CPU, %.3f s burned; %d unattributed; %+v", name, made[name],
+				g.Usage.ProcessesEnded, g.Usage.ProcessesLive, cpu, want[name], r.Unattributed.ProcessesEnded, g.Precision)
+		}
+		if !lossy && g.Precision.Inferred != 0 {
+			t.Errorf("%s: %d inferred", name, g.Precision.Inferred)
+		}
+		all, lost, doubled = all+made[name], lost+less, doubled+more
+		notes = append(notes, fmt.Sprintf("%s: %d on the bill, %.2f s of %.2f s burned", name, g.Usage.ProcessesEnded, cpu, want[name]))
 	}
-	row(t, "A pid used again at once, in another group", reused, lines, lost, doubled, strings.Join(notes, "; "))
+	if lost+doubled > 0 {
+		notes = append(notes, fmt.Sprintf("lives of a pid in one second cannot always be told apart, nor whose the children are: of %d strangers' deaths that many are on these bills; of all lines %d were lost and %d doubled",
+			lines-all, less, more))
+	}
+	row(t, what, reused, all, lost, doubled, strings.Join(notes, "; "))
 }

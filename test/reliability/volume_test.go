@@ -89,8 +89,8 @@ func TestKernelMillion(t *testing.T) {
 		t.Errorf("the database grew from %d to %d bytes", stored, s.StoreBytes)
 	}
 	row(t, "Short processes through one group", int(more), made, lost, doubled,
-		fmt.Sprintf("most memory %.1f MiB, %.1f when warm; database %d KiB, %d when warm; %v",
-			float64(most)/1024, float64(warmed)/1024, s.StoreBytes>>10, stored>>10, u.Precision))
+		fmt.Sprintf("most memory %.1f MiB, %.1f when warm; database %d KiB, %d when warm; %d exact, %d sampled",
+			float64(most)/1024, float64(warmed)/1024, s.StoreBytes>>10, stored>>10, u.Precision.Exact, u.Precision.Sampled))
 }
 
 // One process goes through many groups, and has a child in each.
