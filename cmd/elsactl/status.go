@@ -55,8 +55,8 @@ func statusTable(s api.Status) *table {
 	t.row("events lost", fmt.Sprintf("%d (%s of /proc), %d rejected", e.Lost, count(int(e.Resyncs), "rescan"), e.Rejected))
 	r := s.Records
 	t.row("records", fmt.Sprintf("%d accounting, %d taskstats, %d exact", r.BSD, r.Taskstats, r.Exact))
-	t.row("records lost", fmt.Sprintf("%d taskstats, %d exact; %s skipped, %s without a record",
-		r.TaskstatsLost, r.ExactLost, bytes(r.LedgerSkippedBytes), count(int(r.MissingLedger), "death")))
+	t.row("records lost", fmt.Sprintf("%d accounting, %d taskstats, %d exact; %s skipped, %s, %s without a record",
+		r.LedgerLost, r.TaskstatsLost, r.ExactLost, bytes(r.LedgerSkippedBytes), count(int(r.LedgerGaps), "gap"), count(int(r.MissingLedger), "death")))
 	var joined []string
 	for _, how := range slices.Sorted(maps.Keys(r.Joined)) {
 		joined = append(joined, fmt.Sprintf("%d %s", r.Joined[how], how))

@@ -95,6 +95,7 @@ func (c *core) view() *usage.Snapshot {
 	v.RecordsBSD, v.RecordsTaskstats, v.RecordsExact = n.bsd, n.taskstats, n.exact
 	v.TaskstatsLost, v.ExactLost = n.taskstatsLost, n.exactLost
 	v.LedgerSkipped, v.MissingLedger = c.skipped.Bytes, n.missing
+	v.LedgerLost, v.LedgerGaps = c.skipped.Lost, c.skipped.Gaps
 	j := &c.join.Joined
 	v.Joined = map[string]uint64{
 		"exact": j.Exact, "taskstats": j.Taskstats, "ledger": j.Ledger, "no_line": j.NoLine,

@@ -103,8 +103,8 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 		Records: StatusRecords{
 			BSD: v.RecordsBSD, Taskstats: v.RecordsTaskstats, Exact: v.RecordsExact,
 			TaskstatsLost: v.TaskstatsLost, ExactLost: v.ExactLost,
-			LedgerSkippedBytes: v.LedgerSkipped,
-			Joined:             maps.Clone(v.Joined), MissingLedger: v.MissingLedger,
+			LedgerSkippedBytes: v.LedgerSkipped, LedgerLost: v.LedgerLost, LedgerGaps: v.LedgerGaps,
+			Joined: maps.Clone(v.Joined), MissingLedger: v.MissingLedger,
 		},
 		Groups: len(s.Groups), Processes: v.Processes, Members: v.Members,
 		BacklogBytes: v.BacklogBytes, StoreBytes: v.StoreBytes,

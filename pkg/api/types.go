@@ -208,6 +208,11 @@ type StatusRecords struct {
 	ExactLost     uint64 `json:"exact_lost"`
 	// LedgerSkippedBytes were in the accounting file and were no record.
 	LedgerSkippedBytes uint64 `json:"ledger_skipped_bytes"`
+	// LedgerLost lines were written and gone before they could be read. LedgerGaps
+	// are the times that an unknown number may be missing: accounting was off, or a
+	// file that was followed was cut or is gone.
+	LedgerLost uint64 `json:"ledger_lost"`
+	LedgerGaps uint64 `json:"ledger_gaps"`
 	// Joined counts deaths by how they were put on the bill.
 	Joined map[string]uint64 `json:"joined"`
 	// MissingLedger counts deaths that the accounting file never told of.

@@ -49,6 +49,9 @@ type Service struct {
 	TaskstatsLost, ExactLost                   uint64
 	// LedgerSkipped counts bytes of the accounting file that were no record.
 	LedgerSkipped uint64
+	// LedgerLost counts lines known to have been written and gone before they
+	// could be read, LedgerGaps the times that an unknown number may be missing.
+	LedgerLost, LedgerGaps uint64
 	// Joined counts deaths since start by how they were put on the bill.
 	Joined map[string]uint64
 	// MissingLedger counts deaths since start that never got a ledger line.

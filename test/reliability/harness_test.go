@@ -57,6 +57,7 @@ func soak() bool { return os.Getenv("ELSA_SOAK") != "" }
 func needKernel(t testing.TB) {
 	t.Helper()
 	kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.ProcEvents, kerneltest.BSDAcct)
+	kerneltest.Sources(t)
 	kerneltest.LockAccounting(t)
 }
 
