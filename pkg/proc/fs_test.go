@@ -39,10 +39,10 @@ func recorded() []Process {
 		PID: 20070, PPID: 19958, Group: 19903, Session: 4315, State: 'R', Threads: 1, UID: 65534,
 		Start: 1389.53e9, Comm: name("workload"), MinorFaults: 155, User: 59 * tick, System: 63 * tick,
 	}, {
-		PID: 20338, PPID: 19958, Group: 19903, Session: 4315, State: 'Z', Threads: 4,
+		PID: 20338, PPID: 19958, Group: 19903, Session: 4315, State: 'Z', Exiting: true, Threads: 4,
 		Start: 1390.96e9, Comm: name("workload"), MinorFaults: 42, User: 24 * tick, System: 35 * tick,
 	}, {
-		PID: 20361, PPID: 19958, Group: 19903, Session: 4315, State: 'Z', Threads: 1,
+		PID: 20361, PPID: 19958, Group: 19903, Session: 4315, State: 'Z', Exiting: true, Threads: 1,
 		Start: 1391.56e9, Comm: name("true"), MinorFaults: 50,
 	}}
 }

@@ -40,6 +40,10 @@ type Process struct {
 	Threads int32
 	// State is the main thread's state letter of proc(5): R, S, D, T, Z, …
 	State byte
+	// Exiting tells that the main thread is on its way out (PF_EXITING of
+	// include/linux/sched.h): for a process with no other thread, its accounting
+	// record may be written already, though it is no zombie yet.
+	Exiting bool
 	// Start is when the process began, in nanoseconds of CLOCK_BOOTTIME
 	// rounded down to [StartUnit]. Exec does not change it.
 	Start int64

@@ -63,7 +63,7 @@ func parseStat(line []byte, p *Process) error {
 	}
 
 	*p = Process{
-		PID: int32(pid), State: state, UID: UnknownUID,
+		PID: int32(pid), State: state, Exiting: f[6]&exiting != 0, UID: UnknownUID,
 		PPID: int32(f[1]), Group: int32(f[2]), Session: int32(f[3]),
 		MinorFaults: uint64(f[7]), MajorFaults: uint64(f[9]),
 		User: time.Duration(f[11]) * StartUnit, System: time.Duration(f[12]) * StartUnit,
@@ -74,6 +74,9 @@ func parseStat(line []byte, p *Process) error {
 	copy(p.Comm[:len(p.Comm)-1], line[open+1:end])
 	return nil
 }
+
+// exiting is PF_EXITING of include/linux/sched.h.
+const exiting = 0x4
 
 var space = []byte{' '}
 

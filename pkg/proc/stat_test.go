@@ -137,10 +137,14 @@ func FuzzStat(f *testing.F) {
 			}
 			return
 		}
+		flags := 0
+		if p.Exiting {
+			flags = exiting
+		}
 		// Padding is no part of a name.
 		comm := bytes.TrimRight(p.Comm[:], "\x00")
-		printed := fmt.Appendf(nil, "%d (%s) %s %d %d %d 0 0 0 %d 0 %d 0 %d %d 0 0 0 0 %d 0 %d", p.PID, comm,
-			[]byte{p.State}, p.PPID, p.Group, p.Session, p.MinorFaults, p.MajorFaults,
+		printed := fmt.Appendf(nil, "%d (%s) %s %d %d %d 0 0 %d %d 0 %d 0 %d %d 0 0 0 0 %d 0 %d", p.PID, comm,
+			[]byte{p.State}, p.PPID, p.Group, p.Session, flags, p.MinorFaults, p.MajorFaults,
 			p.User/StartUnit, p.System/StartUnit, p.Threads, p.Start/int64(StartUnit))
 		if err := parseStat(printed, &again); err != nil || again != p {
 			t.Fatalf("%q gave %+v; %q gives %+v, %v", line, p, printed, again, err)
