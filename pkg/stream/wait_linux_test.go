@@ -10,22 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// newQuietWaiter waits for a descriptor on which nothing comes.
+func newQuietWaiter(t *testing.T) *Waiter {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	w, err := NewWaiter(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
 // A pause ends by Wake, whether that comes before, early or late in it, and a
 // pause that keeps its processor lets a collection have it.
 func TestWaiterWake(t *testing.T) {
 	for name, short := range map[string]time.Duration{"keeps its processor": time.Hour, "gives it back": 0} {
 		t.Run(name, func(t *testing.T) {
-			fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer unix.Close(fd)
-			w, err := NewWaiter(fd)
-			if err != nil {
-				t.Fatal(err)
-			}
+			w := newQuietWaiter(t)
 			w.short = short
-			defer w.Close()
 			const wakes = 1000
 			ended := make(chan error)
 			go func() {
@@ -47,16 +53,7 @@ func TestWaiterWake(t *testing.T) {
 }
 
 func TestWaiterPauseEnds(t *testing.T) {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	w, err := NewWaiter(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
+	w := newQuietWaiter(t)
 	for _, short := range []time.Duration{0, time.Hour} {
 		w.short = short
 		for range 10 { // would last for ever if one did not end by itself
