@@ -6,12 +6,15 @@ import (
 	"context"
 	"flag"
 	"log/slog"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"elsa/pkg/api"
 )
@@ -26,6 +29,10 @@ func TestMain(m *testing.M) {
 // TestScript runs elsactl's real main against a real server of a fake service,
 // whose socket is s in the directory of the script.
 func TestScript(t *testing.T) {
+	// Under nohup(1) it is ignored, and so by all that a script starts.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, unix.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangups) })
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
