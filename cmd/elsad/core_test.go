@@ -3,12 +3,19 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"elsa/pkg/acct"
+	"elsa/pkg/api"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -177,5 +184,77 @@ func TestTold(t *testing.T) {
 		if got := c.told(&tt.p); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// TestGroupIsTheOneNamed lets a rule make a group while a request is served, which
+// moves the others in the list.
+func TestGroupIsTheOneNamed(t *testing.T) {
+	admin, self := api.Caller{Admin: true}, os.Getpid()
+	requests := map[string]func(*testing.T, *service) error{
+		"add": func(t *testing.T, s *service) error {
+			_, err := s.AddMembers(t.Context(), admin, "m", api.AddRequest{PIDs: []int{self}})
+			return err
+		},
+		"show": func(t *testing.T, s *service) error {
+			d, err := s.Group(t.Context(), admin, "m")
+			if err == nil && d.Name != "m" {
+				t.Errorf("shown is %s", d.Name)
+			}
+			return err
+		},
+		"remove": func(t *testing.T, s *service) error {
+			_, err := s.RemoveMembers(t.Context(), admin, "m", api.RemoveRequest{PIDs: []int{self}})
+			if !strings.Contains(fmt.Sprint(err), "is not in group m") {
+				t.Errorf("removed from m: %v", err)
+			}
+			return nil
+		},
+		"delete": func(t *testing.T, s *service) error { return s.DeleteGroup(t.Context(), admin, "m") },
+	}
+	for name, request := range requests {
+		t.Run(name, func(t *testing.T) {
+			c := newCore(t, openStore(t))
+			c.requests, c.stopped, c.names = make(chan func()), make(chan struct{}), rules.Names{}
+			go func() {
+				for f := range c.requests {
+					f()
+				}
+			}()
+			defer close(c.requests)
+			for _, g := range []string{"m", "y", "z"} {
+				if _, err := c.makeGroup(g, 0, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var doc yaml.Node
+			if err := yaml.Unmarshal([]byte("{list: [{group: a, command: ['*']}]}"), &doc); err != nil {
+				t.Fatal(err)
+			}
+			set, err := rules.Parse(doc.Content[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.rules = set
+			c.resync, c.ruleable = true, []int32{int32(self)}
+			if err := request(t, &service{core: c}); err != nil {
+				t.Fatal(err)
+			}
+			l, _ := c.tracker.Live(int32(self))
+			var names []string
+			for _, g := range c.groups {
+				names = append(names, g.Name)
+			}
+			in, wantNames, wantIn := c.groupNames(l.Set), []string{"a", "m", "y", "z"}, []string{"a"}
+			switch name {
+			case "add":
+				wantIn = []string{"a", "m"}
+			case "delete":
+				wantNames = []string{"a", "y", "z"}
+			}
+			if !slices.Equal(names, wantNames) || !slices.Equal(in, wantIn) {
+				t.Errorf("groups %v, this process is in %v; want %v and %v", names, in, wantNames, wantIn)
+			}
+		})
 	}
 }

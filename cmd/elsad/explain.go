@@ -88,10 +88,12 @@ func (s *service) Explain(ctx context.Context, who api.Caller, pid int) (out api
 		if err := c.current(false); err != nil {
 			return err
 		}
-		p, l, err := c.running(pid)
+		p, l, running, err := c.running(int32(pid))
 		switch {
 		case err != nil:
 			return err
+		case !running:
+			return notRunning(pid)
 		case !who.Admin && who.UID != p.UID:
 			return api.Forbidden("process %d belongs to uid %d; only that user, root and members of unix group %s may ask why it is in its groups", pid, p.UID, api.AdminGroup)
 		}

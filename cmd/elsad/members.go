@@ -43,11 +43,11 @@ func (s *service) AddMembers(ctx context.Context, who api.Caller, name string, r
 	out.Added = []int{}
 	err = s.do(ctx, func() error {
 		c := s.core
-		g := c.group(name)
-		if g == nil {
-			return api.NoSuchGroup(name)
+		if err := c.current(r.Tree || c.tracker.NoExits); err != nil {
+			return err
 		}
-		if err := who.MayChange(g); err != nil {
+		g, err := c.changeable(who, name)
+		if err != nil {
 			return err
 		}
 		if !g.Open() {
@@ -76,11 +76,11 @@ func (s *service) RemoveMembers(ctx context.Context, who api.Caller, name string
 	out.Removed = []int{}
 	err = s.do(ctx, func() error {
 		c := s.core
-		g := c.group(name)
-		if g == nil {
-			return api.NoSuchGroup(name)
+		if err := c.current(r.Tree || c.tracker.NoExits); err != nil {
+			return err
 		}
-		if err := who.MayChange(g); err != nil {
+		g, err := c.changeable(who, name)
+		if err != nil {
 			return err
 		}
 		lives, err := c.choose(who, r.PIDs, r.Tree)
@@ -117,8 +117,9 @@ func (c *core) move(change groups.Change, whole bool) {
 }
 
 // current makes the tracker know every process there is at the call: the request
-// may be about one whose fork is not read yet, or was lost. With look it is read
-// from /proc in any case.
+// may be about one whose fork is not read yet, or was lost. What was forked before
+// this moment is not affected by it. With look it is read from /proc in any case.
+// Rules may make groups meanwhile.
 func (c *core) current(look bool) error {
 	if err := c.drain(); err != nil {
 		return err
@@ -134,28 +135,22 @@ func (c *core) current(look bool) error {
 }
 
 // choose finds the live processes that a request names, those named first, and
-// checks that the caller may move each of them.
+// checks that the caller may move each of them. The tracker must be current.
 func (c *core) choose(who api.Caller, pids []int, tree bool) ([]groups.Life, error) {
-	// What was forked before this moment is not affected: take it in first.
-	if err := c.current(tree || c.tracker.NoExits); err != nil {
-		return nil, err
-	}
 	var lives []groups.Life
 	seen := map[int32]bool{}
 	take := func(pid int32, named bool) error {
 		if seen[pid] {
 			return nil
 		}
-		p, err := c.proc.Process(pid)
-		l, known := c.tracker.Live(pid)
+		p, l, running, err := c.running(pid)
 		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && p.Dead(), err == nil && !known, err == nil && !proc.SameStart(p.Start, l.Start):
-			if !named {
-				return nil
-			}
-			return api.NotFound("no process %d is running; none was changed", pid)
 		case err != nil:
 			return err
+		case !running && named:
+			return api.NotFound("no process %d is running; none was changed", pid)
+		case !running:
+			return nil
 		}
 		if err := who.MayAdd(int(pid), p.UID); err != nil {
 			return err
@@ -180,3 +175,15 @@ func (c *core) choose(who api.Caller, pids []int, tree bool) ([]groups.Life, err
 	}
 	return lives, nil
 }
+
+// running finds a live process.
+func (c *core) running(pid int32) (p proc.Process, l groups.Life, ok bool, err error) {
+	p, err = c.proc.Process(pid)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, l, false, nil
+	}
+	l, ok = c.tracker.Live(pid)
+	return p, l, ok && err == nil && !p.Dead() && proc.SameStart(p.Start, l.Start), err
+}
+
+func notRunning(pid int) error { return api.NotFound("no process %d is running", pid) }

@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"os/signal"
 	"slices"
@@ -192,26 +190,19 @@ func (s *service) TryRules(ctx context.Context, who api.Caller, pid int) (out ap
 			return api.Forbidden("rules are for root and members of unix group %s to try", api.AdminGroup)
 		}
 		c := s.core
-		if err := c.drain(); err != nil {
+		if err := c.current(false); err != nil {
 			return err
 		}
-		p, l, err := c.running(pid)
-		if err != nil {
+		p, l, running, err := c.running(int32(pid))
+		switch {
+		case err != nil:
 			return err
+		case !running:
+			return notRunning(pid)
 		}
 		f := &facts{Process: rules.Look(c.proc, p, c.names), core: c, set: l.Set}
 		out = api.Try(c.rules, pid, wall(proc.BootTime(), l.Start), f, func(name string) bool { g := c.group(name); return g != nil && !g.Open() })
 		return nil
 	})
 	return out, err
-}
-
-// running finds a live process.
-func (c *core) running(pid int) (proc.Process, groups.Life, error) {
-	p, err := c.proc.Process(int32(pid))
-	l, known := c.tracker.Live(int32(pid))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && (p.Dead() || !known || !proc.SameStart(p.Start, l.Start)) {
-		err = api.NotFound("no process %d is running", pid)
-	}
-	return p, l, err
 }

@@ -62,6 +62,17 @@ func (s *service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateG
 	return out, err
 }
 
+// changeable finds a group that the caller may change. The pointer is valid until
+// groups change, as rules may do whenever events are taken in: a request that does
+// that looks for its group afterwards.
+func (c *core) changeable(who api.Caller, name string) (*groups.Group, error) {
+	g := c.group(name)
+	if g == nil {
+		return nil, api.NoSuchGroup(name)
+	}
+	return g, who.MayChange(g)
+}
+
 // makeGroup makes a group. The pointer is valid until groups change.
 func (c *core) makeGroup(name string, owner uint32, labels map[string]string) (*groups.Group, error) {
 	at, exists := c.place(name)
@@ -96,14 +107,11 @@ func (s *service) Group(ctx context.Context, who api.Caller, name string) (out a
 	var lives []groups.Life
 	names := map[groups.SetID][]string{}
 	err = s.do(ctx, func() error {
-		g := s.core.group(name)
-		if g == nil {
-			return api.NoSuchGroup(name)
-		}
-		if err := who.MayChange(g); err != nil {
+		if err := s.core.current(false); err != nil {
 			return err
 		}
-		if err := s.core.current(false); err != nil {
+		g, err := s.core.changeable(who, name)
+		if err != nil {
 			return err
 		}
 		out.Group = api.FromGroup(g)
@@ -138,11 +146,8 @@ func (c *core) groupNames(set groups.SetID) []string {
 
 func (s *service) CloseGroup(ctx context.Context, who api.Caller, name string) (out api.Group, err error) {
 	err = s.do(ctx, func() error {
-		g := s.core.group(name)
-		if g == nil {
-			return api.NoSuchGroup(name)
-		}
-		if err := who.MayChange(g); err != nil {
+		g, err := s.core.changeable(who, name)
+		if err != nil {
 			return err
 		}
 		if !g.Open() {
@@ -159,17 +164,13 @@ func (s *service) CloseGroup(ctx context.Context, who api.Caller, name string) (
 func (s *service) DeleteGroup(ctx context.Context, who api.Caller, name string) error {
 	return s.do(ctx, func() error {
 		c := s.core
-		at, ok := c.place(name)
-		if !ok {
-			return api.NoSuchGroup(name)
-		}
-		g := c.groups[at]
-		if err := who.MayChange(&g); err != nil {
-			return err
-		}
 		if err := c.step(); err != nil {
 			return err
 		}
+		if _, err := c.changeable(who, name); err != nil {
+			return err
+		}
+		at, _ := c.place(name)
 		c.dropGroup(at)
 		return c.durable()
 	})
