@@ -21,7 +21,7 @@ func (b *bench) slowdown() error {
 	setups := []struct {
 		name  string
 		start func() (*program, error)
-		ratio string // to print a limit for
+		limit string // of the ratio
 	}{
 		{"nothing", nil, ""},
 		{"a listener that reads nothing", func() (*program, error) { return b.listener("none") }, ""},
@@ -70,7 +70,7 @@ func (b *bench) slowdown() error {
 			ours:  fmt.Sprintf("%.1f ± %.1f ms", median(walls[s.name])*1e3, spread(walls[s.name])*1e3),
 			peer:  fmt.Sprintf("its own CPU: %.1f ms, %.3f ± %.3f", median(cpus[s.name])*1e3, median(own), spread(own)),
 			ratio: fmt.Sprintf("%.3f ± %.3f", median(ratios), spread(ratios)),
-			limit: s.ratio,
+			limit: s.limit,
 		}
 		r.ok = median(ratios) <= 1.02
 		b.rows = append(b.rows, r)
