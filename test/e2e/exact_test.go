@@ -45,7 +45,9 @@ func TestKernelExactCPU(t *testing.T) {
 		{[]string{"burn", "20", "50"}, 0.05},
 		{[]string{"threads", "8", "100"}, 0.05},
 		{[]string{"threads", "8", "100", "leader-first"}, 0.05},
-		{[]string{"exec-from-thread", "200"}, 0.05},
+		// Over such an exec the process's own clock gains some 4 ms that neither the
+		// scheduler's count of its control group has nor the bill: burn for long.
+		{[]string{"exec-from-thread", "600"}, 0.05},
 		{[]string{"killed-shell", "10", "50"}, 0.10},
 	} {
 		name := strings.Join(tt.args, "-")
