@@ -52,7 +52,7 @@ func (b *bench) packages() error {
 			})
 		}
 	}
-	scrape, err := b.goBench("./pkg/metrics", "Scrape/[0-9]+/text$", "5x")
+	scrape, err := b.goBench("./internal/metrics", "Scrape/[0-9]+/text$", "5x")
 	if err != nil {
 		return err
 	}

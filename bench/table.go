@@ -14,9 +14,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/history"
+	"elsa/internal/store"
 	"elsa/pkg/groups"
-	"elsa/pkg/history"
-	"elsa/pkg/store"
 	"elsa/pkg/usage"
 )
 

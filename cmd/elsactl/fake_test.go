@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"elsa/internal/history"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
-	"elsa/pkg/history"
 	"elsa/pkg/usage"
 )
 

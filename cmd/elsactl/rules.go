@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"elsa/internal/config"
+	"elsa/internal/rules"
 	"elsa/pkg/api"
 	"elsa/pkg/proc"
-	"elsa/pkg/rules"
 )
 
 func rulesCommand(c *ctl) *cobra.Command {

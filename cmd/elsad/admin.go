@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"elsa/internal/config"
+	"elsa/internal/store"
 	"elsa/pkg/acct"
-	"elsa/pkg/store"
 )
 
 // checkStore verifies the database: every page, and every value in it.

@@ -10,12 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"elsa/internal/rules"
+	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
-	"elsa/pkg/rules"
-	"elsa/pkg/store"
 	"elsa/pkg/stream"
 	"elsa/pkg/usage"
 )

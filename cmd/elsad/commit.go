@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"elsa/internal/fault"
+	"elsa/internal/store"
 	"elsa/pkg/groups"
-	"elsa/pkg/store"
 	"elsa/pkg/usage"
 )
 

@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"elsa/internal/fault"
+	"elsa/internal/lineage"
+	"elsa/internal/rules"
+	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
-	"elsa/pkg/lineage"
 	"elsa/pkg/proc"
-	"elsa/pkg/rules"
-	"elsa/pkg/store"
 	"elsa/pkg/stream"
 	"elsa/pkg/usage"
 )

@@ -14,13 +14,13 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"elsa/internal/rules"
+	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/api"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
-	"elsa/pkg/rules"
-	"elsa/pkg/store"
 	"elsa/pkg/stream"
 	"elsa/pkg/usage"
 )

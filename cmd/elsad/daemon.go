@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"elsa/internal/config"
+	"elsa/internal/metrics"
+	"elsa/internal/rules"
+	"elsa/internal/store"
+	"elsa/internal/web"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
-	"elsa/pkg/metrics"
 	"elsa/pkg/proc"
-	"elsa/pkg/rules"
-	"elsa/pkg/store"
 	"elsa/pkg/usage"
-	"elsa/pkg/web"
 )
 
 // serve is the service from start to end. Everything that can be refused is

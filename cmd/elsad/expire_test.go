@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"elsa/internal/rules"
+	"elsa/internal/store"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
-	"elsa/pkg/rules"
-	"elsa/pkg/store"
 	"elsa/pkg/usage"
 )
 

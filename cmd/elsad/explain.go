@@ -7,12 +7,12 @@ import (
 	"slices"
 	"time"
 
+	"elsa/internal/lineage"
+	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
-	"elsa/pkg/lineage"
 	"elsa/pkg/proc"
-	"elsa/pkg/store"
 )
 
 // keepLineage lets the core remember why processes are in their groups.

@@ -14,11 +14,11 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
-	"elsa/pkg/store"
 	"elsa/pkg/usage"
 )
 

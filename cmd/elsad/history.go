@@ -6,11 +6,11 @@ import (
 	"context"
 	"time"
 
+	"elsa/internal/history"
+	"elsa/internal/store"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
-	"elsa/pkg/history"
 	"elsa/pkg/proc"
-	"elsa/pkg/store"
 	"elsa/pkg/usage"
 )
 

@@ -13,9 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"elsa/internal/history"
+	"elsa/internal/store"
 	"elsa/pkg/groups"
-	"elsa/pkg/history"
-	"elsa/pkg/store"
 	"elsa/pkg/usage"
 )
 

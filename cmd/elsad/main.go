@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/config"
-	"elsa/pkg/rules"
+	"elsa/internal/rules"
 )
 
 func main() { os.Exit(execute(os.Args[1:])) }

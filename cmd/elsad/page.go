@@ -6,9 +6,9 @@ import (
 	"context"
 	"time"
 
+	"elsa/internal/web"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
-	"elsa/pkg/web"
 )
 
 // pageInterval is how often the page's charts get a point.

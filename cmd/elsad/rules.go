@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/config"
+	"elsa/internal/rules"
 	"elsa/pkg/acct"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
-	"elsa/pkg/rules"
 )
 
 // reload follows SIGHUP: it reads the configuration file again and puts its

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"elsa/internal/config"
+	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/proc"
-	"elsa/pkg/store"
 	"elsa/pkg/stream"
 )
 

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"elsa/internal/fault"
+	"elsa/internal/store"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
-	"elsa/pkg/store"
 )
 
 // restore takes over what the store holds, finds out which members still live,

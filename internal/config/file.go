@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
-	"elsa/pkg/rules"
+	"elsa/internal/rules"
 )
 
 // ReadFile reads a configuration file: every flag by its name, and rules. It

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"elsa/internal/history"
 	"elsa/pkg/groups"
-	"elsa/pkg/history"
 	"elsa/pkg/usage"
 )
 

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"elsa/internal/history"
 	"elsa/pkg/groups"
-	"elsa/pkg/history"
 	"elsa/pkg/usage"
 )
 

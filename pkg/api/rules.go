@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"elsa/pkg/rules"
+	"elsa/internal/rules"
 )
 
 // RulesTrial says what the rules would do with a process.

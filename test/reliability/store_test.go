@@ -16,7 +16,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"elsa/pkg/store"
+	"elsa/internal/store"
 )
 
 // check runs elsad --check on a state directory.

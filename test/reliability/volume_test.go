@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
-	"elsa/pkg/store"
 	"elsa/pkg/usage"
 	"elsa/test/workload"
 )

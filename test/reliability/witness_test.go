@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/store"
 	"elsa/pkg/acct"
-	"elsa/pkg/store"
 )
 
 // witness keeps every accounting segment: it makes a hard link of each as it

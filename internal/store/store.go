@@ -21,9 +21,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"elsa/internal/history"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
-	"elsa/pkg/history"
 	"elsa/pkg/usage"
 )
 

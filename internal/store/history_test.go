@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"elsa/pkg/history"
+	"elsa/internal/history"
 	"elsa/pkg/usage"
 )
 

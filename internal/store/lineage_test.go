@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	bolt "go.etcd.io/bbolt"
 
+	"elsa/internal/lineage"
 	"elsa/pkg/groups"
-	"elsa/pkg/lineage"
 )
 
 func TestLineage(t *testing.T) {

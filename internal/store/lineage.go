@@ -9,7 +9,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"elsa/pkg/lineage"
+	"elsa/internal/lineage"
 )
 
 var keyAncestors = []byte("ancestors") // in meta → JSON of ancestors

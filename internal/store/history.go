@@ -10,8 +10,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"elsa/internal/history"
 	"elsa/pkg/groups"
-	"elsa/pkg/history"
 	"elsa/pkg/usage"
 )
 
