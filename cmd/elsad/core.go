@@ -17,8 +17,10 @@ import (
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
+	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
+	"elsa/pkg/taskrelease"
 	"elsa/pkg/usage"
 )
 
@@ -35,16 +37,16 @@ type core struct {
 	events    stream.Source[cnfork.Event]
 	taskstats stream.Source[acct.Record] // nil when off
 	exact     stream.Source[acct.Record] // nil when off
-	ledger    acct.Ledger                // nil when off
+	ledger    ledger.Ledger              // nil when off
 	store     *store.Store
 
 	tracker  *groups.Tracker
 	join     *usage.Join
-	groups   []groups.Group // in order of name
-	regroup  []uint32       // ids changed since the last commit
-	meta     store.Meta     // as committed last, but for what commit fills in
-	position acct.Position  // up to where the ledger is joined
-	unsaved  bool           // the last commit failed: write everything again
+	groups   []groups.Group  // in order of name
+	regroup  []uint32        // ids changed since the last commit
+	meta     store.Meta      // as committed last, but for what commit fills in
+	position ledger.Position // up to where the ledger is joined
+	unsaved  bool            // the last commit failed: write everything again
 
 	full      int     // as many held records that a step is due; see heldMax
 	mark      uint64  // number of the last barrier
@@ -57,7 +59,7 @@ type core struct {
 	gaps      int     // for so many steps, lines may name processes nobody saw
 
 	counters     counters
-	skipped      acct.Skipped
+	skipped      ledger.Skipped
 	service      usage.Service // the parts that do not change
 	watch        watch
 	past         past
@@ -65,14 +67,14 @@ type core struct {
 	replay       *replay // of the ledger at the start; nil once that is done
 	rules        *rules.Set
 	names        rules.Names
-	ruleable     []int32            // to be looked at by the rules after the rescan
-	ruleTold     string             // the last error of rules told
-	resumed      bool               // events go on where the last run left them
-	exactResumed bool               // and exact records
-	pause        func()             // ends the reading of all sources
-	handles      *acct.ExactHandles // for the manager, at the stop
-	reopen       reopener           // nil when events cannot be subscribed to anew
-	sampler      *proc.Sampler      // for requests, in the core's goroutine
+	ruleable     []int32              // to be looked at by the rules after the rescan
+	ruleTold     string               // the last error of rules told
+	resumed      bool                 // events go on where the last run left them
+	exactResumed bool                 // and exact records
+	pause        func()               // ends the reading of all sources
+	handles      *taskrelease.Handles // for the manager, at the stop
+	reopen       reopener             // nil when events cannot be subscribed to anew
+	sampler      *proc.Sampler        // for requests, in the core's goroutine
 	procs        []proc.Process
 	failing      string // the last error of commits told
 	segments     string // and of changing segments

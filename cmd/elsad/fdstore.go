@@ -19,6 +19,8 @@ import (
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
+	"elsa/pkg/taskrelease"
+	"elsa/pkg/taskstats"
 	"elsa/pkg/usage"
 )
 
@@ -142,7 +144,7 @@ func (k *kept) events(ctx context.Context, cfg cnfork.Config) *cnfork.Conn {
 }
 
 // taskstats goes on with the stored socket, or returns nil.
-func (k *kept) taskstats(ctx context.Context) *acct.TaskstatsConn {
+func (k *kept) taskstats(ctx context.Context) *taskstats.Conn {
 	fd := k.take(nameTaskstats)
 	if fd < 0 {
 		return nil
@@ -151,7 +153,7 @@ func (k *kept) taskstats(ctx context.Context) *acct.TaskstatsConn {
 	if fits {
 		drops = *k.meta.StoredTaskstats
 	}
-	conn, err := acct.ResumeTaskstats(ctx, fd, drops, acct.TaskstatsConfig{})
+	conn, err := taskstats.Resume(ctx, fd, drops, taskstats.Config{})
 	if err == nil && fits {
 		return conn
 	}
@@ -163,15 +165,15 @@ func (k *kept) taskstats(ctx context.Context) *acct.TaskstatsConn {
 }
 
 // exact goes on with the stored program, or returns nil.
-func (k *kept) exact() *acct.ExactSource {
-	h := acct.ExactHandles{Ring: k.take(nameRing), Drops: k.take(nameDrops), Program: k.take(nameProgram), Link: k.take(nameLink)}
-	if h == (acct.ExactHandles{Ring: -1, Drops: -1, Program: -1, Link: -1}) {
+func (k *kept) exact() *taskrelease.Source {
+	h := taskrelease.Handles{Ring: k.take(nameRing), Drops: k.take(nameDrops), Program: k.take(nameProgram), Link: k.take(nameLink)}
+	if h == (taskrelease.Handles{Ring: -1, Drops: -1, Program: -1, Link: -1}) {
 		return nil
 	}
-	var src *acct.ExactSource
+	var src *taskrelease.Source
 	err := errUnfit
 	if k.fits && k.meta.StoredExact != nil && min(h.Ring, h.Drops, h.Program, h.Link) >= 0 {
-		src, err = acct.ResumeExact(h, *k.meta.StoredExact, acct.ExactConfig{})
+		src, err = taskrelease.Resume(h, *k.meta.StoredExact, taskrelease.Config{})
 	} else {
 		h.Close()
 	}
@@ -188,7 +190,7 @@ func (c *core) handOver() {
 	if !ok || !storeOffered() || conn.Source() != cnfork.SourceProc {
 		return
 	}
-	exact, hasExact := c.exact.(*acct.ExactSource)
+	exact, hasExact := c.exact.(*taskrelease.Source)
 	if hasExact {
 		h, err := exact.Handles() // the end of its Run closes it
 		if err != nil {
@@ -201,7 +203,7 @@ func (c *core) handOver() {
 	for b := range conn.Batches() {
 		c.takeEvents(b)
 	}
-	if taskstats, ok := c.taskstats.(*acct.TaskstatsConn); ok {
+	if taskstats, ok := c.taskstats.(*taskstats.Conn); ok {
 		for b := range taskstats.Batches() {
 			c.takeTaskstats(b)
 		}
@@ -256,7 +258,7 @@ func (c *core) give() {
 	if conn, ok := c.events.(*cnfork.Conn); ok && c.meta.Stored != nil && c.keep(nameEvents, conn.Descriptor()) {
 		conn.Detach()
 	}
-	if conn, ok := c.taskstats.(*acct.TaskstatsConn); ok && c.meta.StoredTaskstats != nil && c.keep(nameTaskstats, conn.Descriptor()) {
+	if conn, ok := c.taskstats.(*taskstats.Conn); ok && c.meta.StoredTaskstats != nil && c.keep(nameTaskstats, conn.Descriptor()) {
 		conn.Detach()
 	}
 	if h := c.handles; h != nil {

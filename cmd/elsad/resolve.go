@@ -7,6 +7,7 @@ import (
 
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
+	"elsa/pkg/ledger"
 )
 
 // resolve finds where the processes belong whose forks nobody saw: born and died
@@ -17,7 +18,7 @@ import (
 // where it belongs, and it is unattributed.
 //
 // A backlog may have millions of lines: four bytes are kept of each.
-func (c *core) resolve(end acct.Position) (places, error) {
+func (c *core) resolve(end ledger.Position) (places, error) {
 	if c.gaps == 0 {
 		return nil, nil
 	}

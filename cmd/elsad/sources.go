@@ -13,10 +13,12 @@ import (
 
 	"elsa/internal/config"
 	"elsa/internal/store"
-	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
+	"elsa/pkg/taskrelease"
+	"elsa/pkg/taskstats"
 )
 
 // sources holds what was opened, to run and to close.
@@ -129,7 +131,7 @@ func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *sl
 	conn := kept.taskstats(ctx)
 	var err error
 	if conn == nil {
-		conn, err = acct.DialTaskstats(ctx, acct.TaskstatsConfig{ReadBuffer: cfg.TaskstatsBuffer})
+		conn, err = taskstats.Dial(ctx, taskstats.Config{ReadBuffer: cfg.TaskstatsBuffer})
 	}
 	if err != nil {
 		if cfg.Taskstats == "on" {
@@ -153,7 +155,7 @@ func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.L
 	src := kept.exact()
 	var err error
 	if c.exactResumed = src != nil; !c.exactResumed {
-		src, err = acct.DialExact(ctx, acct.ExactConfig{})
+		src, err = taskrelease.Dial(ctx, taskrelease.Config{})
 	}
 	if err != nil {
 		if cfg.Exact == "on" {
@@ -170,16 +172,16 @@ func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.L
 	return nil
 }
 
-func (s *sources) openLedger(cfg *config.Config, from acct.Position, c *core) error {
+func (s *sources) openLedger(cfg *config.Config, from ledger.Position, c *core) error {
 	c.service.Accounting = cfg.Acct
 	if cfg.Acct == "off" {
 		return nil
 	}
 	var err error
 	if path, follow := cfg.Follow(); follow {
-		c.ledger, err = acct.Follow(path, from)
+		c.ledger, err = ledger.Follow(path, from)
 	} else {
-		c.ledger, err = acct.Own(filepath.Join(cfg.StateDir, "pacct"), from, acct.OwnOptions{})
+		c.ledger, err = ledger.Own(filepath.Join(cfg.StateDir, "pacct"), from, ledger.OwnOptions{})
 	}
 	if err != nil {
 		return err

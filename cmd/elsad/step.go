@@ -12,6 +12,7 @@ import (
 	"elsa/internal/fault"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
+	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 )
 
@@ -229,7 +230,7 @@ func (c *core) alive(k groups.Key) bool {
 }
 
 // joinLines puts the ledger's lines up to end on the bills.
-func (c *core) joinLines(end acct.Position) error {
+func (c *core) joinLines(end ledger.Position) error {
 	if c.ledger == nil || end == c.position {
 		return nil
 	}

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"time"
 
-	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
 )
@@ -49,7 +49,7 @@ func (c *core) watchLedger() {
 		c.log.Info("accounting goes on", "deaths_without_line", c.counters.missing)
 	}
 	now := proc.Boottime()
-	if owned, ok := c.ledger.(*acct.Owned); ok && c.counters.suspended && now > w.retry {
+	if owned, ok := c.ledger.(*ledger.Owned); ok && c.counters.suspended && now > w.retry {
 		w.retry = now + reclaimInterval
 		if err := owned.Reclaim(); err != nil {
 			c.log.Debug("accounting cannot be switched on again", "err", err)
@@ -58,7 +58,7 @@ func (c *core) watchLedger() {
 }
 
 func (c *core) whySuspended() string {
-	space, err := acct.SpaceState(c.ledger.Path())
+	space, err := ledger.SpaceState(c.ledger.Path())
 	if err == nil && space.Available < space.Resume {
 		return "the file system of " + c.ledger.Path() + " is nearly full; free some space, or see kernel.acct in proc(5)"
 	}
