@@ -47,11 +47,11 @@ func (p *Pipeline) handOver() {
 	for b := range conn.Batches() {
 		p.takeEvents(b)
 	}
-	if taskstats, ok := p.Sources.Taskstats.(*taskstats.Conn); ok {
-		for b := range taskstats.Batches() {
+	if conn, ok := p.Sources.Taskstats.(*taskstats.Conn); ok {
+		for b := range conn.Batches() {
 			p.takeTaskstats(b)
 		}
-		drops := taskstats.Drops()
+		drops := conn.Drops()
 		p.meta.StoredTaskstats = &drops
 	}
 	if hasExact {
