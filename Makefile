@@ -6,7 +6,7 @@ BIN      ?= bin
 DESTDIR  ?=
 prefix   ?= /usr
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS  := -s -w -X main.release=$(VERSION)
+LDFLAGS  := -s -w -X elsa/internal/build.version=$(VERSION)
 export GOFLAGS += -buildvcs=false
 
 .PHONY: help build demo check test bench install clean

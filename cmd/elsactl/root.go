@@ -5,12 +5,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"elsa/internal/build"
 	"elsa/pkg/api"
 )
 
@@ -41,7 +41,7 @@ Group names are 1 to 128 letters, digits and the characters . _ - / : @`,
   elsactl group add web 4711 --tree      a running process and its descendants
   elsactl usage                          all bills, ended and live processes
   elsactl usage web -o json              in base units, for a program`,
-		Version:       version(),
+		Version:       build.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noVerb,
@@ -59,7 +59,6 @@ Group names are 1 to 128 letters, digits and the characters . _ - / : @`,
 		"{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.SetVersionTemplate("elsactl {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return badUsage("%w (see %s --help)", err, cmd.CommandPath())
 	})
@@ -102,19 +101,6 @@ func noVerb(cmd *cobra.Command, args []string) error {
 		near = fmt.Sprintf("; did you mean %s?", strings.Join(s, " or "))
 	}
 	return badUsage("%s has no command %q%s (see %s --help)", cmd.CommandPath(), args[0], near, cmd.CommandPath())
-}
-
-// buildVersion may be set by the linker.
-var buildVersion string
-
-func version() string {
-	if buildVersion != "" {
-		return buildVersion
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }
 
 // between wants that many arguments; most < 0 is no bound.
