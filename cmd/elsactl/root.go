@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elsa/internal/build"
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // ctl is what the verbs share: the global flags and where output goes.
@@ -22,7 +22,7 @@ type ctl struct {
 	started bool
 }
 
-func (c *ctl) client() *api.Client { return api.NewClient(c.socket) }
+func (c *ctl) client() *client.Client { return client.New(c.socket) }
 
 // formats are the values of --output.
 var formats = []string{"table", "json", "csv"}
@@ -63,7 +63,7 @@ Group names are 1 to 128 letters, digits and the characters . _ - / : @`,
 		return badUsage("%w (see %s --help)", err, cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
-	flags.StringVar(&c.socket, "socket", api.DefaultSocket, "ask the elsad whose control socket is at `PATH`")
+	flags.StringVar(&c.socket, "socket", client.DefaultSocket, "ask the elsad whose control socket is at `PATH`")
 	flags.StringVarP(&c.format, "output", "o", "table", "print in `FORMAT` table, json or csv; the latter two in bytes and seconds")
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(groupCommand(c), runCommand(c), usageCommand(c), reportCommand(c), explainCommand(c), rulesCommand(c),
