@@ -14,7 +14,7 @@ import (
 
 	"elsa/internal/config"
 	"elsa/internal/store"
-	"elsa/pkg/acct"
+	"elsa/pkg/ledger"
 )
 
 // checkStore verifies the database: every page, and every value in it.
@@ -28,7 +28,7 @@ func checkStore(cfg *config.Config, w io.Writer) error {
 	}
 	db, err := store.Open(path, time.Now())
 	if err != nil {
-		return mend(err, cfg)
+		return withAdvice(err, cfg)
 	}
 	defer db.Close()
 	if err := db.Verify(); err != nil {
@@ -56,22 +56,22 @@ func stopAccounting(cfg *config.Config) error {
 	}
 	db, err := store.Open(cfg.Database(), time.Now())
 	if err != nil {
-		return mend(err, cfg)
+		return withAdvice(err, cfg)
 	}
 	defer db.Close()
 	st, err := db.Load()
 	if err != nil {
 		return err
 	}
-	ledger, err := acct.Own(dir, st.Meta.Position, acct.OwnOptions{})
-	var conflict *acct.ConflictError
+	owned, err := ledger.Own(dir, st.Meta.Position, ledger.OwnOptions{})
+	var conflict *ledger.ConflictError
 	if errors.As(err, &conflict) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return ledger.Close()
+	return owned.Close()
 }
 
 // startProfile begins a CPU profile, if a path is given, and returns what ends it.

@@ -22,8 +22,10 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"elsa/internal/history"
+	"elsa/internal/lineage"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
+	"elsa/pkg/ledger"
 	"elsa/pkg/usage"
 )
 
@@ -66,7 +68,7 @@ type Meta struct {
 	// of CLOCK_BOOTTIME.
 	AsOf int64
 	// Position is how far the ledger has been joined.
-	Position acct.Position
+	Position ledger.Position
 	// WallOffset is the wall clock less CLOCK_BOOTTIME then, in ns.
 	WallOffset int64
 	// NextGroup is the next group id; ids are never reused.
@@ -83,6 +85,12 @@ type Meta struct {
 	Stored          *uint32 `json:",omitempty"`
 	StoredTaskstats *uint32 `json:",omitempty"`
 	StoredExact     *uint64 `json:",omitempty"`
+}
+
+// HandedOver reports whether any source was stored at the stop, for the next start
+// to go on with.
+func (m *Meta) HandedOver() bool {
+	return m.Stored != nil || m.StoredTaskstats != nil || m.StoredExact != nil
 }
 
 // Set is a membership set and its bill.
@@ -106,6 +114,10 @@ type State struct {
 	Members []Member
 	Deaths  []usage.OpenDeath
 	Held    []acct.Record // see Tx.Held
+	// Origins are why processes are in their groups, and Ancestors those that ended
+	// and have descendants, of the last stop.
+	Origins   []lineage.Origin
+	Ancestors []lineage.Ancestor
 }
 
 // Store is an open database. Its methods are safe for concurrent use; there is
@@ -277,9 +289,6 @@ func (s *Store) Verify() error {
 		_, err = s.Load()
 	}
 	if err == nil {
-		_, _, err = s.Lineage()
-	}
-	if err == nil {
 		err = sound(func() error {
 			return s.History(0, 1<<32-1, func(*history.Key, *usage.Usage) error { return nil })
 		})
@@ -319,12 +328,17 @@ func (s *Store) load(st *State) error {
 				return fmt.Errorf("read held records: %w", err)
 			}
 		}
+		if v := tx.Bucket(bucketMeta).Get(keyAncestors); v != nil {
+			if err := json.Unmarshal(v, &st.Ancestors); err != nil {
+				return fmt.Errorf("read ancestors: %w", err)
+			}
+		}
 		for _, r := range []struct {
 			bucket []byte
 			read   func(k, v []byte) error
 		}{
 			{bucketGroups, st.readGroup}, {bucketSets, st.readSet},
-			{bucketMembers, st.readMember}, {bucketDeaths, st.readDeath},
+			{bucketMembers, st.readMember}, {bucketDeaths, st.readDeath}, {bucketOrigins, st.readOrigin},
 		} {
 			if err := tx.Bucket(r.bucket).ForEach(r.read); err != nil {
 				return fmt.Errorf("read %s: %w", r.bucket, err)

@@ -18,6 +18,7 @@ import (
 
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
+	"elsa/pkg/ledger"
 	"elsa/pkg/usage"
 )
 
@@ -77,7 +78,7 @@ func full() *State {
 	}
 	return &State{
 		Meta: Meta{
-			Created: day, BootID: "b", AsOf: 5, Position: acct.Position{Segment: 3, Offset: 640}, WallOffset: 77,
+			Created: day, BootID: "b", AsOf: 5, Position: ledger.Position{Segment: 3, Offset: 640}, WallOffset: 77,
 			NextGroup: 9, Reported: 11, CleanStop: true,
 		},
 		Groups: []groups.Group{{ID: 7, Name: "a/b", Owner: 1000, Labels: map[string]string{"k": "v"}, Created: day, Closed: day.Add(time.Hour)}},
