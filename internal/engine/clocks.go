@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -13,37 +14,42 @@ import (
 // processes start by CLOCK_BOOTTIME, and a ledger line tells the second its
 // process began by the wall clock as it was set at death.
 type clocks struct {
-	// monotonic is CLOCK_BOOTTIME less CLOCK_MONOTONIC: the time asleep.
-	monotonic int64
-	// offsets are the wall clock less CLOCK_BOOTTIME, the latest last.
-	offsets []int64
+	// asleep is how long the machine was suspended since boot.
+	asleep time.Duration
+	// booted is the wall clock at boot by each setting of the wall clock, the
+	// latest last.
+	booted []clock.Wall
 }
 
-// maxOffsets is how many settings of the wall clock are remembered.
-const maxOffsets = 8
+const (
+	// maxSettings is how many settings of the wall clock are remembered.
+	maxSettings = 8
+	// setting is how far the wall clock must jump to be set anew.
+	setting = 500 * time.Millisecond
+)
 
-// SetClocks says how the clocks stand: boottimeOffset is CLOCK_BOOTTIME less
-// CLOCK_MONOTONIC, and tick the length of the scheduler's tick. It is to be called
+// SetClocks says how the clocks stand: asleep is how long the machine was
+// suspended since boot, and tick the length of the scheduler's tick. It is to be called
 // before each round of reading, and after a suspend or a set clock.
-func (e *Engine) SetClocks(now Now, boottimeOffset int64, tick time.Duration) {
+func (e *Engine) SetClocks(now Now, asleep time.Duration, tick time.Duration) {
 	e.now = now
 	c := &e.clocks
-	c.monotonic = boottimeOffset
+	c.asleep = asleep
 	if tick > 0 {
 		e.join.Tick = tick
 	}
-	wall := now.Wall.UnixNano() - now.Boot
-	if n := len(c.offsets); n > 0 && abs(c.offsets[n-1]-wall) < int64(500*time.Millisecond) {
-		c.offsets[n-1] = wall
+	booted := clock.WallOf(now.Wall).AtBoot(now.Boot)
+	if n := len(c.booted); n > 0 && booted.Sub(c.booted[n-1]).Abs() < setting {
+		c.booted[n-1] = booted
 	} else {
 		// The wall clock was set. Lines written before and after are in the
-		// ledger; keep a few offsets to recognise either.
-		c.offsets = append(c.offsets, wall)
-		if len(c.offsets) > maxOffsets {
-			c.offsets = c.offsets[1:]
+		// ledger; keep a few settings to recognise either.
+		c.booted = append(c.booted, booted)
+		if len(c.booted) > maxSettings {
+			c.booted = c.booted[1:]
 		}
 	}
-	e.join.WallOffset = wall
+	e.join.Booted = booted
 }
 
 // fits says whether a life may be the process of a ledger line, by the second
@@ -53,13 +59,13 @@ func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
 		if e.loss.gaps > 0 && e.otherParent(l, r) {
 			return false
 		}
-		for _, off := range e.clocks.offsets {
-			if abs(r.Begin-(l.Start+off)/1e9) <= 2 {
+		for _, booted := range e.clocks.booted {
+			if l.Start.Same(clock.Begun(r.Begin, booted)) {
 				return true
 			}
 		}
 		// The clock was set by more steps than are kept; life times stand.
-		return l.Exit != 0 && abs(int64(r.Elapsed)-(l.Exit-l.Start)) < int64(time.Second)
+		return l.Start.LivedByLine(l.Exit, r.Elapsed)
 	}
 }
 
@@ -71,28 +77,26 @@ func (e *Engine) otherParent(l *groups.Life, r *acct.Record) bool {
 		return false
 	}
 	p, ok := e.tracker.Live(l.PPID)
-	return ok && p.Start <= l.Start
+	return ok && p.Start.MayFork(l.Start)
 }
 
 // bornBefore reports whether a life may be older than the process of a line.
 func (c *clocks) bornBefore(l *groups.Life, r *acct.Record) bool {
-	for _, off := range c.offsets {
-		if (l.Start+off)/1e9 <= r.Begin+1 {
+	for _, booted := range c.booted {
+		if l.Start.MayFork(clock.Begun(r.Begin, booted)) {
 			return true
 		}
 	}
 	return false
 }
 
-// bornSince reports whether the process of a line began at or after a time, by
-// whole seconds: in doubt it did.
-func (c *clocks) bornSince(r *acct.Record, since int64) bool {
-	for _, off := range c.offsets {
-		if r.Begin+1 < (since+off)/1e9 {
+// bornSince reports whether the fork of the process of a line may be told after a
+// time.
+func (c *clocks) bornSince(r *acct.Record, since clock.Boot) bool {
+	for _, booted := range c.booted {
+		if !clock.Begun(r.Begin, booted).MayBeToldSince(since) {
 			return false
 		}
 	}
 	return true
 }
-
-func abs(n int64) int64 { return max(n, -n) }

@@ -17,6 +17,7 @@ import (
 
 	"elsa/internal/lineage"
 	"elsa/internal/rules"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
@@ -46,8 +47,8 @@ type World interface {
 
 // Now is a reading of the clocks.
 type Now struct {
-	// Boot is CLOCK_BOOTTIME in nanoseconds.
-	Boot int64
+	// Boot is CLOCK_BOOTTIME.
+	Boot clock.Boot
 	// Wall is the wall clock.
 	Wall time.Time
 }
@@ -60,10 +61,10 @@ type Options struct {
 	NoExits bool
 	// ExpectExact: records of a task's release come, later than all others.
 	ExpectExact bool
-	// Ledger: the kernel writes a line for each death since LedgerSince (ns of
-	// CLOCK_BOOTTIME), so that a death without one is missing.
+	// Ledger: the kernel writes a line for each death since LedgerSince, so that
+	// a death without one is missing.
 	Ledger      bool
-	LedgerSince int64
+	LedgerSince clock.Boot
 	// Resumed and ExactResumed: events, and records of releases, go on where the
 	// last run left them, with nothing in between.
 	Resumed, ExactResumed bool

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
 )
 
@@ -19,17 +20,17 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 	}
 	for i := range events {
 		ev := &events[i]
-		at := ev.Time + e.clocks.monotonic
+		at := ev.Time.Boot(e.clocks.asleep)
 		switch ev.Kind {
 		case cnfork.Fork:
 			e.counters.Forks++
 			switch {
 			case ev.TGID == 0: // the fork connector names tasks, and no time
-				e.tracker.Task(ev.ParentPID, ev.PID, now.Boot)
+				e.tracker.Task(ev.ParentPID, ev.PID, clock.At(now.Boot, clock.Read))
 			case ev.Thread():
 				e.tracker.Thread(ev.TGID)
 			default:
-				e.tracker.Fork(ev.ParentTGID, ev.PID, at)
+				e.tracker.Fork(ev.ParentTGID, ev.PID, clock.At(at, clock.Stamped))
 				e.lineage.Fork(ev.ParentTGID, ev.PID)
 			}
 		case cnfork.Exec:

@@ -7,7 +7,6 @@ import (
 
 	"elsa/internal/history"
 	"elsa/pkg/groups"
-	"elsa/pkg/proc"
 	"elsa/pkg/usage"
 )
 
@@ -38,7 +37,7 @@ func newPast(sets *groups.Sets, o *Options) past {
 // cellOf is the cell of the history for what a live process used until now.
 func (e *Engine) cellOf(k groups.Key) usage.Cell {
 	cell := usage.Cell{Hour: usage.HourOf(e.now.Wall.Unix()), UID: usage.UnknownUID, Comm: usage.Unknown}
-	if p, err := e.options.World.Process(k.PID); err == nil && proc.SameStart(p.Start, k.Start) {
+	if p, err := e.options.World.Process(k.PID); err == nil && p.Start.Same(k.Start) {
 		cell.UID, cell.Comm = p.UID, p.Comm
 	}
 	return cell

@@ -6,28 +6,29 @@ import (
 	"errors"
 	"time"
 
+	"elsa/pkg/clock"
 	"elsa/pkg/ledger"
 )
 
 // watch is what the pipeline knows of the health of its sources.
 type watch struct {
-	next    int64  // when to look again
-	forks   uint64 // of /proc/stat, when looked at last
-	events  uint64 // fork events then
-	silent  int    // looks in a row without events while forks were made
-	missing uint64 // deaths without a line, at the last step
-	lines   uint64 // lines read, at the last step
-	retry   int64  // when to try to get accounting back
+	next    clock.Boot // when to look again
+	forks   uint64     // of /proc/stat, when looked at last
+	events  uint64     // fork events then
+	silent  int        // looks in a row without events while forks were made
+	missing uint64     // deaths without a line, at the last step
+	lines   uint64     // lines read, at the last step
+	retry   clock.Boot // when to try to get accounting back
 
-	tellLoss  int64  // when to speak of lost events again
-	silences  uint64 // times that events were subscribed to anew
-	suspended bool   // the kernel holds back lines
+	tellLoss  clock.Boot // when to speak of lost events again
+	silences  uint64     // times that events were subscribed to anew
+	suspended bool       // the kernel holds back lines
 }
 
 const (
-	watchInterval   = int64(5 * time.Second)
-	reclaimInterval = int64(30 * time.Second)
-	tellInterval    = int64(10 * time.Second)
+	watchInterval   = 5 * time.Second
+	reclaimInterval = 30 * time.Second
+	tellInterval    = 10 * time.Second
 )
 
 // watchLedger finds out, from deaths that get no line, that the kernel holds
@@ -49,7 +50,7 @@ func (p *Pipeline) watchLedger() {
 	}
 	now := readNow().Boot
 	if owned, ok := p.Sources.Ledger.(*ledger.Owned); ok && w.suspended && now > w.retry {
-		w.retry = now + reclaimInterval
+		w.retry = now.Add(reclaimInterval)
 		if err := owned.Reclaim(); err != nil {
 			p.Log.Debug("accounting cannot be switched on again", "err", err)
 		}
@@ -72,7 +73,7 @@ func (p *Pipeline) watchEvents() error {
 	if now < w.next {
 		return nil
 	}
-	w.next = now + watchInterval
+	w.next = now.Add(watchInterval)
 	forks, err := p.Proc.Forks()
 	if err != nil {
 		return err

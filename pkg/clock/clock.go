@@ -42,6 +42,9 @@ func (m Mono) Boot(asleep time.Duration) Boot { return Boot(m) + Boot(asleep) }
 // Boot returns w by CLOCK_BOOTTIME, where the wall clock showed booted at boot.
 func (w Wall) Boot(booted Wall) Boot { return Boot(w - booted) }
 
+// AtBoot returns what the wall clock showed at boot, if it shows w at b.
+func (w Wall) AtBoot(b Boot) Wall { return w - Wall(b) }
+
 // Add returns the moment d after w.
 func (w Wall) Add(d time.Duration) Wall { return w + Wall(d) }
 

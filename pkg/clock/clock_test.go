@@ -17,6 +17,9 @@ func TestConversions(t *testing.T) {
 	if b := w.Boot(booted); b.Wall(booted) != w || b != Boot(w-booted) {
 		t.Errorf("%d became %d", w, b.Wall(booted))
 	}
+	if b := w.Boot(booted); w.AtBoot(b) != booted {
+		t.Errorf("booted at %d, want %d", w.AtBoot(b), booted)
+	}
 	if b := Mono(7).Boot(time.Second); b != 1_000_000_007 {
 		t.Errorf("Mono(7) is %d after a second asleep", b)
 	}

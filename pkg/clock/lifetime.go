@@ -55,4 +55,12 @@ func SameLifetime(line, taskstats time.Duration) bool {
 	return -between <= longer && longer <= 2*lineTick+Rounding(line)
 }
 
+// SameBegin reports whether two records of one pid, ledger line or taskstats, can
+// be of the same death by their ac_btime, in seconds since the epoch. One that is
+// computed from a start may stand for either.
+func SameBegin(a, b int64) bool {
+	again := int64(grains[Second].again / time.Second)
+	return a-b <= again && b-a <= again
+}
+
 func near(a, b, slack time.Duration) bool { return a-b <= slack && b-a <= slack }
