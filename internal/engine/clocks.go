@@ -10,6 +10,14 @@ import (
 	"elsa/pkg/groups"
 )
 
+// Now is a reading of the clocks.
+type Now struct {
+	// Boot is CLOCK_BOOTTIME.
+	Boot clock.Boot
+	// Wall is the wall clock.
+	Wall time.Time
+}
+
 // clocks relate the clocks of the kernel: events are stamped by CLOCK_MONOTONIC,
 // processes start by CLOCK_BOOTTIME, and a ledger line tells the second its
 // process began by the wall clock as it was set at death.
@@ -28,56 +36,33 @@ const (
 	setting = 500 * time.Millisecond
 )
 
-// SetClocks says how the clocks stand: asleep is how long the machine was
-// suspended since boot, and tick the length of the scheduler's tick. It is to be called
-// before each round of reading, and after a suspend or a set clock.
-func (e *Engine) SetClocks(now Now, asleep time.Duration, tick time.Duration) {
-	e.now = now
-	c := &e.clocks
+// set takes a reading and returns the wall clock at boot.
+func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	c.asleep = asleep
-	if tick > 0 {
-		e.join.Tick = tick
-	}
 	booted := clock.WallOf(now.Wall).AtBoot(now.Boot)
 	if n := len(c.booted); n > 0 && booted.Sub(c.booted[n-1]).Abs() < setting {
 		c.booted[n-1] = booted
-	} else {
-		// The wall clock was set. Lines written before and after are in the
-		// ledger; keep a few settings to recognise either.
-		c.booted = append(c.booted, booted)
-		if len(c.booted) > maxSettings {
-			c.booted = c.booted[1:]
-		}
+		return booted
 	}
-	e.join.Booted = booted
+	// The wall clock was set. Lines written before and after are in the ledger; keep
+	// a few settings to recognise either.
+	c.booted = append(c.booted, booted)
+	if len(c.booted) > maxSettings {
+		c.booted = c.booted[1:]
+	}
+	return booted
 }
 
-// fits says whether a life may be the process of a ledger line, by the second
+// fits reports whether a life may be the process of a ledger line, by the second
 // it began in. The kernel computes that from the wall clock at death.
-func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
-	return func(l *groups.Life) bool {
-		if e.loss.gaps > 0 && e.otherParent(l, r) {
-			return false
+func (c *clocks) fits(l *groups.Life, r *acct.Record) bool {
+	for _, booted := range c.booted {
+		if l.Start.Same(clock.Begun(r.Begin, booted)) {
+			return true
 		}
-		for _, booted := range e.clocks.booted {
-			if l.Start.Same(clock.Begun(r.Begin, booted)) {
-				return true
-			}
-		}
-		// The clock was set by more steps than are kept; life times stand.
-		return l.Start.LivedByLine(l.Exit, r.Elapsed)
 	}
-}
-
-// otherParent tells, after loss, that a line is of another life of its pid, which
-// may have begun in the same second: the parent of this one lives, so that no
-// reaper took its place, and the line names another.
-func (e *Engine) otherParent(l *groups.Life, r *acct.Record) bool {
-	if r.Source != acct.BSD || r.PPID == l.PPID || e.options.NoExits {
-		return false
-	}
-	p, ok := e.tracker.Live(l.PPID)
-	return ok && p.Start.MayFork(l.Start)
+	// The clock was set by more steps than are kept; life times stand.
+	return l.Start.LivedByLine(l.Exit, r.Elapsed)
 }
 
 // bornBefore reports whether a life may be older than the process of a line.
