@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"elsa/internal/engine"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -121,7 +122,7 @@ func (p *Pipeline) Settle(ctx context.Context, names []string) error {
 	defer deadline.Stop()
 	poll := time.NewTicker(settlePoll)
 	defer poll.Stop()
-	called := int64(0)
+	called := clock.Boot(0)
 	for {
 		waiting := 0
 		if err := p.Do(ctx, func(t Turn) error {

@@ -17,6 +17,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/ledger"
 	"elsa/pkg/usage"
@@ -78,17 +79,17 @@ func full() *State {
 	}
 	return &State{
 		Meta: Meta{
-			Created: day, BootID: "b", AsOf: 5, Position: ledger.Position{Segment: 3, Offset: 640}, WallOffset: 77,
+			Created: day, BootID: "b", AsOf: 5, Position: ledger.Position{Segment: 3, Offset: 640}, Booted: 77,
 			NextGroup: 9, Reported: 11, CleanStop: true,
 		},
 		Groups: []groups.Group{{ID: 7, Name: "a/b", Owner: 1000, Labels: map[string]string{"k": "v"}, Created: day, Closed: day.Add(time.Hour)}},
 		Sets:   []Set{{ID: groups.Ungrouped, Usage: u}, {ID: 5, Groups: []uint32{3, 7}, Usage: u}},
 		Members: []Member{{
-			Life:    groups.Life{PID: 12, PPID: 1, Start: 34, Exit: 56, Set: 5, Inferred: true, Unproven: true, Noted: true},
+			Life:    groups.Life{PID: 12, PPID: 1, Start: clock.At(34, clock.Stamped), Exit: 56, Set: 5, Inferred: true, Unproven: true, Noted: true},
 			Account: usage.Account{Base: m(100), Last: m(200)},
 		}},
 		Deaths: []usage.OpenDeath{{
-			Key: groups.Key{PID: 8, Start: 9}, Set: 5, Base: m(1), Charged: m(2), Estimate: m(3), Reported: 4, Grade: 1, Known: true,
+			Key: groups.Key{PID: 8, Start: clock.At(9, clock.Tick)}, Set: 5, Base: m(1), Charged: m(2), Estimate: m(3), Reported: 4, Grade: 1,
 			Cell: usage.Cell{Hour: 77, Set: 5, UID: 1000, Comm: [16]byte{'c', 'c'}},
 		}},
 		Held: []acct.Record{{Source: acct.Taskstats, PID: 5, PPID: 1, Comm: [16]byte{'d', 0xff}, Start: 1 << 60, User: 7, ReadBytes: 1 << 63}},
