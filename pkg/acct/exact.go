@@ -5,6 +5,8 @@ package acct
 import (
 	"encoding/binary"
 	"time"
+
+	"elsa/internal/cputime"
 )
 
 // The program at sched_process_free writes one of two samples for each task
@@ -101,21 +103,7 @@ func decodeLeader(r *Record, b []byte, pageSize uint64) {
 func finish(r *Record, b []byte) {
 	ne := binary.NativeEndian
 	r.CPU = max(r.CPU, time.Duration(ne.Uint64(b[sampleFolded:])))
-	r.User, r.System = split(r.CPU, ne.Uint64(b[sampleUtime:]), ne.Uint64(b[sampleStime:]))
-}
-
-// split divides a measured total into user and system time in the ratio of the
-// ticks that hit them, as cputime_adjust() of kernel/sched/cputime.c does: no
-// system ticks mean it was all user time, no user ticks all system time.
-func split(total time.Duration, utime, stime uint64) (user, system time.Duration) {
-	switch {
-	case stime == 0:
-		return total, 0
-	case utime == 0:
-		return 0, total
-	}
-	system = time.Duration(float64(total) * (float64(stime) / (float64(stime) + float64(utime))))
-	return total - system, system
+	r.User, r.System = cputime.Split(r.CPU, nanoseconds(b, sampleUtime), nanoseconds(b, sampleStime))
 }
 
 // exactJoin makes one record of the samples of one process.

@@ -3,8 +3,9 @@
 package proc
 
 import (
-	"math/bits"
 	"time"
+
+	"elsa/internal/cputime"
 )
 
 // Sample is what a live process has used so far: all its threads, dead ones
@@ -40,12 +41,7 @@ func (s *Sample) setCPU(cpu, user, system time.Duration) {
 	if cpu <= s.CPU {
 		return
 	}
-	share := cpu // nothing sampled yet: call it user time
-	if ticks := user + system; ticks > 0 && user >= 0 && system >= 0 {
-		hi, lo := bits.Mul64(uint64(cpu), uint64(user))
-		n, _ := bits.Div64(hi, lo, uint64(ticks))
-		share = time.Duration(n)
-	}
+	share, _ := cputime.Split(cpu, user, system)
 	s.User = min(max(share, s.User), cpu-s.System)
 	s.System = cpu - s.User
 	s.CPU = cpu

@@ -3,9 +3,9 @@
 package usage
 
 import (
-	"math/bits"
 	"time"
 
+	"elsa/internal/cputime"
 	"elsa/pkg/acct"
 )
 
@@ -120,14 +120,7 @@ func measureOf(r *acct.Record) Measure {
 	return m
 }
 
-// split sets the CPU of m to total, divided as user is to system. Without a
-// ratio it is all system time, as in the kernel's cputime_adjust.
+// split sets the CPU of m to total, divided as user is to system.
 func (m *Measure) split(total, user, system time.Duration) {
-	m.User, m.System = 0, total
-	if sum := user + system; sum > 0 && user >= 0 && system >= 0 {
-		hi, lo := bits.Mul64(uint64(total), uint64(user))
-		q, _ := bits.Div64(hi, lo, uint64(sum))
-		m.User = time.Duration(q)
-		m.System = total - m.User
-	}
+	m.User, m.System = cputime.Split(total, user, system)
 }

@@ -121,10 +121,10 @@ func TestMeasureOf(t *testing.T) {
 		wantUser         time.Duration
 	}{
 		{"the ratio of ticks", 10, 30, 100, 25},
-		{"no ticks", 0, 0, 100, 0},
+		{"no ticks", 0, 0, 100, 100},
 		{"all user", 10, 0, 100, 100},
 		{"no total of its own", 10, 30, 0, 10},
-		{"rounds down", 1, 2, 100, 33},
+		{"rounds system time down", 1, 2, 100, 34},
 		{"numbers whose product has more than 64 bits", 100 * year, 100 * year, 200 * year, 100 * year},
 	} {
 		m := measureOf(&acct.Record{User: c.user, System: c.sys, CPU: c.total})
