@@ -118,9 +118,11 @@ func (j *Join) Total(set groups.SetID) Usage {
 	return u
 }
 
-// Merge adds up the bills of sets of which one takes the other's place. Where
-// that is no group, what was billed goes to the set former, and what is billed
-// from now on to no group: the bills of all groups together do not fall.
+// Merge adds up the bills of sets of which one takes the other's place. What live
+// processes used goes along and is still theirs: moved with their whole life, they
+// take it to the next set. Where no group is left, what was used until now goes on
+// the bill of the set former, and what is used from now on to no group: the bills
+// of all groups together do not fall.
 func (j *Join) Merge(moved map[groups.SetID]groups.SetID, former groups.SetID) {
 	for key, acc := range j.accounts {
 		switch to, ok := moved[acc.set]; {

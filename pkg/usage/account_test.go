@@ -99,6 +99,18 @@ func TestSplit(t *testing.T) {
 			j.Sample(key, 6, cpu(2, 3))
 			die(j, 6)
 		}, [3][2]time.Duration{{}, {10, 20}}, [3]uint64{0, 1}},
+		{"its set is merged with another, and it is moved with all it used", func(j *Join) {
+			j.Sample(key, 5, cpu(1, 2))
+			j.Merge(map[groups.SetID]groups.SetID{5: 6}, 4)
+			move(j, 6, 7, true)
+			die(j, 7)
+		}, [3][2]time.Duration{{}, {}, {10, 20}}, [3]uint64{0, 0, 1}},
+		{"its last group is deleted, and it is moved with all it used since", func(j *Join) {
+			j.Sample(key, 5, cpu(1, 2))
+			j.Merge(map[groups.SetID]groups.SetID{5: groups.Ungrouped}, 6)
+			move(j, groups.Ungrouped, 7, true)
+			die(j, 7)
+		}, [3][2]time.Duration{{}, {1, 2}, {9, 18}}, [3]uint64{0, 0, 1}},
 		{"the set of a death that waits is merged", func(j *Join) {
 			j.ExpectExact = true
 			die(j, 5)

@@ -394,7 +394,9 @@ func (m *model) merge(t *rapid.T) {
 	for _, p := range m.procs {
 		switch {
 		case p.life.Set != from:
-		case bill == former && !p.charged:
+		case to == groups.Ungrouped && !p.charged:
+			// Its group is gone: what it used is on the former groups' bill. In any
+			// other set it stays a live process's, which a whole move may take along.
 			if p.known {
 				p.split()
 			}
