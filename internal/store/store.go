@@ -395,6 +395,8 @@ func (st *State) readDeath(_, v []byte) error {
 	d := usage.OpenDeath{
 		Key: groups.Key{PID: int32(l[0]), Start: int64(l[1])}, Set: groups.SetID(l[2]),
 		Reported: time.Duration(l[3]), Grade: uint8(l[4]), Known: len(l) > 5 && l[5] == 1,
+		// Early versions did not store these; nearly every death has both.
+		Lined: len(l) <= 6 || l[6] == 1, Exited: len(l) <= 7 || l[7] == 1,
 	}
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		var ml list

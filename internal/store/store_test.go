@@ -87,7 +87,7 @@ func full() *State {
 			Account: usage.Account{Base: m(100), Last: m(200)},
 		}},
 		Deaths: []usage.OpenDeath{{
-			Key: groups.Key{PID: 8, Start: 9}, Set: 5, Base: m(1), Charged: m(2), Estimate: m(3), Reported: 4, Grade: 1, Known: true,
+			Key: groups.Key{PID: 8, Start: 9}, Set: 5, Base: m(1), Charged: m(2), Estimate: m(3), Reported: 4, Grade: 1, Known: true, Lined: true, Exited: true,
 			Cell: usage.Cell{Hour: 77, Set: 5, UID: 1000, Comm: [16]byte{'c', 'c'}},
 		}},
 		Held: []acct.Record{{Source: acct.Taskstats, PID: 5, PPID: 1, Comm: [16]byte{'d', 0xff}, Start: 1 << 60, User: 7, ReadBytes: 1 << 63}},

@@ -468,9 +468,6 @@ func (m *model) crash(t *rapid.T) {
 		}
 		if p.open && p.at >= 0 {
 			p.at = 0
-			if !p.exits { // taken for counted
-				p.exits, p.signal, p.nonzero = true, false, false
-			}
 		} else {
 			p.open = false // settled: not stored
 		}

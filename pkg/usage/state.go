@@ -24,6 +24,9 @@ type OpenDeath struct {
 	Cell Cell
 	// Known is false when only the second of its start is known.
 	Known bool
+	// Lined tells that it has a ledger line, Exited that its exit status was
+	// counted.
+	Lined, Exited bool
 }
 
 // TakeChanged calls f with the stored part of every set's bill that changed
@@ -63,7 +66,7 @@ func (j *Join) OpenDeaths(f func(OpenDeath)) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
 			if !d.final {
-				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell, d.known})
+				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell, d.known, d.lined, d.exited})
 			}
 		}
 	}
@@ -91,7 +94,7 @@ func (j *Join) RestoreDeath(o OpenDeath, at int64) {
 	d := j.newDeath()
 	*d = death{at: at, key: o.Key, set: o.Set, begin: (o.Key.Start + j.WallOffset) / 1e9, base: o.Base, charged: o.Charged,
 		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade), cell: o.Cell,
-		known: o.Known, lined: true, exited: true}
+		known: o.Known, lined: o.Lined, exited: o.Exited}
 	j.wait(d)
 }
 

@@ -106,6 +106,46 @@ func TestRestoredDeath(t *testing.T) {
 	}
 }
 
+// What a death lacked when the service ended it still lacks after: the record that
+// comes tells its exit status, and without one it is not counted as joined by a
+// line that it never had.
+func TestRestoredDeathWithoutLine(t *testing.T) {
+	failed := ex
+	failed.ExitCode = 1 << 8 // its line says that a signal killed it
+	for _, c := range []struct {
+		name    string
+		lined   bool
+		records []acct.Record
+		exits   [2]uint64 // with another status than 0, by a signal
+		joined  Joined
+	}{
+		{"no line, its record comes", false, []acct.Record{failed}, [2]uint64{1, 0}, Joined{Exact: 1}},
+		{"no line, no record", false, nil, [2]uint64{}, Joined{}},
+		{"a line, its record comes", true, []acct.Record{failed}, [2]uint64{0, 1}, Joined{Exact: 1}},
+		{"a line, no record", true, nil, [2]uint64{0, 1}, Joined{Ledger: 1}},
+	} {
+		j := newTestJoin(true)
+		if c.lined {
+			j.Line(&line, life, true, now)
+		} else {
+			dead := life
+			dead.Exit = now
+			j.Unledgered(dead, now)
+		}
+		j = restart(j, nil)
+		for _, r := range c.records {
+			j.Precise(&r, now)
+		}
+		later(j, 0)
+		if u := j.Total(5); [2]uint64{u.ExitNonzero, u.ExitSignal} != c.exits || u.Ended != 1 {
+			t.Errorf("%s: exits %d, by a signal %d, of %d; want %v of 1", c.name, u.ExitNonzero, u.ExitSignal, u.Ended, c.exits)
+		}
+		if j.Joined != c.joined {
+			t.Errorf("%s: joined %+v, want %+v", c.name, j.Joined, c.joined)
+		}
+	}
+}
+
 func TestTakeChanged(t *testing.T) {
 	j := newTestJoin(false)
 	take := func() []groups.SetID {
