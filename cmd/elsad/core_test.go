@@ -153,7 +153,7 @@ func TestNothingBeforeRescan(t *testing.T) {
 				t.Errorf("the child: %+v, %v", l, ok)
 			}
 			c.view()
-			if n := c.join.Total(set).Started; n != 1 {
+			if n := c.join.Total(set)[usage.Started]; n != 1 {
 				t.Errorf("%d started in the group, want 1", n)
 			}
 			if c.counters.resyncs != 1 {

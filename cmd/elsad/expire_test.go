@@ -52,7 +52,7 @@ func TestExpire(t *testing.T) {
 		pid++
 		c.tracker.Fork(1, pid, int64(pid))
 		change, _ := c.tracker.Add(pid, g.ID, false)
-		c.join.Sample(change.Life.Key(), change.To, &usage.Measure{User: time.Second})
+		c.join.Sample(change.Life.Key(), change.To, &usage.Measure{usage.User: uint64(time.Second)})
 	}
 	end := func(pid int32) {
 		life, _ := c.tracker.Live(pid)
@@ -74,7 +74,7 @@ func TestExpire(t *testing.T) {
 			t.Errorf("groups %v, want %v", got, want)
 		}
 		s := c.view()
-		if s.AnyGroup.User < before.User || s.AnyGroup.Started < before.Started || s.AnyGroup.Ended < before.Ended {
+		if s.AnyGroup[usage.User] < before[usage.User] || s.AnyGroup[usage.Started] < before[usage.Started] || s.AnyGroup[usage.Ended] < before[usage.Ended] {
 			t.Errorf("any group fell from %+v to %+v", before, s.AnyGroup)
 		}
 		before = s.AnyGroup
@@ -94,7 +94,7 @@ func TestExpire(t *testing.T) {
 	check("keep open", "run-1 closed")
 	pass(time.Second)
 	check("keep open")
-	if before.Ended != 2 || before.User != 2*time.Second {
+	if before[usage.Ended] != 2 || time.Duration(before[usage.User]) != 2*time.Second {
 		t.Errorf("any group has %+v, want both processes", before)
 	}
 
@@ -122,7 +122,7 @@ func TestExpire(t *testing.T) {
 	}
 	r := newTestCore(t)
 	r.load(st)
-	if got := r.view().AnyGroup; got.User != before.User || got.Ended != before.Ended {
+	if got := r.view().AnyGroup; got[usage.User] != before[usage.User] || got[usage.Ended] != before[usage.Ended] {
 		t.Errorf("after a restart any group has %+v, want %+v", got, before)
 	}
 	if g := r.group("run-3"); g == nil || !g.Temporary {

@@ -161,8 +161,8 @@ func (c *core) sampleNow(key groups.Key, set groups.SetID) bool {
 
 func measure(s *proc.Sample) usage.Measure {
 	return usage.Measure{
-		User: s.User, System: s.System, MinorFaults: s.MinorFaults, MajorFaults: s.MajorFaults,
-		ReadBytes: s.ReadBytes, WriteBytes: s.WriteBytes, ReadChars: s.ReadChars, WriteChars: s.WriteChars,
-		MaxRSS: s.MaxRSS, VoluntarySwitches: s.VoluntarySwitches, InvoluntarySwitches: s.InvoluntarySwitches,
+		usage.User: uint64(s.User), usage.System: uint64(s.System), usage.MinorFaults: s.MinorFaults, usage.MajorFaults: s.MajorFaults,
+		usage.ReadBytes: s.ReadBytes, usage.WriteBytes: s.WriteBytes, usage.ReadChars: s.ReadChars, usage.WriteChars: s.WriteChars,
+		usage.MaxRSS: s.MaxRSS, usage.VoluntarySwitches: s.VoluntarySwitches, usage.InvoluntarySwitches: s.InvoluntarySwitches,
 	}
 }

@@ -2,8 +2,8 @@
 
 package metrics
 
-// Every metric has its name here and nowhere else: dashboards, rules and
-// scripts rely on them.
+// Dashboards, rules and scripts rely on the names of metrics. Those of the figures
+// of processes are in the table of fields of package usage, all others here.
 //
 // The figures of processes come once per group (prefixGroup, with label
 // "group") and once for each share that is not a group: processes in no group
@@ -15,15 +15,6 @@ const (
 	prefixAnyGroup     = "elsa_any_group_"
 	prefixUngrouped    = "elsa_ungrouped_"
 	prefixUnattributed = "elsa_unattributed_"
-
-	nameCPU       = "cpu_seconds_total"
-	nameProcesses = "processes"
-	nameStarted   = "processes_started_total"
-	nameEnded     = "processes_ended_total"
-	nameRead      = "read_bytes_total"
-	nameWrite     = "write_bytes_total"
-	nameFaults    = "page_faults_total"
-	nameMaxRSS    = "max_rss_bytes"
 )
 
 // The service's own metrics.
@@ -55,7 +46,6 @@ const (
 
 const (
 	labelGroup = "group"
-	labelMode  = "mode"
 	labelKind  = "kind"
 )
 

@@ -38,9 +38,9 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 		gauge(nameTracked, "Live processes that are tracked.", float64(v.Processes)),
 		gauge(nameMembers, "Live processes that are in a group.", float64(v.Members)),
 		counter(nameDeaths, "Ended processes by how well their CPU time is known.", v.Created, "precision",
-			sample{"exact", s.Total.Exact}, sample{"rounded", s.Total.Rounded}, sample{"sampled", s.Total.Sampled}),
+			sample{"exact", s.Total[usage.Exact]}, sample{"rounded", s.Total[usage.Rounded]}, sample{"sampled", s.Total[usage.Sampled]}),
 		counter(nameInferred, "Ended processes whose groups were found out after a loss of events.", v.Created, "",
-			sample{"", s.Total.Inferred}),
+			sample{"", s.Total[usage.Inferred]}),
 
 		counter(nameEvents, "Events received from the kernel.", v.Started, labelKind,
 			sample{"exec", v.Execs}, sample{"exit", v.Exits}, sample{"fork", v.Forks}, sample{"other", v.OtherEvents}),

@@ -19,14 +19,14 @@ import (
 func TestEarlyFigures(t *testing.T) {
 	figures := list{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}
 	wantUsage := usage.Usage{
-		Started: 1, Ended: 2, User: 3, System: 4, Elapsed: 5, MinorFaults: 6, MajorFaults: 7, ReadBytes: 8, WriteBytes: 9,
-		ReadChars: 10, WriteChars: 11, MaxRSS: 12, VoluntarySwitches: 13, InvoluntarySwitches: 14, ExitNonzero: 15, ExitSignal: 16,
-		Exact: 17, Sampled: 18, Rounded: 19, Inferred: 20,
+		usage.Started: 1, usage.Ended: 2, usage.User: 3, usage.System: 4, usage.Elapsed: 5, usage.MinorFaults: 6, usage.MajorFaults: 7, usage.ReadBytes: 8, usage.WriteBytes: 9,
+		usage.ReadChars: 10, usage.WriteChars: 11, usage.MaxRSS: 12, usage.VoluntarySwitches: 13, usage.InvoluntarySwitches: 14, usage.ExitNonzero: 15, usage.ExitSignal: 16,
+		usage.Exact: 17, usage.Sampled: 18, usage.Rounded: 19, usage.Inferred: 20,
 	}
 	one := list{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
 	wantOne := usage.Measure{
-		User: 1, System: 2, Elapsed: 3, MinorFaults: 4, MajorFaults: 5, ReadBytes: 6, WriteBytes: 7, ReadChars: 8, WriteChars: 9,
-		MaxRSS: 10, VoluntarySwitches: 11, InvoluntarySwitches: 12,
+		usage.User: 1, usage.System: 2, usage.Elapsed: 3, usage.MinorFaults: 4, usage.MajorFaults: 5, usage.ReadBytes: 6, usage.WriteBytes: 7, usage.ReadChars: 8, usage.WriteChars: 9,
+		usage.MaxRSS: 10, usage.VoluntarySwitches: 11, usage.InvoluntarySwitches: 12,
 	}
 	death := list{8, 9, 5, 4, 1, 1} // it ends with whether its start is known
 	cell := list{490000, 1000, 's' << 56, 0}

@@ -65,15 +65,15 @@ var ignoreStored = cmpopts.IgnoreUnexported(groups.Life{})
 func full() *State {
 	m := func(n uint64) usage.Measure {
 		return usage.Measure{
-			User: time.Duration(n), System: time.Duration(n + 1), Elapsed: time.Duration(n + 2), MinorFaults: n + 3, MajorFaults: n + 4,
-			ReadBytes: n + 5, WriteBytes: n + 6, ReadChars: n + 7, WriteChars: n + 8, MaxRSS: n + 9,
-			VoluntarySwitches: n + 10, InvoluntarySwitches: n + 11,
+			usage.User: n, usage.System: n + 1, usage.Elapsed: n + 2, usage.MinorFaults: n + 3, usage.MajorFaults: n + 4,
+			usage.ReadBytes: n + 5, usage.WriteBytes: n + 6, usage.ReadChars: n + 7, usage.WriteChars: n + 8, usage.MaxRSS: n + 9,
+			usage.VoluntarySwitches: n + 10, usage.InvoluntarySwitches: n + 11,
 		}
 	}
 	u := usage.Usage{
-		Started: 1, Ended: 2, User: 3, System: 4, Elapsed: 5, MinorFaults: 6, MajorFaults: 7, ReadBytes: 8, WriteBytes: 9,
-		ReadChars: 10, WriteChars: 11, MaxRSS: 12, VoluntarySwitches: 13, InvoluntarySwitches: 14, ExitNonzero: 15, ExitSignal: 16,
-		Exact: 17, Sampled: 18, Rounded: 19, Inferred: 20,
+		usage.Started: 1, usage.Ended: 2, usage.User: 3, usage.System: 4, usage.Elapsed: 5, usage.MinorFaults: 6, usage.MajorFaults: 7, usage.ReadBytes: 8, usage.WriteBytes: 9,
+		usage.ReadChars: 10, usage.WriteChars: 11, usage.MaxRSS: 12, usage.VoluntarySwitches: 13, usage.InvoluntarySwitches: 14, usage.ExitNonzero: 15, usage.ExitSignal: 16,
+		usage.Exact: 17, usage.Sampled: 18, usage.Rounded: 19, usage.Inferred: 20,
 	}
 	return &State{
 		Meta: Meta{
@@ -184,14 +184,14 @@ func TestClear(t *testing.T) {
 // What an older version wrote has fewer values; what a newer one will write has
 // more. Both are read.
 func TestListsGrow(t *testing.T) {
-	short := usageList(&usage.Usage{Started: 1, Ended: 2})[:2].append(nil)
-	long := append(usageList(&usage.Usage{Started: 1, Ended: 2}), 99, 98).append(nil)
+	short := usageList(&usage.Usage{usage.Started: 1, usage.Ended: 2})[:2].append(nil)
+	long := append(usageList(&usage.Usage{usage.Started: 1, usage.Ended: 2}), 99, 98).append(nil)
 	for name, b := range map[string][]byte{"short": short, "long": long} {
 		l, rest, err := readList(append(b, 0xee))
 		if err != nil || len(rest) != 1 {
 			t.Fatalf("%s: %v, %d bytes left", name, err, len(rest))
 		}
-		if diff := cmp.Diff(usage.Usage{Started: 1, Ended: 2}, l.usage()); diff != "" {
+		if diff := cmp.Diff(usage.Usage{usage.Started: 1, usage.Ended: 2}, l.usage()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -321,7 +321,7 @@ func TestBackup(t *testing.T) {
 }
 
 func FuzzReadList(f *testing.F) {
-	f.Add(usageList(&usage.Usage{Started: 1, User: 1 << 40}).append(nil))
+	f.Add(usageList(&usage.Usage{usage.Started: 1, usage.User: 1 << 40}).append(nil))
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, rest, err := readList(b)

@@ -60,11 +60,11 @@ var columns = []column{
 	{"name", "Group", func(a, b *line) int { return strings.Compare(a.Name, b.Name) }},
 	{"now", "CPU now", func(a, b *line) int { return cmp.Compare(a.Now, b.Now) }},
 	{"cpu", "CPU total", func(a, b *line) int { return cmp.Compare(a.Usage.CPU(), b.Usage.CPU()) }},
-	{"live", "Live", func(a, b *line) int { return cmp.Compare(a.Usage.Live, b.Usage.Live) }},
-	{"ended", "Ended", func(a, b *line) int { return cmp.Compare(a.Usage.Ended, b.Usage.Ended) }},
-	{"rss", "Peak memory", func(a, b *line) int { return cmp.Compare(a.Usage.MaxRSS, b.Usage.MaxRSS) }},
-	{"read", "Read", func(a, b *line) int { return cmp.Compare(a.Usage.ReadBytes, b.Usage.ReadBytes) }},
-	{"write", "Written", func(a, b *line) int { return cmp.Compare(a.Usage.WriteBytes, b.Usage.WriteBytes) }},
+	{"live", "Live", func(a, b *line) int { return cmp.Compare(a.Usage[usage.Live], b.Usage[usage.Live]) }},
+	{"ended", "Ended", func(a, b *line) int { return cmp.Compare(a.Usage[usage.Ended], b.Usage[usage.Ended]) }},
+	{"rss", "Peak memory", func(a, b *line) int { return cmp.Compare(a.Usage[usage.MaxRSS], b.Usage[usage.MaxRSS]) }},
+	{"read", "Read", func(a, b *line) int { return cmp.Compare(a.Usage[usage.ReadBytes], b.Usage[usage.ReadBytes]) }},
+	{"write", "Written", func(a, b *line) int { return cmp.Compare(a.Usage[usage.WriteBytes], b.Usage[usage.WriteBytes]) }},
 }
 
 func (p *Page) serveList(w http.ResponseWriter, r *http.Request) {

@@ -12,7 +12,6 @@ import (
 
 	"elsa/internal/history"
 	"elsa/pkg/groups"
-	"elsa/pkg/usage"
 )
 
 // ReportQuery asks what ended processes used.
@@ -86,18 +85,6 @@ type Spent struct {
 	Sampled  uint64 `json:"sampled"`
 	Rounded  uint64 `json:"rounded"`
 	Inferred uint64 `json:"inferred"`
-}
-
-func spent(u *usage.Usage) Spent {
-	return Spent{
-		Processes: u.Ended, ElapsedSeconds: u.Elapsed.Seconds(),
-		CPUUserSeconds: u.User.Seconds(), CPUSystemSeconds: u.System.Seconds(), CPUSeconds: u.CPU().Seconds(),
-		MinorFaults: u.MinorFaults, MajorFaults: u.MajorFaults, ReadBytes: u.ReadBytes, WriteBytes: u.WriteBytes,
-		ReadChars: u.ReadChars, WriteChars: u.WriteChars, MaxRSSBytes: u.MaxRSS,
-		VoluntarySwitches: u.VoluntarySwitches, InvoluntarySwitches: u.InvoluntarySwitches,
-		ExitNonzero: u.ExitNonzero, ExitSignal: u.ExitSignal,
-		Exact: u.Exact, Sampled: u.Sampled, Rounded: u.Rounded, Inferred: u.Inferred,
-	}
 }
 
 // Fill takes rows and sums from a report of the history. names are the groups'.

@@ -67,25 +67,6 @@ func FromGroup(g *groups.Group) Group {
 	return w
 }
 
-// FromUsage converts a usage vector to base units.
-func FromUsage(u *usage.Usage) Usage {
-	return Usage{
-		ProcessesStarted: u.Started, ProcessesEnded: u.Ended, ProcessesLive: u.Live,
-		CPUUserSeconds: u.User.Seconds(), CPUSystemSeconds: u.System.Seconds(),
-		CPUSeconds: u.CPU().Seconds(), ElapsedSeconds: u.Elapsed.Seconds(),
-		MinorFaults: u.MinorFaults, MajorFaults: u.MajorFaults,
-		ReadBytes: u.ReadBytes, WriteBytes: u.WriteBytes,
-		ReadChars: u.ReadChars, WriteChars: u.WriteChars,
-		MaxRSSBytes:       u.MaxRSS,
-		VoluntarySwitches: u.VoluntarySwitches, InvoluntarySwitches: u.InvoluntarySwitches,
-		ExitNonzero: u.ExitNonzero, ExitSignal: u.ExitSignal,
-	}
-}
-
-func fromPrecision(u *usage.Usage) Precision {
-	return Precision{Exact: u.Exact, Sampled: u.Sampled, Rounded: u.Rounded, Inferred: u.Inferred}
-}
-
 // StatusFromSnapshot reports on the service itself; version is the daemon's.
 func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 	v := &s.Service

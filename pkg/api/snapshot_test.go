@@ -24,13 +24,15 @@ func snapshot() usage.Snapshot {
 	zone := time.FixedZone("", 2*3600)
 	at := func(h int) time.Time { return time.Date(2026, 3, 4, h, 6, 7, 123456789, zone) }
 	u := usage.Usage{
-		Started: 501, Ended: 500, Live: 1,
-		User: 1234567891 * time.Nanosecond, System: 2 * time.Second, Elapsed: 90 * time.Minute,
-		MinorFaults: 11, MajorFaults: 12, ReadBytes: 13, WriteBytes: 14, ReadChars: 15, WriteChars: 16,
-		MaxRSS: 17 << 20, VoluntarySwitches: 18, InvoluntarySwitches: 19,
-		ExitNonzero: 20, ExitSignal: 21, Exact: 400, Sampled: 70, Rounded: 30, Inferred: 5,
+		usage.Started: 501, usage.Ended: 500, usage.Live: 1,
+		usage.User: uint64(1234567891 * time.Nanosecond), usage.System: uint64(2 * time.Second), usage.Elapsed: uint64(90 * time.Minute),
+		usage.MinorFaults: 11, usage.MajorFaults: 12, usage.ReadBytes: 13, usage.WriteBytes: 14, usage.ReadChars: 15, usage.WriteChars: 16,
+		usage.MaxRSS: 17 << 20, usage.VoluntarySwitches: 18, usage.InvoluntarySwitches: 19,
+		usage.ExitNonzero: 20, usage.ExitSignal: 21, usage.Exact: 400, usage.Sampled: 70, usage.Rounded: 30, usage.Inferred: 5,
 	}
-	one := func(n uint64, cpu time.Duration) usage.Usage { return usage.Usage{Started: n, Ended: n, User: cpu} }
+	one := func(n uint64, cpu time.Duration) usage.Usage {
+		return usage.Usage{usage.Started: n, usage.Ended: n, usage.User: uint64(cpu)}
+	}
 	return usage.Snapshot{
 		Time: at(10),
 		Groups: []usage.GroupTotal{
@@ -38,7 +40,7 @@ func snapshot() usage.Snapshot {
 			{Group: groups.Group{ID: 1, Name: "ci", Created: at(6)}},
 		},
 		AnyGroup: u, Ungrouped: one(7, 7*time.Second), Unattributed: one(8, 8*time.Millisecond),
-		Total: usage.Usage{Started: 516, Ended: 515, Live: 1, User: 9 * time.Second, System: 2 * time.Second, Exact: 1, Sampled: 2, Rounded: 3, Inferred: 4},
+		Total: usage.Usage{usage.Started: 516, usage.Ended: 515, usage.Live: 1, usage.User: uint64(9 * time.Second), usage.System: uint64(2 * time.Second), usage.Exact: 1, usage.Sampled: 2, usage.Rounded: 3, usage.Inferred: 4},
 		Service: usage.Service{
 			Created: at(1), Started: at(2), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF", Suspended: true,
 			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 37,

@@ -110,7 +110,7 @@ func (j *Join) Snapshot(t *groups.Tracker, gs []groups.Group) *Snapshot {
 	for id := range max(t.Sets.Len(), len(j.sets)) {
 		set := groups.SetID(id)
 		u := j.Total(set)
-		u.Live = uint64(t.LiveIn(set))
+		u[Live] = uint64(t.LiveIn(set))
 		switch {
 		case set == groups.Ungrouped:
 			s.Ungrouped.Add(&u)

@@ -66,8 +66,8 @@ func TestRestart(t *testing.T) {
 		return map[groups.SetID]Usage{5: j.Total(5), 6: j.Total(6)}
 	}
 	want := end(-1)
-	if u := want[5]; u.CPU() != (36+36+7)*ms || u.Exact != 2 {
-		t.Errorf("set 5: %v CPU, %d exact; want 79ms, 2", u.CPU(), u.Exact)
+	if u := want[5]; u.CPU() != (36+36+7)*ms || u[Exact] != 2 {
+		t.Errorf("set 5: %v CPU, %d exact; want 79ms, 2", u.CPU(), u[Exact])
 	}
 	for stop := range story {
 		if diff := cmp.Diff(want, end(stop)); diff != "" {
@@ -137,8 +137,8 @@ func TestRestoredDeathWithoutLine(t *testing.T) {
 			j.Precise(&r, now)
 		}
 		later(j, 0)
-		if u := j.Total(5); [2]uint64{u.ExitNonzero, u.ExitSignal} != c.exits || u.Ended != 1 {
-			t.Errorf("%s: exits %d, by a signal %d, of %d; want %v of 1", c.name, u.ExitNonzero, u.ExitSignal, u.Ended, c.exits)
+		if u := j.Total(5); [2]uint64{u[ExitNonzero], u[ExitSignal]} != c.exits || u[Ended] != 1 {
+			t.Errorf("%s: exits %d, by a signal %d, of %d; want %v of 1", c.name, u[ExitNonzero], u[ExitSignal], u[Ended], c.exits)
 		}
 		if j.Joined != c.joined {
 			t.Errorf("%s: joined %+v, want %+v", c.name, j.Joined, c.joined)

@@ -118,7 +118,7 @@ func (d *daemon) stored() *store.State {
 // ended is the number of deaths on all bills.
 func ended(st *store.State) (n uint64) {
 	for i := range st.Sets {
-		n += st.Sets[i].Usage.Ended
+		n += st.Sets[i].Usage[usage.Ended]
 	}
 	return n
 }
