@@ -38,7 +38,7 @@ func (b *bench) packages() error {
 			})
 		}
 	}
-	commit, err := b.goBench("./cmd/elsad", "JoinCommit", "5x")
+	commit, err := b.goBench("./internal/pipeline", "JoinCommit", "5x")
 	if err != nil {
 		return err
 	}

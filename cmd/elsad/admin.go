@@ -28,7 +28,7 @@ func checkStore(cfg *config.Config, w io.Writer) error {
 	}
 	db, err := store.Open(path, time.Now())
 	if err != nil {
-		return mend(err, cfg)
+		return withAdvice(err, cfg)
 	}
 	defer db.Close()
 	if err := db.Verify(); err != nil {
@@ -56,7 +56,7 @@ func stopAccounting(cfg *config.Config) error {
 	}
 	db, err := store.Open(cfg.Database(), time.Now())
 	if err != nil {
-		return mend(err, cfg)
+		return withAdvice(err, cfg)
 	}
 	defer db.Close()
 	st, err := db.Load()

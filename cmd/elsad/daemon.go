@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -12,12 +13,16 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"elsa/internal/config"
+	"elsa/internal/control"
+	"elsa/internal/engine"
+	"elsa/internal/history"
 	"elsa/internal/metrics"
+	"elsa/internal/pipeline"
 	"elsa/internal/rules"
 	"elsa/internal/store"
 	"elsa/internal/web"
 	"elsa/pkg/api"
-	"elsa/pkg/groups"
+	"elsa/pkg/cnfork"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
 )
@@ -32,42 +37,28 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	}
 	db, err := store.Open(cfg.Database(), time.Now())
 	if err != nil {
-		return mend(err, cfg)
+		return withAdvice(err, cfg)
 	}
 	defer closing(&err, db.Close)
-
 	state, err := db.Load()
 	if err != nil {
 		return err
 	}
 
 	// The doors: control socket and HTTP. They are answered once we are ready.
-	control, err := api.Listen(cfg.Socket)
+	service := &control.Service{Store: db, Proc: proc.Default, Version: version()}
+	show := func(ctx context.Context) *usage.Snapshot { return service.Pipeline.Show(ctx) }
+	socket, err := api.Listen(cfg.Socket)
 	if err != nil {
 		return err
 	}
-	defer control.Close()
-
-	c := &core{
-		log: log, proc: proc.Default, interval: cfg.CommitInterval, runRetention: time.Duration(cfg.RunRetention), store: db,
-		tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
-		sampler: proc.Default.NewSampler(), rules: set, names: rules.Names{},
-		requests: make(chan func()), stopped: make(chan struct{}),
-	}
-	c.keepLineage()
-	c.keepHistory(cfg.HistoryCommands, time.Duration(cfg.HistoryRetention), time.Duration(cfg.HistoryHours))
-	readers := newLive(c)
+	defer socket.Close()
 	exporter := metrics.New(metrics.Options{
-		Snapshot:  func(ctx context.Context) *usage.Snapshot { return c.show(ctx, readers) },
-		MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: version(), Log: log,
+		Snapshot: show, MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: version(), Log: log,
 	})
-	c.observe = exporter.ObserveCommit
-	pages := web.Options{
-		Snapshot: func(ctx context.Context) *usage.Snapshot { return c.show(ctx, readers) },
-		Version:  version(), Log: log,
-	}
+	pages := web.Options{Snapshot: show, Version: version(), Log: log}
 	if cfg.WebMembers {
-		pages.Members = c.pageMembers
+		pages.Members = service.PageMembers
 	}
 	page := web.NewPage(pages)
 	http, err := web.Listen(cfg.Listen, cfg.WebConfig, web.Routes(exporter.Handler(), page, func() error { return nil }), log)
@@ -76,86 +67,85 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	}
 
 	// The streams: what the kernel says about forks and deaths.
-	src, err := open(ctx, cfg, log, &state.Meta, c)
+	src, err := open(ctx, cfg, log, &state.Meta)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, src.close)
-
+	know, err := newEngine(cfg, set, src, db, log)
+	if err != nil {
+		return err
+	}
 	tasks, ctx := errgroup.WithContext(ctx)
 	streams, stopStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStreams()
-	src.run(tasks, streams, c)
+	src.run(tasks, streams)
+
+	// The one goroutine that owns what is known.
+	p := pipeline.New(pipeline.Options{
+		Engine: know, Sources: src.Sources, Store: db, Proc: proc.Default, Service: src.service,
+		Interval: cfg.CommitInterval, RunRetention: time.Duration(cfg.RunRetention),
+		Observe: exporter.ObserveCommit, Keeper: manager{}, Notify: notify, Log: log,
+	})
+	service.Pipeline = p
 
 	// What was there before: members, forks we missed, the ledger's backlog.
-	c.replay = newReplay(log, os.Stderr)
-	if err := c.restore(state); err != nil {
-		stopStreams()
-		tasks.Wait()
-		return err
-	}
-	if err := c.applyToAll(); err != nil {
+	if err := p.Restore(state, src.resumed, os.Stderr); err != nil {
 		stopStreams()
 		tasks.Wait()
 		return err
 	}
 	warnHidden(log)
-	c.service.Started = time.Now()
 
-	tasks.Go(func() error {
-		defer stopStreams() // the core's last step still reads them
-		return c.run(ctx)
-	})
-	tasks.Go(func() error {
-		return api.Serve(ctx, control, &service{core: c, live: readers, version: version()}, log)
-	})
+	// The tasks. The pipeline's last step still reads the streams.
+	tasks.Go(func() error { defer stopStreams(); return p.Run(ctx) })
+	tasks.Go(func() error { return api.Serve(ctx, socket, service, log) })
 	tasks.Go(func() error { return http.Run(ctx) })
-	tasks.Go(func() error { return watchPage(ctx, c, readers, page) })
-	tasks.Go(func() error { return reload(ctx, c, cfg.File) })
-	tasks.Go(func() error { return watchdog(ctx, c) })
-	tasks.Go(func() error { return trim(ctx, c) })
+	tasks.Go(func() error { return watchPage(ctx, p, page) })
+	tasks.Go(func() error { return reload(ctx, p, cfg.File, log) })
+	tasks.Go(func() error { return watchdog(ctx, p) })
+	tasks.Go(func() error { return trim(ctx, p) })
 
-	log.Info("ready", "address", http.Addr().String(), "socket", cfg.Socket, "events", c.service.EventSource,
-		"acct", c.service.Accounting, "taskstats", c.service.Taskstats, "exact", c.service.Exact)
-	daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS=") // of the replay is over
+	log.Info("ready", "address", http.Addr().String(), "socket", cfg.Socket, "events", src.service.EventSource,
+		"acct", src.service.Accounting, "taskstats", src.service.Taskstats, "exact", src.service.Exact)
+	notify(daemon.SdNotifyReady + "\nSTATUS=") // and clears what the replay said
 	err = tasks.Wait()
-	daemon.SdNotify(false, daemon.SdNotifyStopping)
+	notify(daemon.SdNotifyStopping)
 	return err
 }
+
+// newEngine returns an engine for what the sources can tell.
+func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, log *slog.Logger) (*engine.Engine, error) {
+	now := engine.Now{Boot: proc.Boottime(), Wall: time.Now()}
+	return engine.New(engine.Options{
+		World:   pipeline.NewWorld(proc.Default),
+		NoExits: src.events.Source() == cnfork.SourceFork, Resumed: src.resumed,
+		ExpectExact: src.Exact != nil, ExactResumed: src.exactResumed,
+		Ledger: src.Ledger != nil, LedgerSince: src.ledgerSince,
+		Commands: cfg.HistoryCommands, Retention: time.Duration(cfg.HistoryRetention), Hours: time.Duration(cfg.HistoryHours),
+		KnownCommands: func(hour uint32) []string { return knownCommands(db, hour, log) },
+		Rules:         set,
+	}, now)
+}
+
+// knownCommands are the commands that the database has of an hour.
+func knownCommands(db *store.Store, hour uint32, log *slog.Logger) (known []string) {
+	err := db.History(hour, hour+1, func(k *history.Key, _ *usage.Usage) error {
+		known = append(known, k.Command)
+		return nil
+	})
+	if err != nil {
+		log.Error("cannot read history", "err", fmt.Errorf("commands of hour %d: %w", hour, err))
+	}
+	return known
+}
+
+// notify tells the service manager a state; see sd_notify(3).
+func notify(state string) { daemon.SdNotify(false, state) }
 
 // closing closes something at the end and keeps the first error.
 func closing(err *error, close func() error) {
 	if e := close(); *err == nil {
 		*err = e
-	}
-}
-
-// show is a snapshot for the exporter; nil when there is none.
-func (c *core) show(ctx context.Context, l *live) *usage.Snapshot {
-	s, err := c.snapshot(ctx, l)
-	if err != nil {
-		c.log.Warn("cannot take a snapshot", "err", err)
-		return nil
-	}
-	return s
-}
-
-// watchdog tells systemd that the core still turns.
-func watchdog(ctx context.Context, c *core) error {
-	every, err := daemon.SdWatchdogEnabled(false)
-	if err != nil || every == 0 {
-		return nil
-	}
-	tick := time.NewTicker(every / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if c.do(ctx, func() {}) == nil {
-				daemon.SdNotify(false, daemon.SdNotifyWatchdog)
-			}
-		}
 	}
 }

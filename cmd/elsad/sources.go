@@ -12,15 +12,26 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"elsa/internal/config"
+	"elsa/internal/pipeline"
 	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
+	"elsa/pkg/usage"
 )
 
 // sources holds what was opened, to run and to close.
 type sources struct {
+	pipeline.Sources
+	// service is what status says of the sources.
+	service usage.Service
+	// resumed and exactResumed: events, and records of releases, go on where the
+	// last run left them.
+	resumed, exactResumed bool
+	// ledgerSince is when the ledger was switched on or found, by CLOCK_BOOTTIME.
+	ledgerSince int64
+
 	tasks  []func(context.Context) error
 	closes []func() error
 
@@ -30,15 +41,15 @@ type sources struct {
 	pauseEvents func()       // ends its Run
 }
 
-// run starts reading. The core may ask for a new stream of events later.
-func (s *sources) run(g *errgroup.Group, ctx context.Context, c *core) {
+// run starts reading. The pipeline may ask for a new stream of events later.
+func (s *sources) run(g *errgroup.Group, ctx context.Context) {
 	records, pauseRecords := context.WithCancel(ctx)
 	for _, t := range s.tasks {
 		g.Go(func() error { return t(records) })
 	}
 	s.runEvents(g, ctx)
-	c.pause = func() { s.pauseEvents(); pauseRecords() }
-	c.reopen = func() (stream.Source[cnfork.Event], error) {
+	s.Pause = func() { s.pauseEvents(); pauseRecords() }
+	s.Reopen = func() (stream.Source[cnfork.Event], error) {
 		conn, err := cnfork.Dial(ctx, cnfork.Config{Source: s.events.Source(), Buffer: s.buffer})
 		if err != nil {
 			return nil, err
@@ -77,11 +88,11 @@ func (s *sources) close() error {
 	return errors.Join(errs...)
 }
 
-// open opens the streams and the ledger and hands them to the core. The ledger
+// open opens the streams and the ledger. The ledger
 // is switched on after the events are subscribed to: a process whose line is in
 // the ledger was forked under our eyes or is found in /proc. It goes on
 // where meta says.
-func open(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store.Meta, c *core) (s *sources, err error) {
+func open(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store.Meta) (s *sources, err error) {
 	s = &sources{buffer: cfg.EventBuffer}
 	defer func() {
 		if err != nil {
@@ -90,39 +101,38 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store
 	}()
 	kept := takeStored(meta, log)
 	defer kept.close()
-	if err := s.openEvents(ctx, cfg, kept, c); err != nil {
+	if err := s.openEvents(ctx, cfg, kept); err != nil {
 		return s, err
 	}
-	if err := s.openTaskstats(ctx, cfg, log, kept, c); err != nil {
+	if err := s.openTaskstats(ctx, cfg, log, kept); err != nil {
 		return s, err
 	}
-	if err := s.openExact(ctx, cfg, log, kept, c); err != nil {
+	if err := s.openExact(ctx, cfg, log, kept); err != nil {
 		return s, err
 	}
-	return s, s.openLedger(cfg, meta.Position, c)
+	return s, s.openLedger(cfg, meta.Position)
 }
 
-func (s *sources) openEvents(ctx context.Context, cfg *config.Config, kept *kept, c *core) error {
+func (s *sources) openEvents(ctx context.Context, cfg *config.Config, kept *kept) error {
 	source, err := cnfork.ParseSource(cfg.Source)
 	if err != nil {
 		return err
 	}
 	dial := cnfork.Config{Source: source, Buffer: cfg.EventBuffer}
 	conn := kept.events(ctx, dial)
-	if c.resumed = conn != nil; !c.resumed {
+	if s.resumed = conn != nil; !s.resumed {
 		if conn, err = cnfork.Dial(ctx, dial); err != nil {
 			return err
 		}
 	}
-	c.events, s.events, s.stopEvents = conn, conn, conn.Close
-	c.service.EventSource = conn.Source().String()
-	c.tracker.NoExits = conn.Source() == cnfork.SourceFork
+	s.Events, s.events, s.stopEvents = conn, conn, conn.Close
+	s.service.EventSource = conn.Source().String()
 	s.closes = append(s.closes, func() error { return s.stopEvents() })
 	return nil
 }
 
-func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept, c *core) error {
-	c.service.Taskstats = "off"
+func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept) error {
+	s.service.Taskstats = "off"
 	if cfg.Taskstats == "off" {
 		return nil
 	}
@@ -136,23 +146,23 @@ func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *sl
 			return err
 		}
 		log.Warn("taskstats is off: no I/O and memory of processes without an exact record", "err", err)
-		c.service.Taskstats = "off: " + err.Error()
+		s.service.Taskstats = "off: " + err.Error()
 		return nil
 	}
-	c.taskstats, c.service.Taskstats = conn, "on"
+	s.Taskstats, s.service.Taskstats = conn, "on"
 	s.tasks = append(s.tasks, conn.Run)
 	s.closes = append(s.closes, conn.Close)
 	return nil
 }
 
-func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept, c *core) error {
-	c.service.Exact = "off"
+func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept) error {
+	s.service.Exact = "off"
 	if cfg.Exact == "off" {
 		return nil
 	}
 	src := kept.exact()
 	var err error
-	if c.exactResumed = src != nil; !c.exactResumed {
+	if s.exactResumed = src != nil; !s.exactResumed {
 		src, err = acct.DialExact(ctx, acct.ExactConfig{})
 	}
 	if err != nil {
@@ -160,37 +170,36 @@ func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.L
 			return err
 		}
 		log.Warn("exact CPU is off: CPU is sampled by the tick", "err", err)
-		c.service.Exact = "off: " + err.Error()
+		s.service.Exact = "off: " + err.Error()
 		return nil
 	}
-	c.exact, c.service.Exact = src, "on"
-	c.join.ExpectExact = true
+	s.Exact, s.service.Exact = src, "on"
 	s.tasks = append(s.tasks, src.Run)
 	s.closes = append(s.closes, src.Close)
 	return nil
 }
 
-func (s *sources) openLedger(cfg *config.Config, from acct.Position, c *core) error {
-	c.service.Accounting = cfg.Acct
+func (s *sources) openLedger(cfg *config.Config, from acct.Position) error {
+	s.service.Accounting = cfg.Acct
 	if cfg.Acct == "off" {
 		return nil
 	}
 	var err error
 	if path, follow := cfg.Follow(); follow {
-		c.ledger, err = acct.Follow(path, from)
+		s.Ledger, err = acct.Follow(path, from)
 	} else {
-		c.ledger, err = acct.Own(filepath.Join(cfg.StateDir, "pacct"), from, acct.OwnOptions{})
+		s.Ledger, err = acct.Own(filepath.Join(cfg.StateDir, "pacct"), from, acct.OwnOptions{})
 	}
 	if err != nil {
 		return err
 	}
-	c.since = proc.Boottime()
-	s.closes = append(s.closes, c.ledger.Close)
+	s.ledgerSince = proc.Boottime()
+	s.closes = append(s.closes, s.Ledger.Close)
 	return nil
 }
 
-// mend adds to an error of the store what the user can do.
-func mend(err error, cfg *config.Config) error {
+// withAdvice adds to an error of the store what the user can do.
+func withAdvice(err error, cfg *config.Config) error {
 	if errors.Is(err, store.ErrBusy) {
 		return fmt.Errorf("%w: is another elsad running on %s? stop it, or use another --state-dir", err, cfg.StateDir)
 	}

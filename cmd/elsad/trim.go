@@ -6,6 +6,8 @@ import (
 	"context"
 	"runtime/debug"
 	"time"
+
+	"elsa/internal/pipeline"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 
 // trim gives the memory that the start or a storm took back to the system once
 // it is over. The runtime would take minutes.
-func trim(ctx context.Context, c *core) error {
+func trim(ctx context.Context, p *pipeline.Pipeline) error {
 	tick := time.NewTicker(trimInterval)
 	defer tick.Stop()
 	debug.FreeOSMemory()
@@ -28,7 +30,7 @@ func trim(ctx context.Context, c *core) error {
 		case <-tick.C:
 		}
 		var exits uint64
-		if c.do(ctx, func() { exits = c.counters.exits }) != nil {
+		if p.Do(ctx, func(t pipeline.Turn) error { exits = t.Engine().Counters().Exits; return nil }) != nil {
 			return nil
 		}
 		if busy := exits-last > trimBusy; busy {

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/user"
-	"strconv"
 	"strings"
 
 	"elsa/pkg/proc"
@@ -35,27 +33,8 @@ func (f *Process) Command() string { return f.p.Command() }
 func (f *Process) UID() uint32     { return f.p.UID }
 func (f *Process) GID() uint32     { return f.p.GID }
 
-func (f *Process) User() string {
-	id := strconv.FormatUint(uint64(f.UID()), 10)
-	return f.names.get("u"+id, id, func() (string, error) {
-		u, err := user.LookupId(id)
-		if err != nil {
-			return "", err
-		}
-		return u.Username, nil
-	})
-}
-
-func (f *Process) UnixGroup() string {
-	id := strconv.FormatUint(uint64(f.GID()), 10)
-	return f.names.get("g"+id, id, func() (string, error) {
-		g, err := user.LookupGroupId(id)
-		if err != nil {
-			return "", err
-		}
-		return g.Name, nil
-	})
-}
+func (f *Process) User() string      { return f.names.User(f.p.UID) }
+func (f *Process) UnixGroup() string { return f.names.UnixGroup(f.p.GID) }
 
 func (f *Process) Executable() string {
 	if f.exe == nil {
@@ -92,23 +71,4 @@ func (f *Process) Env(name string) []string {
 		}
 	}
 	return nil
-}
-
-// Names keeps names of users and unix groups; looking one up may ask a
-// directory service. Ids are few; it is emptied when they are not.
-type Names map[string]string
-
-func (n Names) get(key, otherwise string, look func() (string, error)) string {
-	if name, ok := n[key]; ok {
-		return name
-	}
-	if len(n) > 1<<12 {
-		clear(n)
-	}
-	name, err := look()
-	if err != nil {
-		name = otherwise
-	}
-	n[key] = name
-	return name
 }

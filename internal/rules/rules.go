@@ -15,9 +15,9 @@ import (
 	"elsa/pkg/groups"
 )
 
-// Facts are what is known of a process. They are asked for only as far as a
-// rule needs them, since most cost a file of /proc each.
-type Facts interface {
+// Traits are what a process is, whatever groups it is in. They are asked for only
+// as far as a rule needs them, since most cost a file of /proc each.
+type Traits interface {
 	Command() string          // comm, at most 15 bytes
 	UID() uint32              // real user id
 	GID() uint32              // real group id
@@ -25,8 +25,13 @@ type Facts interface {
 	UnixGroup() string        // the same for the group id
 	Executable() string       // path; empty when unknown
 	Cgroup() string           // path in the unified or first hierarchy
-	Groups() []string         // groups the process is in
 	Env(name string) []string // the variable's values: none or one
+}
+
+// Facts are all that a rule can ask of a process.
+type Facts interface {
+	Traits
+	Groups() []string // groups the process is in
 }
 
 // Mode says how many rules may match a process.

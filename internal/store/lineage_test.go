@@ -37,14 +37,14 @@ func TestLineage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	origins, ancestors, err := s.Lineage()
+	st, err := s.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]lineage.Origin{o(1, 2), o(1, 300)}, origins); diff != "" {
+	if diff := cmp.Diff([]lineage.Origin{o(1, 2), o(1, 300)}, st.Origins); diff != "" {
 		t.Errorf("origins (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]lineage.Ancestor{a}, ancestors); diff != "" {
+	if diff := cmp.Diff([]lineage.Ancestor{a}, st.Ancestors); diff != "" {
 		t.Errorf("ancestors (-want +got):\n%s", diff)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"elsa/internal/history"
+	"elsa/internal/lineage"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
@@ -85,6 +86,12 @@ type Meta struct {
 	StoredExact     *uint64 `json:",omitempty"`
 }
 
+// HandedOver reports whether any source was stored at the stop, for the next start
+// to go on with.
+func (m *Meta) HandedOver() bool {
+	return m.Stored != nil || m.StoredTaskstats != nil || m.StoredExact != nil
+}
+
 // Set is a membership set and its bill.
 type Set struct {
 	ID     groups.SetID
@@ -106,6 +113,10 @@ type State struct {
 	Members []Member
 	Deaths  []usage.OpenDeath
 	Held    []acct.Record // see Tx.Held
+	// Origins are why processes are in their groups, and Ancestors those that ended
+	// and have descendants, of the last stop.
+	Origins   []lineage.Origin
+	Ancestors []lineage.Ancestor
 }
 
 // Store is an open database. Its methods are safe for concurrent use; there is
@@ -277,9 +288,6 @@ func (s *Store) Verify() error {
 		_, err = s.Load()
 	}
 	if err == nil {
-		_, _, err = s.Lineage()
-	}
-	if err == nil {
 		err = sound(func() error {
 			return s.History(0, 1<<32-1, func(*history.Key, *usage.Usage) error { return nil })
 		})
@@ -319,12 +327,17 @@ func (s *Store) load(st *State) error {
 				return fmt.Errorf("read held records: %w", err)
 			}
 		}
+		if v := tx.Bucket(bucketMeta).Get(keyAncestors); v != nil {
+			if err := json.Unmarshal(v, &st.Ancestors); err != nil {
+				return fmt.Errorf("read ancestors: %w", err)
+			}
+		}
 		for _, r := range []struct {
 			bucket []byte
 			read   func(k, v []byte) error
 		}{
 			{bucketGroups, st.readGroup}, {bucketSets, st.readSet},
-			{bucketMembers, st.readMember}, {bucketDeaths, st.readDeath},
+			{bucketMembers, st.readMember}, {bucketDeaths, st.readDeath}, {bucketOrigins, st.readOrigin},
 		} {
 			if err := tx.Bucket(r.bucket).ForEach(r.read); err != nil {
 				return fmt.Errorf("read %s: %w", r.bucket, err)

@@ -21,6 +21,9 @@ const (
 	firstSet SetID = 2
 )
 
+// Grouped reports whether processes of the set are in a group.
+func (id SetID) Grouped() bool { return id > Unattributed }
+
 // Sets interns membership sets: equal sets of groups get equal ids. The zero
 // value is not ready; use NewSets. Not safe for concurrent use.
 type Sets struct {

@@ -17,6 +17,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"elsa/internal/store"
+	"elsa/pkg/usage"
 )
 
 // check runs elsad --check on a state directory.

@@ -15,6 +15,7 @@ import (
 
 	"elsa/internal/store"
 	"elsa/pkg/acct"
+	"elsa/pkg/usage"
 )
 
 // witness keeps every accounting segment: it makes a hard link of each as it

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package engine
 
 import (
 	"fmt"
@@ -28,7 +28,6 @@ func TestHistoryRetention(t *testing.T) {
 	defer db.Close()
 	now := usage.HourOf(time.Now().Unix())
 	p := past{rolls: history.New(groups.NewSets(), 1e6), retention: 10 * 24 * time.Hour, hours: 100 * 24 * time.Hour}
-	var meta store.Meta
 	for i := range uint32(2 * dropBatch) {
 		p.rolls.Roll(&usage.Cell{Hour: now - 24*12, UID: i})[usage.Ended]++
 	}
@@ -39,10 +38,10 @@ func TestHistoryRetention(t *testing.T) {
 	}
 	commit := func() {
 		t.Helper()
-		if err := db.Commit(func(tx *store.Tx) { p.write(tx, &meta, time.Now()) }); err != nil {
+		if err := db.Commit(func(tx *store.Tx) { p.save(tx, time.Now()) }); err != nil {
 			t.Fatal(err)
 		}
-		p.done()
+		p.saved()
 	}
 	commit()
 	if n := count(); n != dropBatch+1 {
@@ -70,7 +69,7 @@ func TestModelHistoryAddsUp(t *testing.T) {
 		fresh := func() past {
 			return past{rolls: history.New(sets, 1e6), retention: 90 * 24 * time.Hour, hours: 3 * 24 * time.Hour}
 		}
-		p, meta, saved := fresh(), store.Meta{}, store.Meta{}
+		p, saved := fresh(), uint32(0)
 		want, unsaved := map[string]usage.Usage{}, map[string]usage.Usage{}
 		add := func(to map[string]usage.Usage, k *history.Key, u *usage.Usage) {
 			key := *k
@@ -83,7 +82,7 @@ func TestModelHistoryAddsUp(t *testing.T) {
 		commit := func(fail bool) {
 			t.Helper()
 			err := db.Commit(func(tx *store.Tx) {
-				p.write(tx, &meta, now)
+				p.save(tx, now)
 				if fail {
 					tx.PutCell(&history.Key{Command: strings.Repeat("x", 1<<16)}, &usage.Usage{}) // more than bbolt takes
 				}
@@ -94,8 +93,8 @@ func TestModelHistoryAddsUp(t *testing.T) {
 			if fail {
 				return
 			}
-			p.done()
-			saved = meta
+			p.saved()
+			saved = p.daily
 			for k, u := range unsaved {
 				sum := want[k]
 				sum.Add(&u)
@@ -133,7 +132,8 @@ func TestModelHistoryAddsUp(t *testing.T) {
 				commit(true)
 			case 1: // killed: what is not saved comes again, by the ledger
 				if rnd.IntN(3) == 0 {
-					p, meta = fresh(), saved
+					p = fresh()
+					p.daily = saved
 					clear(unsaved)
 				}
 			default:
@@ -144,8 +144,8 @@ func TestModelHistoryAddsUp(t *testing.T) {
 			commit(false)
 		}
 		due := history.Day(usage.HourOf(now.Add(-p.hours).Unix()))
-		if meta.Daily != due || p.whole != due {
-			t.Errorf("seed %d: added up to hour %d and %d, want %d", seed, meta.Daily, p.whole, due)
+		if p.daily != due || p.whole != due {
+			t.Errorf("seed %d: added up to hour %d and %d, want %d", seed, p.daily, p.whole, due)
 		}
 		db.Close()
 	}
@@ -160,7 +160,6 @@ func TestHistoryAddsUpInSteps(t *testing.T) {
 	defer db.Close()
 	now := time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC)
 	p := past{rolls: history.New(groups.NewSets(), 1e6), retention: 90 * 24 * time.Hour, hours: 24 * time.Hour}
-	var meta store.Meta
 	count := func() (hours, days int) {
 		db.History(0, 1<<32-1, func(k *history.Key, _ *usage.Usage) error {
 			if k.Hour == history.Day(k.Hour) {
@@ -174,10 +173,10 @@ func TestHistoryAddsUpInSteps(t *testing.T) {
 	}
 	commit := func() {
 		t.Helper()
-		if err := db.Commit(func(tx *store.Tx) { p.write(tx, &meta, now) }); err != nil {
+		if err := db.Commit(func(tx *store.Tx) { p.save(tx, now) }); err != nil {
 			t.Fatal(err)
 		}
-		p.done()
+		p.saved()
 	}
 	commit()
 	for i := range uint32(2*addBatch + addBatch/2) {

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package pipeline
 
 import (
 	"fmt"
 	"io"
 	"log/slog"
 	"time"
-
-	"github.com/coreos/go-systemd/v22/daemon"
 
 	"elsa/internal/progress"
 	"elsa/pkg/acct"
@@ -36,8 +34,11 @@ const (
 	replayExtension = time.Minute
 )
 
-func newReplay(log *slog.Logger, stderr io.Writer) *replay {
-	return &replay{log: log, line: progress.New(stderr), notify: func(s string) { daemon.SdNotify(false, s) }}
+func newReplay(log *slog.Logger, terminal io.Writer, notify func(string)) *replay {
+	if notify == nil {
+		notify = func(string) {}
+	}
+	return &replay{log: log, line: progress.New(terminal), notify: notify}
 }
 
 // begin says that so many bytes are to be read, so many times.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package pipeline
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"elsa/internal/config"
+	"elsa/pkg/proc"
 )
 
 // An error that comes with every commit is one line, and its end is another,
@@ -17,13 +18,13 @@ import (
 func TestTellOnce(t *testing.T) {
 	var out bytes.Buffer
 	cfg := config.Config{LogFormat: "json", LogLevel: "info"}
-	c := &core{log: cfg.Logger(&out)}
+	p := New(Options{Log: cfg.Logger(&out), Proc: proc.Default})
 	for range 100 {
-		c.tell(&c.failing, "commit", errors.New("disk full"))
+		p.tell("commit", errors.New("disk full"))
 	}
-	c.tell(&c.failing, "commit", errors.New("disk gone"))
+	p.tell("commit", errors.New("disk gone"))
 	for range 100 {
-		c.tell(&c.failing, "commit", nil)
+		p.tell("commit", nil)
 	}
 	var said []string
 	for line := range strings.Lines(out.String()) {

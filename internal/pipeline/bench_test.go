@@ -1,34 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package pipeline
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"elsa/internal/rules"
 	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
-	"elsa/pkg/proc"
-	"elsa/pkg/stream"
-	"elsa/pkg/usage"
 )
-
-// quiet is a source that has nothing to say but the end of a drain.
-type quiet[T any] struct{ c chan *stream.Batch[T] }
-
-func newQuiet[T any]() *quiet[T] { return &quiet[T]{make(chan *stream.Batch[T], 1)} }
-
-func (q *quiet[T]) Run(ctx context.Context) error    { <-ctx.Done(); return nil }
-func (q *quiet[T]) Batches() <-chan *stream.Batch[T] { return q.c }
-func (q *quiet[T]) Release(*stream.Batch[T])         {}
-func (q *quiet[T]) Mark(n uint64)                    { q.c <- &stream.Batch[T]{Barrier: n} }
 
 // written is a ledger in memory.
 type written struct {
@@ -70,51 +54,54 @@ func BenchmarkJoinCommit(b *testing.B) {
 			}
 			defer db.Close()
 			ledger := &written{}
-			c := &core{
-				log: slog.New(slog.DiscardHandler), proc: proc.Default, store: db, ledger: ledger,
-				tracker: groups.New(groups.NewSets()), join: usage.NewJoin(), rules: &rules.Set{},
-				events: newQuiet[cnfork.Event](), sampler: proc.Default.NewSampler(),
+			p := newPipeline(b, db, nil)
+			p.Sources.Ledger, p.Sources.Taskstats, p.Sources.Exact = ledger, nil, nil
+			e := p.Engine
+			var events []cnfork.Event
+			fork := func(parent, pid int32, at int64) {
+				events = append(events, cnfork.Event{Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: parent, ParentTGID: parent, Time: at})
 			}
-			c.keepLineage()
-			c.keepHistory(1000, 24*time.Hour, 24*time.Hour)
-			c.meta.NextGroup = 1
 			for i := range idle {
-				g, err := c.makeGroup(fmt.Sprintf("g%05d", i), 0, nil)
+				g, err := e.MakeGroup(fmt.Sprintf("g%05d", i), 0, nil, readNow())
 				if err != nil {
 					b.Fatal(err)
 				}
-				c.tracker.Fork(0, int32(1000000+i), 1)
-				c.tracker.Add(int32(1000000+i), g.ID, false)
+				fork(1, int32(1000000+i), 1)
+				e.Events(events, 0, 0, readNow())
+				events = events[:0]
+				if !e.Add(groups.Life{PID: int32(1000000 + i), Start: 1}, g, false, false, 0, readNow()) {
+					b.Fatal("a process is not there to be added")
+				}
 			}
-			c.setClocks()
-			c.watch.next = 1 << 62
-			if err := c.commit(); err != nil {
+			if err := p.commit(); err != nil {
 				b.Fatal(err)
 			}
 			for b.Loop() {
 				b.StopTimer()
-				now := proc.Boottime()
+				now, wall := readNow().Boot-boottimeOffset(), time.Now().UnixNano()-readNow().Boot+boottimeOffset()
 				ledger.kept += len(ledger.records)
 				ledger.records = ledger.records[:0]
 				for i := range int32(lines) {
 					pid := 100000 + i
-					c.tracker.Fork(1000000, pid, now)
-					c.tracker.Exit(pid, pid, now)
+					fork(1000000, pid, now)
+					events = append(events, cnfork.Event{Kind: cnfork.Exit, PID: pid, TGID: pid, Time: now})
 					ledger.records = append(ledger.records, acct.Record{
-						Source: acct.BSD, Whole: true, PID: pid, PPID: 1, Begin: (now + c.offsets[0]) / 1e9, User: time.Millisecond, CPU: time.Millisecond,
+						Source: acct.BSD, Whole: true, PID: pid, PPID: 1, Begin: (now + wall) / 1e9, User: time.Millisecond, CPU: time.Millisecond,
 					})
 				}
+				e.Events(events, 0, 0, readNow())
+				events = events[:0]
 				b.StartTimer()
-				if err := c.step(); err != nil {
+				if err := p.step(); err != nil {
 					b.Fatal(err)
 				}
-				if err := c.commit(); err != nil {
+				if err := p.commit(); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportMetric(float64(lines)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
-			if c.join.Joined.Ledger != uint64(lines*b.N) {
-				b.Fatalf("%+v: want %d joined", c.join.Joined, lines*b.N)
+			if s, err := p.view(); err != nil || s.Service.Joined["ledger"] != uint64(lines*b.N) {
+				b.Fatalf("%+v, %v: want %d joined", s.Service.Joined, err, lines*b.N)
 			}
 		})
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package pipeline
 
 import (
 	"bytes"
@@ -19,8 +19,7 @@ func TestReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		var said []string
-		r := newReplay(slog.New(slog.NewTextHandler(&log, nil)), &log)
-		r.notify = func(s string) { said = append(said, s) }
+		r := newReplay(slog.New(slog.NewTextHandler(&log, nil)), &log, func(s string) { said = append(said, s) })
 		const lines = 2 << 20
 		r.begin(lines*acct.BSDSize, 2)
 		for range 2 * lines / 1024 {
@@ -46,7 +45,7 @@ func TestReplay(t *testing.T) {
 func TestReplayShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		r := newReplay(slog.New(slog.NewTextHandler(&log, nil)), &log)
+		r := newReplay(slog.New(slog.NewTextHandler(&log, nil)), &log, nil)
 		r.begin(3*acct.BSDSize, 2)
 		r.advance(3)
 		r.advance(4) // one was written meanwhile

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package control answers the control API: it checks who may do what and what was
+// asked, turns it into questions to the engine, in the pipeline's goroutine, and
+// the answers into what the API speaks. It has no state of its own.
+package control
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"elsa/internal/engine"
+	"elsa/internal/pipeline"
+	"elsa/internal/store"
+	"elsa/pkg/api"
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+)
+
+// Service answers the control API. All methods are safe for concurrent use.
+type Service struct {
+	// Pipeline owns the engine that is asked.
+	Pipeline *pipeline.Pipeline
+	// Store is read for reports and backups: it holds what is committed.
+	Store *store.Store
+	// Proc is where commands and CPU of live processes are read.
+	Proc proc.FS
+	// Version is the service's, for its status.
+	Version string
+}
+
+var _ api.Service = (*Service)(nil)
+
+// do runs f in the pipeline's goroutine. f's error is what the caller gets.
+func (s *Service) do(ctx context.Context, f func(pipeline.Turn) error) error {
+	return stopping(s.Pipeline.Do(ctx, f))
+}
+
+func stopping(err error) error {
+	if errors.Is(err, pipeline.ErrStopping) {
+		return api.Unavailable("elsad is stopping")
+	}
+	return err
+}
+
+// commit makes a change durable; when that fails the change stands in memory and
+// is committed as soon as it can be.
+func commit(t pipeline.Turn) error {
+	if err := t.Commit(); err != nil {
+		return api.Unavailable("done, but not safe on disk yet: %v", err)
+	}
+	return nil
+}
+
+// changeable finds a group that the caller may change. A request that takes events
+// in looks for its group afterwards, since rules may make groups meanwhile.
+func changeable(e *engine.Engine, who api.Caller, name string) (*groups.Group, error) {
+	g := e.Group(name)
+	if g == nil {
+		return nil, api.NoSuchGroup(name)
+	}
+	return g, who.MayChange(g)
+}
+
+// CreateGroup makes a group that belongs to the caller.
+func (s *Service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateGroupRequest) (out api.Group, err error) {
+	err = s.do(ctx, func(t pipeline.Turn) error {
+		e := t.Engine()
+		g, err := e.MakeGroup(r.Name, who.UID, r.Labels, t.Now())
+		switch {
+		case errors.Is(err, groups.ErrExists):
+			return api.Conflict("group %s exists already", r.Name)
+		case err != nil:
+			return api.Conflict("%v", err)
+		}
+		if r.Temporary {
+			e.MakeTemporary(g)
+		}
+		out = api.FromGroup(g)
+		return commit(t)
+	})
+	return out, err
+}
+
+// Groups lists all groups.
+func (s *Service) Groups(ctx context.Context, _ api.Caller) (out []api.Group, err error) {
+	err = s.do(ctx, func(t pipeline.Turn) error {
+		gs := t.Engine().Groups()
+		out = make([]api.Group, len(gs))
+		for i, g := range gs {
+			out[i] = api.FromGroup(g)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// CloseGroup closes a group.
+func (s *Service) CloseGroup(ctx context.Context, who api.Caller, name string) (out api.Group, err error) {
+	err = s.do(ctx, func(t pipeline.Turn) error {
+		g, err := changeable(t.Engine(), who, name)
+		if err != nil {
+			return err
+		}
+		if !g.Open() {
+			return api.Conflict("group %s is closed already", name)
+		}
+		t.Engine().CloseGroup(g, t.Now())
+		out = api.FromGroup(g)
+		return commit(t)
+	})
+	return out, err
+}
+
+// DeleteGroup deletes a group and its bill; the totals do not fall.
+func (s *Service) DeleteGroup(ctx context.Context, who api.Caller, name string) error {
+	return s.do(ctx, func(t pipeline.Turn) error {
+		if err := t.Step(); err != nil {
+			return err
+		}
+		g, err := changeable(t.Engine(), who, name)
+		if err != nil {
+			return err
+		}
+		t.Engine().DeleteGroup(g)
+		return commit(t)
+	})
+}
+
+// Usage reports the bills of groups.
+func (s *Service) Usage(ctx context.Context, _ api.Caller, names []string, wait bool) (api.UsageReport, error) {
+	if wait {
+		if err := s.Pipeline.Settle(ctx, names); err != nil {
+			return api.UsageReport{}, stopping(err)
+		}
+	}
+	snap, err := s.Pipeline.Snapshot(ctx)
+	if err != nil {
+		return api.UsageReport{}, stopping(err)
+	}
+	return api.FromSnapshot(snap, names)
+}
+
+// Status reports on the service itself.
+func (s *Service) Status(ctx context.Context, _ api.Caller) (st api.Status, err error) {
+	err = s.do(ctx, func(t pipeline.Turn) error {
+		snap, err := t.View()
+		if err != nil {
+			return err
+		}
+		st = api.StatusFromSnapshot(snap, s.Version)
+		return nil
+	})
+	return st, err
+}
+
+// Backup copies the database as of now to a file without a name in the state
+// directory, so that a reader who is slow holds up nothing: while bbolt is read,
+// a file that has to grow cannot be committed to.
+func (s *Service) Backup(ctx context.Context, who api.Caller) (*os.File, error) {
+	if err := who.MayBackup(); err != nil {
+		return nil, err
+	}
+	if err := s.do(ctx, func(t pipeline.Turn) error {
+		if err := t.Step(); err != nil {
+			return err
+		}
+		return commit(t)
+	}); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(s.Store.Dir(), "backup-*")
+	if err != nil {
+		return nil, api.Unavailable("no room for a copy: %v", err)
+	}
+	os.Remove(f.Name())
+	if err := s.Store.Backup(f); err != nil {
+		f.Close()
+		return nil, api.Unavailable("the database cannot be copied: %v", err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"elsa/pkg/groups"
+)
+
+// Group returns the group with a name; nil when there is none. It is valid until
+// it is deleted, which rules never do.
+func (e *Engine) Group(name string) *groups.Group { return e.catalog.Named(name) }
+
+// GroupByID returns the group with an id; nil when there is none.
+func (e *Engine) GroupByID(id uint32) *groups.Group { return e.catalog.ByID(id) }
+
+// Groups are all groups in order of name. The slice is valid until one is made or
+// deleted.
+func (e *Engine) Groups() []*groups.Group { return e.catalog.All() }
+
+// GroupNames are the names of the groups that a process is in, in order.
+func (e *Engine) GroupNames(set groups.SetID) []string { return e.groupNames(set) }
+
+func (e *Engine) groupNames(set groups.SetID) []string {
+	return e.catalog.Names(e.tracker.Sets.Groups(set))
+}
+
+// MakeGroup makes an open group. The error wraps groups.ErrExists or groups.ErrNoIDs.
+func (e *Engine) MakeGroup(name string, owner uint32, labels map[string]string, now Now) (*groups.Group, error) {
+	return e.catalog.Make(name, owner, labels, now.Wall.UTC())
+}
+
+// MakeTemporary says that a group is deleted by itself after its end.
+func (e *Engine) MakeTemporary(g *groups.Group) {
+	g.Temporary = true
+	e.catalog.Touch(g)
+}
+
+// CloseGroup closes a group: it takes no new members by hand or rule.
+func (e *Engine) CloseGroup(g *groups.Group, now Now) {
+	g.Closed = now.Wall.UTC()
+	e.catalog.Touch(g)
+}
+
+// DeleteGroup deletes a group. What it used stays in the totals.
+func (e *Engine) DeleteGroup(g *groups.Group) {
+	e.tracker.TakeStarts(e.join.Start)
+	e.join.Merge(e.tracker.DropGroup(g.ID), e.tracker.Sets.Only(groups.Former))
+	e.lineage.DropGroup(g.ID)
+	e.catalog.Delete(g)
+}
+
+const (
+	// expireBatch bounds the groups that are deleted at a time.
+	expireBatch = 100
+	// maxTemporary is how many temporary groups are kept that are done with.
+	maxTemporary = 10000
+	// abandoned is when a temporary group that is empty has nobody any more who
+	// would close it.
+	abandoned = time.Minute
+)
+
+// Expire closes temporary groups whose maker is gone, and deletes those that were
+// closed and without processes for the retention, or are too many: so many as it
+// returns. Their bills stay in the totals.
+func (e *Engine) Expire(retention time.Duration, now Now) (deleted int, err error) {
+	if err := e.RescanIfLost(now); err != nil {
+		return 0, err
+	}
+	var done []*groups.Group // temporary, closed, without live processes
+	live := e.liveGroups()
+	for _, g := range e.catalog.All() {
+		switch {
+		case !g.Temporary || live[g.ID]:
+		case !g.Open():
+			done = append(done, g)
+		case now.Wall.Sub(g.Created) > abandoned:
+			e.CloseGroup(g, now)
+		}
+	}
+	slices.SortFunc(done, func(a, b *groups.Group) int { return cmp.Or(a.Closed.Compare(b.Closed), cmp.Compare(a.ID, b.ID)) })
+	for i, g := range done[:min(len(done), expireBatch)] {
+		age := now.Wall.Sub(g.Closed)
+		if age > retention || i < len(done)-maxTemporary && age > abandoned {
+			e.DeleteGroup(g)
+			deleted++
+		}
+	}
+	return deleted, nil
+}
+
+// liveGroups are the groups that have live processes.
+func (e *Engine) liveGroups() map[uint32]bool {
+	live := map[uint32]bool{}
+	for id := range e.tracker.Sets.Len() {
+		if set := groups.SetID(id); e.tracker.LiveIn(set) > 0 {
+			for _, g := range e.tracker.Sets.Groups(set) {
+				live[g] = true
+			}
+		}
+	}
+	return live
+}

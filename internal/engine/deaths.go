@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"time"
+
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+)
+
+// Lines puts the next lines of the ledger on the bills. placing is what Backward
+// found of all lines of the same stretch, or nil if there was nothing to find.
+//
+// The order of a round is the barrier rule: note where the ledger ends, take in
+// all that the kernel has queued, then join the lines up to there. The exit path
+// sends taskstats, then writes the line, then sends the exit event, and a fork is
+// queued before the child runs: so each line finds its fork applied and its
+// taskstats record at hand.
+func (e *Engine) Lines(records []acct.Record, placing *Placing, now Now) {
+	e.now = now
+	for i := range records {
+		e.line(&records[i], placing)
+	}
+}
+
+func (e *Engine) line(r *acct.Record, placing *Placing) {
+	e.counters.Lines++
+	life, known := e.tracker.Reap(r.PID, e.fits(r))
+	if set, unproven, found := placing.next(); found {
+		// The tracker does not know it, or not where it belongs.
+		if known && life.Again {
+			life, known = groups.Life{}, false // an earlier line was that of this life
+		}
+		if known {
+			e.tracker.Placed(life.Set, set)
+		}
+		life.Set, life.Inferred, life.Unproven = set, true, unproven
+	} else if !known {
+		life.Set, life.Unproven = groups.Unattributed, true
+	}
+	if !known {
+		e.tracker.Stray(life.Set)
+	}
+	if known && e.tracker.Waits(r.PID) {
+		lived, precise := e.join.Lifetime(r)
+		e.tracker.Ended(life, int64(lived), !precise)
+	}
+	e.ruleAtDeath(r, &life)
+	e.join.Line(r, life, known, e.now.Boot)
+	e.remember(&life, r)
+}
+
+// EndStep ends a round of events and lines: deaths that can get no line any more
+// are billed without, and the dead that nobody waited for by their clocks.
+func (e *Engine) EndStep(now Now) {
+	e.now = now
+	e.loss.gaps = max(e.loss.gaps-1, 0)
+	e.tracker.Barrier(e.unledgered)
+	e.settleUnreaped()
+	e.join.Step(now.Boot, e.unmatched)
+}
+
+// unledgered takes a death that got no ledger line: accounting is off, or the
+// kernel suspended it.
+func (e *Engine) unledgered(l groups.Life) bool {
+	if e.alive(l.Key()) {
+		return false
+	}
+	if e.options.Ledger && l.Exit > e.options.LedgerSince {
+		e.counters.Missing++
+	}
+	e.join.Unledgered(l, e.now.Boot)
+	e.remember(&l, nil)
+	return true
+}
+
+// unmatched takes a precise record that met no ledger line in time: on a source
+// without exit events it may be the only word of a death.
+func (e *Engine) unmatched(r *acct.Record) bool {
+	fits := e.fits(r)
+	if r.Start != 0 {
+		fits = func(l *groups.Life) bool { return abs(l.Start-r.Start) < int64(60*time.Millisecond) }
+	}
+	l, ok := e.tracker.Peek(r.PID, fits)
+	if !ok || l.Again || e.alive(l.Key()) {
+		return false
+	}
+	e.tracker.Reap(r.PID, fits)
+	e.join.Precise(r, e.now.Boot)
+	e.counters.Missing++
+	e.join.Unledgered(l, e.now.Boot)
+	return true
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package engine is all that the service knows: who is in which groups, which
+// death belongs to whom, and what was billed. It is a state machine: events,
+// records, ledger lines and looks at /proc go in; bills, the history and what a
+// database must hold come out. It has no goroutine, lock, file or clock. One
+// goroutine owns it, and says at each call what time it is.
+//
+// One event goes straight through it: Events puts it in the tracker, Lines joins
+// the record of a death to the life the tracker knows, Save hands the bill to a
+// transaction, and Snapshot shows what is in it.
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"elsa/internal/lineage"
+	"elsa/internal/rules"
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+	"elsa/pkg/usage"
+)
+
+// World is the machine, as far as the engine has to look at it: at the start,
+// after loss, for rules, and to bring a live process's bill up to date. Its
+// methods are called in the goroutine that owns the engine.
+type World interface {
+	// Process looks at one process. The error wraps fs.ErrNotExist when there is none.
+	Process(pid int32) (proc.Process, error)
+	// Processes appends every process there is to buf.
+	Processes(buf []proc.Process) ([]proc.Process, error)
+	// Threads are the ids of a process's threads.
+	Threads(pid int32) ([]int32, error)
+	// IsThread tells whether there is a thread tid that is no process.
+	IsThread(tid int32) bool
+	// Sample brings s, the last sample of the process or a zero one, up to date.
+	// It fails when the process is gone.
+	Sample(k groups.Key, s *proc.Sample) error
+	// Traits are what rules ask of the process p.
+	Traits(p proc.Process) rules.Traits
+	// User and UnixGroup are the names of ids, or the numbers where they have none.
+	User(uid uint32) string
+	UnixGroup(gid uint32) string
+}
+
+// Now is a reading of the clocks.
+type Now struct {
+	// Boot is CLOCK_BOOTTIME in nanoseconds.
+	Boot int64
+	// Wall is the wall clock.
+	Wall time.Time
+}
+
+// Options are fixed for the engine's life.
+type Options struct {
+	// World is the machine. Required.
+	World World
+	// NoExits: the source of events tells no exits; see [groups.Tracker].
+	NoExits bool
+	// ExpectExact: records of a task's release come, later than all others.
+	ExpectExact bool
+	// Ledger: the kernel writes a line for each death since LedgerSince (ns of
+	// CLOCK_BOOTTIME), so that a death without one is missing.
+	Ledger      bool
+	LedgerSince int64
+	// Resumed and ExactResumed: events, and records of releases, go on where the
+	// last run left them, with nothing in between.
+	Resumed, ExactResumed bool
+	// Commands bounds the commands that are told apart in an hour of the history.
+	Commands int
+	// Retention is how long the history is kept, and Hours how long its hours are
+	// told apart from the day.
+	Retention, Hours time.Duration
+	// KnownCommands returns the commands that the database has of an hour. Required.
+	KnownCommands func(hour uint32) []string
+	// Rules put processes in groups; nil is none.
+	Rules *rules.Set
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.World == nil:
+		return errors.New("make engine: no World")
+	case o.KnownCommands == nil:
+		return errors.New("make engine: no KnownCommands")
+	case o.Commands <= 0:
+		return errors.New("make engine: Commands must be positive")
+	case o.Retention <= 0 || o.Hours <= 0:
+		return errors.New("make engine: Retention and Hours must be positive")
+	case o.Resumed && o.NoExits:
+		return errors.New("make engine: a source without exits cannot be resumed")
+	}
+	return nil
+}
+
+// Engine is what the service knows. The zero value is not ready; use New.
+type Engine struct {
+	options Options
+	// now is the time of the call that is under way.
+	now Now
+	// clocks relate the clocks that records and events are stamped by.
+	clocks clocks
+	// loss is what is in doubt since events were lost.
+	loss loss
+	// tracker knows every process and which set of groups it is in.
+	tracker *groups.Tracker
+	// join puts each death on the bill of its set.
+	join *usage.Join
+	// catalog are the groups.
+	catalog *groups.Catalog
+	// lineage knows why processes are in their groups.
+	lineage *lineage.Book
+	// history adds up what is billed by the hour, user and command.
+	history past
+	// rules decide on groups by what processes are.
+	rules ruler
+	// created is when the database was made.
+	created time.Time
+	// boot is the kernel's id of the running boot.
+	boot string
+	// counters count since the start of the service.
+	counters Counters
+	// unsaved: the last transaction failed, and all must be put again.
+	unsaved bool
+	// procs is room for a look at all processes.
+	procs []proc.Process
+}
+
+// New returns an engine that knows nothing yet; see Load.
+func New(o Options, now Now) (*Engine, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.Rules == nil {
+		o.Rules = &rules.Set{}
+	}
+	e := &Engine{
+		options: o, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
+		catalog: groups.NewCatalog(groups.Former + 1), rules: ruler{set: o.Rules}, created: now.Wall,
+	}
+	e.tracker.NoExits = o.NoExits
+	e.join.ExpectExact = o.ExpectExact
+	e.lineage = lineage.New(e.eachMember)
+	e.history = newPast(e.tracker.Sets, &o)
+	e.join.Roll = e.history.rolls.Roll
+	e.join.Who = e.cellOf
+	return e, nil
+}
+
+// Counters count since the start of the service.
+type Counters struct {
+	Forks, Execs, Exits, OtherEvents uint64 // events by kind
+	EventsLost, Rejected, Rescans    uint64
+	Lines, Taskstats, Exact          uint64 // records by source
+	TaskstatsLost, ExactLost         uint64
+	Parts                            uint64 // records of single threads, left out
+	Missing                          uint64 // deaths without a line
+	Ruled                            uint64 // processes that a rule put in a group
+	RuleMisses                       uint64 // and that ended before rules could look
+}
+
+// Counters returns the counters as they are now.
+func (e *Engine) Counters() Counters { return e.counters }
+
+// Held counts the precise records that wait for their line.
+func (e *Engine) Held() int { return e.join.Held() }
+
+// eachMember calls f for every live process that is in a group.
+func (e *Engine) eachMember(f func(groups.Life)) {
+	e.tracker.EachLive(func(l groups.Life) {
+		if l.Set.Grouped() {
+			f(l)
+		}
+	})
+}

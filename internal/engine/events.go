@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"elsa/pkg/acct"
+	"elsa/pkg/cnfork"
+)
+
+// Events takes in what the kernel told of forks, execs, users and exits, in its
+// order. lost events came before them and were not delivered; rejected messages
+// were no events.
+func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
+	e.now = now
+	e.counters.EventsLost += lost
+	e.counters.Rejected += rejected
+	if lost > 0 {
+		e.Lose()
+	}
+	for i := range events {
+		ev := &events[i]
+		at := ev.Time + e.clocks.monotonic
+		switch ev.Kind {
+		case cnfork.Fork:
+			e.counters.Forks++
+			switch {
+			case ev.TGID == 0: // the fork connector names tasks, and no time
+				e.tracker.Task(ev.ParentPID, ev.PID, now.Boot)
+			case ev.Thread():
+				e.tracker.Thread(ev.TGID)
+			default:
+				e.tracker.Fork(ev.ParentTGID, ev.PID, at)
+				e.lineage.Fork(ev.ParentTGID, ev.PID)
+			}
+		case cnfork.Exec:
+			e.counters.Execs++
+			e.tracker.Exec(ev.TGID)
+			e.applyRules(ev.TGID)
+		case cnfork.UID, cnfork.GID:
+			e.counters.OtherEvents++
+			e.applyRules(ev.TGID)
+		case cnfork.Exit:
+			e.counters.Exits++
+			e.tracker.Exit(ev.PID, ev.TGID, at)
+		default:
+			e.counters.OtherEvents++
+		}
+	}
+}
+
+// Taskstats takes in taskstats records, after so many lost ones and messages that
+// were none.
+func (e *Engine) Taskstats(records []acct.Record, lost, rejected uint64, now Now) {
+	e.now = now
+	e.counters.TaskstatsLost += lost
+	e.counters.Rejected += rejected
+	e.counters.Taskstats += uint64(len(records))
+	for i := range records {
+		if !records[i].Whole {
+			// One thread's figures, of a process whose record came before or will
+			// not come. Its line has the whole; a part would count twice.
+			e.counters.Parts++
+			continue
+		}
+		e.join.Precise(&records[i], now.Boot)
+	}
+}
+
+// Exact takes in records of released tasks, after so many lost ones and messages
+// that were none.
+func (e *Engine) Exact(records []acct.Record, lost, rejected uint64, now Now) {
+	e.now = now
+	e.counters.ExactLost += lost
+	e.counters.Rejected += rejected
+	e.counters.Exact += uint64(len(records))
+	for i := range records {
+		e.join.Precise(&records[i], now.Boot)
+	}
+}
+
+// TellsExits reports whether the source of events tells exits.
+func (e *Engine) TellsExits() bool { return !e.options.NoExits }

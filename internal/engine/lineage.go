@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"elsa/internal/lineage"
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+)
+
+// origin remembers that a process was put in a group: because uid asked for it,
+// or by the rule of a line.
+func (e *Engine) origin(l groups.Life, group, uid uint32, rule int) {
+	o := lineage.Origin{Group: group, Key: l.Key(), BootID: e.boot, Time: e.now.Wall.UTC(), UID: uid, Rule: rule}
+	if p, err := e.options.World.Process(l.PID); err == nil {
+		o.Command = p.Command()
+	}
+	e.lineage.Add(o)
+}
+
+// remember keeps a member that ended, if it may have descendants; r is its record,
+// or nil.
+func (e *Engine) remember(l *groups.Life, r *acct.Record) {
+	// The fork connector names the task that forks, which may be a thread.
+	if !l.Set.Grouped() || l.Start == 0 || !e.options.NoExits && !e.lineage.Forked(l.PID) {
+		return
+	}
+	a := lineage.Ancestor{Key: l.Key(), PPID: l.PPID, Exit: l.Exit}
+	if a.Exit == 0 {
+		a.Exit = e.now.Boot
+	}
+	if r != nil {
+		a.Comm = r.Comm
+	}
+	e.lineage.Bury(a)
+}
+
+// Membership is why a process is in one group.
+type Membership struct {
+	Group string
+	// Inferred: it was found after loss.
+	Inferred bool
+	// Chain are the process itself and its ancestors, up to the one that was put in
+	// the group or as far as they are known.
+	Chain []Ancestor
+	// Origin is how the last of the chain came into the group; nil when the line is
+	// broken, and then Candidates are those it could have been.
+	Origin     *lineage.Origin
+	Candidates []lineage.Origin
+}
+
+// Ancestor is a process of a chain of forks.
+type Ancestor struct {
+	Key groups.Key
+	// Live: it runs. Command is empty then: /proc has it.
+	Live    bool
+	Command string
+	// Ended is when it ended (ns of CLOCK_BOOTTIME), zero when it runs or nobody knows.
+	Ended int64
+	// Left: it lives, and is not in the group any more.
+	Left bool
+	set  groups.SetID
+}
+
+// maxChain bounds the ancestors that an explanation names.
+const maxChain = 1000
+
+// Explain says why a process is in each of its groups, in order of their names. It
+// does not look at the machine.
+func (e *Engine) Explain(l groups.Life) []Membership {
+	memberships := []Membership{}
+	chain := e.chain(l)
+	for _, id := range e.tracker.Sets.Groups(l.Set) {
+		if g := e.catalog.ByID(id); g != nil {
+			memberships = append(memberships, e.membership(g, l, chain))
+		}
+	}
+	slices.SortFunc(memberships, func(a, b Membership) int { return strings.Compare(a.Group, b.Group) })
+	return memberships
+}
+
+// chain are a process and its ancestors, as far as they are known.
+func (e *Engine) chain(l groups.Life) (chain []Ancestor) {
+	for range maxChain {
+		a := Ancestor{Key: l.Key(), Command: "(unknown)"}
+		if now, ok := e.tracker.Live(l.PID); ok && proc.SameStart(now.Start, l.Start) {
+			a.Live, a.Command, a.set = true, "", now.Set
+		} else if past, ok := e.lineage.Parent(l.PID, l.Start); ok {
+			if past.Comm[0] != 0 {
+				a.Command = (&acct.Record{Comm: past.Comm}).Command()
+			}
+			a.Ended = past.Exit
+		} else {
+			a.Ended = l.Exit
+		}
+		chain = append(chain, a)
+		parent, ok := e.parent(&l)
+		if !ok {
+			break
+		}
+		l = parent
+	}
+	return chain
+}
+
+// membership follows the chain up to the process that was put in the group.
+func (e *Engine) membership(g *groups.Group, l groups.Life, chain []Ancestor) Membership {
+	m := Membership{Group: g.Name, Inferred: l.Inferred}
+	for _, a := range chain {
+		a.Left = a.Live && !e.tracker.Sets.Has(a.set, g.ID)
+		m.Chain = append(m.Chain, a)
+		if o, ok := e.lineage.Origin(g.ID, a.Key); ok {
+			m.Origin = &o
+			return m
+		}
+	}
+	// The line is broken. Whoever it was, it came from one of these.
+	last := e.wall(chain[len(chain)-1].Key.Start)
+	for _, o := range e.lineage.Origins(g.ID) {
+		if !o.Time.After(last) {
+			m.Candidates = append(m.Candidates, o)
+		}
+	}
+	return m
+}
+
+// wall is a time of CLOCK_BOOTTIME by the wall clock as it is set now.
+func (e *Engine) wall(at int64) time.Time {
+	return e.now.Wall.Add(time.Duration(at - e.now.Boot))
+}
+
+// parent finds the process that forked another, as it was then.
+func (e *Engine) parent(l *groups.Life) (groups.Life, bool) {
+	lived := func(p *groups.Life) bool {
+		return p.Start <= l.Start+int64(50*time.Millisecond) && (p.Exit == 0 || l.Start <= p.Exit+int64(50*time.Millisecond))
+	}
+	if p, ok := e.tracker.Peek(l.PPID, lived); ok && l.PPID != l.PID {
+		return p, true
+	}
+	a, ok := e.lineage.Parent(l.PPID, l.Start)
+	return groups.Life{PID: a.Key.PID, Start: a.Key.Start, PPID: a.PPID, Exit: a.Exit}, ok
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"fmt"
+
+	"elsa/internal/fault"
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+)
+
+// loss is what is in doubt since events were lost, or since nobody followed them.
+type loss struct {
+	// pending: events were lost, and /proc was not read since. Until then what is
+	// known of who is in which groups is neither billed, shown, stored nor ruled
+	// upon.
+	pending bool
+	// gaps: for so many steps, lines may name processes that nobody saw.
+	gaps int
+	// asOf: every event before is applied.
+	asOf int64
+	// trusted: every event since is applied, with no loss after it.
+	trusted int64
+	// ruleable are processes to be looked at by the rules after the rescan.
+	ruleable []int32
+}
+
+// gapSteps is how long after a rescan lines may name unseen processes: what died
+// before the scan may have its line after the end of the step under way.
+const gapSteps = 2
+
+// Lose says that events were lost.
+func (e *Engine) Lose() {
+	e.loss.pending = true
+	e.tracker.Lost()
+}
+
+// Applied says that every event that the kernel had queued before a time is
+// applied.
+func (e *Engine) Applied(asOf int64) {
+	e.loss.asOf = asOf
+	if !e.loss.pending && e.loss.gaps == 0 {
+		e.loss.trusted = asOf
+	}
+}
+
+// Doubtless reports whether all processes are known without a gap.
+func (e *Engine) Doubtless() bool { return !e.loss.pending && e.loss.gaps == 0 }
+
+// Trusted is the last time up to which every process was known (ns of
+// CLOCK_BOOTTIME), zero before the first.
+func (e *Engine) Trusted() int64 { return e.loss.trusted }
+
+// RescanIfLost makes the tracker agree with /proc if events were lost since it was
+// read. Everything that reads memberships calls it first. It reads /proc: some
+// 10 µs a process.
+func (e *Engine) RescanIfLost(now Now) error {
+	e.now = now
+	if !e.loss.pending {
+		return nil
+	}
+	if err := e.scan(e.loss.trusted); err != nil {
+		return err
+	}
+	fault.Point(fault.ResyncScanned)
+	e.loss.pending, e.loss.gaps = false, gapSteps
+	e.counters.Rescans++
+	for _, pid := range e.loss.ruleable {
+		e.applyRules(pid)
+	}
+	e.loss.ruleable = e.loss.ruleable[:0]
+	return nil
+}
+
+// Scan makes the tracker agree with /proc in any case.
+func (e *Engine) Scan(now Now) error {
+	e.now = now
+	return e.scan(e.loss.trusted)
+}
+
+// scan makes the tracker agree with /proc; see groups.Tracker.Resync for since.
+func (e *Engine) scan(since int64) error {
+	var err error
+	e.procs, err = e.options.World.Processes(e.procs[:0])
+	if err != nil {
+		return fmt.Errorf("scan processes: %w", err)
+	}
+	seen := make([]groups.Scanned, 0, len(e.procs))
+	for i := range e.procs {
+		if p := &e.procs[i]; !e.accounted(p) {
+			seen = append(seen, scanned(p))
+			e.lineage.HasChild(p.PPID)
+		}
+	}
+	e.tracker.Resync(seen, since, e.now.Boot, func(k groups.Key) bool { return !e.alive(k) })
+	if e.options.NoExits {
+		for i := range e.procs {
+			if e.procs[i].Threads > 1 {
+				e.addThreads(e.procs[i].PID)
+			}
+		}
+	}
+	return nil
+}
+
+// accounted tells whether a process found after loss is dead or dying, and not
+// known. Its line is written: it was read, and the death is on a bill, or it will
+// be. A parent that does not wait shows it again at every scan.
+func (e *Engine) accounted(p *proc.Process) bool {
+	if !e.loss.pending || !p.Dead() && !(p.Exiting && p.Threads <= 1) {
+		return false
+	}
+	l, known := e.tracker.Lookup(p.PID)
+	return !known || !proc.SameStart(p.Start, l.Start)
+}
+
+// addThreads tells the tracker the threads of a process, for a source that
+// names the thread that forks.
+func (e *Engine) addThreads(pid int32) {
+	tids, err := e.options.World.Threads(pid)
+	if err != nil {
+		return // it is gone
+	}
+	for _, tid := range tids {
+		e.tracker.AddThread(tid, pid)
+	}
+}
+
+// Classify finds out which of the tasks that the fork connector has named are
+// processes, and with threads, which threads are gone.
+func (e *Engine) Classify(threads bool, now Now) {
+	e.now = now
+	if e.options.NoExits {
+		e.tracker.Classify(threads, e.look)
+	}
+}
+
+// look says what a task is now, and when a process started.
+func (e *Engine) look(k groups.Key) (groups.Kind, int64) {
+	p, err := e.options.World.Process(k.PID)
+	switch {
+	case err == nil:
+		return groups.Process, p.Start
+	case e.options.World.IsThread(k.PID):
+		return groups.ThreadOf, 0
+	}
+	return groups.Gone, 0
+}
+
+func scanned(p *proc.Process) groups.Scanned {
+	return groups.Scanned{
+		PID: p.PID, PPID: p.PPID, Start: p.Start, Threads: p.Threads,
+		Zombie: p.Dead(), Headless: p.State == 'Z' && !p.Dead(),
+	}
+}
+
+// alive is the second proof that a process lives, beside its absence from a
+// listing or a count of its threads.
+func (e *Engine) alive(k groups.Key) bool {
+	p, err := e.options.World.Process(k.PID)
+	return err == nil && proc.SameStart(p.Start, k.Start) && !p.Dead()
+}

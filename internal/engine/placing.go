@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+)
+
+// Placing finds where the processes belong whose forks nobody saw: born and died
+// while the service was down, or while events were lost. It is given the lines of
+// a stretch from the last to the first. A parent dies after its child or lives
+// still, so when a child's line comes up, its parent has been placed; the line
+// names the parent at death. A process that outlived its parent names the reaper:
+// nothing proves where it belongs, and it is unattributed.
+//
+// A backlog may have millions of lines: four bytes are kept of each.
+type Placing struct {
+	engine *Engine
+	// back is where the processes of the lines belong, from the last line to the
+	// first; once lines are joined they are taken off its end.
+	back []place
+	// placed is, by pid, the life that comes next in time.
+	placed map[int32]located
+	// taken are the lines given to lives that the tracker knows. A life is that of
+	// the first line that fits it: later ones are of processes that had the pid
+	// after it, unseen.
+	taken map[groups.Key]spare
+	// rests are the lines whose place rests on a life that the tracker knows and
+	// whose own line was not met.
+	rests map[groups.Key][]int
+}
+
+// located is where a life belongs, and the life that this rests on, or none.
+type located struct {
+	groups.Life
+	on groups.Key
+}
+
+// spare is a line that was given to a life, and where its process belongs if it is
+// not that life's.
+type spare struct {
+	line int
+	own  located
+}
+
+// Place returns what finds the places of unseen processes; nil when all were seen,
+// and then Backward need not be called.
+func (e *Engine) Place() *Placing {
+	if e.loss.gaps == 0 {
+		return nil
+	}
+	return &Placing{engine: e, placed: map[int32]located{}, taken: map[groups.Key]spare{}, rests: map[groups.Key][]int{}}
+}
+
+// Backward takes lines from the last of the stretch to the first. It must see the
+// very lines that Lines will see.
+func (p *Placing) Backward(records []acct.Record) {
+	for i := range records {
+		p.line(&records[i])
+	}
+}
+
+// line places the process of the line before those placed by now.
+func (p *Placing) line(r *acct.Record) {
+	life, ok := p.engine.tracker.Peek(r.PID, p.engine.fits(r))
+	if !ok || life.Unproven || life.Again {
+		own := p.infer(r)
+		p.placed[r.PID] = own
+		p.back = append(p.back, 0)
+		p.put(len(p.back)-1, own)
+		return
+	}
+	k := life.Key()
+	if later, twice := p.taken[k]; twice {
+		p.put(later.line, later.own)
+	}
+	p.taken[k] = spare{len(p.back), p.infer(r)}
+	p.back = append(p.back, 0)
+	p.placed[r.PID] = located{Life: life}
+	// It was dead when the processes died that seemed to be its children: theirs
+	// was a later life of its pid, of which nobody knows.
+	for _, line := range p.rests[k] {
+		p.back[line] = placeOf(&stranger)
+	}
+	delete(p.rests, k)
+}
+
+// put notes where the process of a line belongs.
+func (p *Placing) put(line int, at located) {
+	p.back[line] = placeOf(&at.Life)
+	if at.on != (groups.Key{}) {
+		p.rests[at.on] = append(p.rests[at.on], line)
+	}
+}
+
+// infer places a process by its parent.
+func (p *Placing) infer(r *acct.Record) located {
+	e := p.engine
+	if e.loss.trusted == 0 || !e.clocks.bornSince(r, e.loss.trusted) {
+		// It lived when all members were known, and was none.
+		return located{Life: groups.Life{Set: groups.Ungrouped}}
+	}
+	parent, ok := p.placed[r.PPID]
+	if !ok {
+		// Its line is not read yet. Of two that had the pid either may be meant.
+		n := 0
+		e.tracker.Peek(r.PPID, func(l *groups.Life) bool {
+			if !l.Again && e.clocks.bornBefore(l, r) {
+				parent = located{*l, l.Key()}
+				n++
+			}
+			return false
+		})
+		ok = n == 1
+	}
+	if !ok || parent.Unproven || r.PPID <= 1 {
+		return located{Life: stranger}
+	}
+	return located{groups.Life{Set: parent.Set}, parent.on}
+}
+
+// next returns the place of the next line, in the order they are joined; ok is
+// false where the tracker knows it.
+func (p *Placing) next() (set groups.SetID, unproven, ok bool) {
+	if p == nil || len(p.back) == 0 {
+		return 0, false, false
+	}
+	at := p.back[len(p.back)-1]
+	p.back = p.back[:len(p.back)-1]
+	return groups.SetID((at - 1) >> 1), (at-1)&1 != 0, at != 0
+}
+
+// stranger is a life of which nothing proves where it belongs.
+var stranger = groups.Life{Set: groups.Unattributed, Unproven: true}
+
+// place is a set and whether it is unproven, or 0 where the tracker knows.
+type place uint32
+
+func placeOf(l *groups.Life) place {
+	at := place(l.Set) << 1
+	if l.Unproven {
+		at |= 1
+	}
+	return at + 1
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"slices"
+	"strconv"
+
+	"elsa/internal/rules"
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+)
+
+// ruler puts processes in groups by rules.
+type ruler struct {
+	set *rules.Set
+	// err is why the last group that a rule named could not be made.
+	err error
+}
+
+// SetRules puts rules in place of the old ones and applies them to every process
+// there is.
+func (e *Engine) SetRules(set *rules.Set, now Now) error {
+	e.rules.set = set
+	return e.ApplyRules(now)
+}
+
+// ApplyRules applies the rules to every process there is.
+func (e *Engine) ApplyRules(now Now) error {
+	if err := e.RescanIfLost(now); err != nil || len(e.rules.set.Rules) == 0 {
+		return err
+	}
+	var pids []int32
+	e.tracker.EachLive(func(l groups.Life) { pids = append(pids, l.PID) })
+	slices.Sort(pids)
+	for _, pid := range pids {
+		e.applyRules(pid)
+	}
+	return nil
+}
+
+// RuleError is why the last group that a rule named could not be made; nil when
+// it could.
+func (e *Engine) RuleError() error { return e.rules.err }
+
+// applyRules puts a process that executed a program, or changed its user, in
+// the groups that the rules name. It does not take it out of any.
+func (e *Engine) applyRules(pid int32) {
+	if len(e.rules.set.Rules) == 0 {
+		return
+	}
+	if e.loss.pending {
+		e.loss.ruleable = append(e.loss.ruleable, pid)
+		return
+	}
+	life, ok := e.tracker.Live(pid)
+	if !ok {
+		return
+	}
+	p, err := e.options.World.Process(pid)
+	if err != nil || !proc.SameStart(p.Start, life.Start) {
+		e.counters.RuleMisses++ // it ended before it could be looked at
+		return
+	}
+	for _, m := range e.rules.set.Match(e.facts(p, life.Set)) {
+		e.applyRule(life, m)
+	}
+}
+
+func (e *Engine) applyRule(life groups.Life, m rules.Match) {
+	g := e.ruleGroup(m)
+	if g == nil || !g.Open() || e.tracker.Sets.Has(life.Set, g.ID) {
+		return
+	}
+	e.sample(life.Key(), life.Set)
+	if change, ok := e.tracker.Add(life.PID, g.ID, false); ok && change.From != change.To {
+		e.move(change, false)
+		e.origin(life, g.ID, 0, m.Rule.Line)
+		e.counters.Ruled++
+	}
+}
+
+// ruleGroup is the group a rule names, made if it is missing; nil when it cannot
+// be.
+func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
+	if g := e.catalog.Named(m.Group); g != nil {
+		return g
+	}
+	g, err := e.MakeGroup(m.Group, 0, map[string]string{"rule": "line " + strconv.Itoa(m.Rule.Line)}, e.now)
+	e.rules.err = err
+	return g
+}
+
+// ruleAtDeath finds the set of a process that was in no group, by its ledger
+// line: one that ended before its exec could be looked at. Only rules about
+// command and user can be told then.
+func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
+	if len(e.rules.set.Rules) == 0 || life.Set != groups.Ungrouped || r.Flags&acct.FlagFork != 0 {
+		return
+	}
+	ended := rules.Gone(proc.Process{PID: r.PID, UID: r.UID, GID: r.GID, Comm: r.Comm}, e.options.World)
+	matches := e.rules.set.Match(&facts{ended, e, life.Set})
+	if ended.Unknown {
+		return
+	}
+	for _, m := range matches {
+		if g := e.ruleGroup(m); g != nil && g.Open() {
+			life.Set = e.tracker.Sets.With(life.Set, g.ID)
+		}
+	}
+	if life.Set != groups.Ungrouped {
+		e.counters.Ruled++
+		e.tracker.Stray(life.Set)
+	}
+}
+
+// facts are the traits of a process, and the groups it is in.
+type facts struct {
+	rules.Traits
+	engine *Engine
+	set    groups.SetID
+}
+
+func (f *facts) Groups() []string { return f.engine.groupNames(f.set) }
+
+func (e *Engine) facts(p proc.Process, set groups.SetID) *facts {
+	return &facts{e.options.World.Traits(p), e, set}
+}
+
+// Facts returns the rules in force and what they can ask of a running process.
+func (e *Engine) Facts(p proc.Process, l groups.Life) (*rules.Set, rules.Facts) {
+	return e.rules.set, e.facts(p, l.Set)
+}

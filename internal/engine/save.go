@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"elsa/internal/history"
+	"elsa/internal/lineage"
+	"elsa/internal/store"
+	"elsa/pkg/acct"
+	"elsa/pkg/groups"
+	"elsa/pkg/usage"
+)
+
+// Tx is a transaction of the database; see [store.Tx], whose methods these are.
+// What is put is safe when the transaction succeeds, all of it or nothing.
+type Tx interface {
+	Clear()
+	Meta(store.Meta)
+	PutGroup(groups.Group)
+	DeleteGroup(id uint32)
+	PutSet(id groups.SetID, gs []uint32, u *usage.Usage)
+	PutMember(groups.Life, usage.Account)
+	DeleteMember(groups.Key)
+	PutDeath(usage.OpenDeath)
+	Held([]acct.Record)
+	PutOrigin(lineage.Origin)
+	DeleteOrigin(lineage.Origin)
+	PutAncestors([]lineage.Ancestor)
+	Cell(*history.Key) usage.Usage
+	PutCell(*history.Key, *usage.Usage)
+	DropHistory(before uint32, most int) int
+	AddUp(first, last uint32, most int) int
+	NextHour(from uint32) (hour uint32, ok bool)
+}
+
+var _ Tx = (*store.Tx)(nil)
+
+// Changed reports whether Save has anything to put.
+func (e *Engine) Changed() bool {
+	return e.unsaved || e.tracker.Changed() || e.join.Changed() || e.catalog.Changed() || e.lineage.Changed() || e.history.rolls.Changed()
+}
+
+// Prepare readies the engine for Save, after a rescan if one is due: what is in
+// doubt is not stored.
+func (e *Engine) Prepare(now Now) error {
+	if err := e.RescanIfLost(now); err != nil {
+		return err
+	}
+	e.tracker.TakeStarts(e.join.Start)
+	if e.unsaved {
+		e.tracker.TouchAll()
+		e.join.TouchAll()
+		e.catalog.TouchAll()
+	}
+	return nil
+}
+
+// Save puts what changed since the last transaction that succeeded, and meta with
+// what the engine knows of it. Call Prepare before and Saved after the transaction.
+func (e *Engine) Save(tx Tx, meta *store.Meta) {
+	if e.unsaved {
+		tx.Clear()
+	}
+	e.catalog.Flush(tx.PutGroup, tx.DeleteGroup)
+	for _, id := range e.tracker.Sets.TakeFresh() {
+		e.join.Touch(id)
+	}
+	e.join.TakeChanged(func(id groups.SetID, u *usage.Usage) {
+		tx.PutSet(id, e.tracker.Sets.Groups(id), u)
+	})
+	e.tracker.TakeChanged(func(l groups.Life) {
+		a, _ := e.join.Account(l.Key())
+		tx.PutMember(l, a)
+	}, tx.DeleteMember)
+	e.join.OpenDeaths(tx.PutDeath)
+	e.saveHandover(tx, meta)
+	e.history.save(tx, e.now.Wall)
+	e.lineage.Flush(tx.PutOrigin, tx.DeleteOrigin)
+	meta.Created, meta.BootID, meta.NextGroup = e.created, e.boot, e.catalog.Next()
+	meta.AsOf, meta.WallOffset = e.loss.asOf, e.join.WallOffset
+	meta.Reported, meta.Daily = e.join.Reported, e.history.daily
+	tx.Meta(*meta)
+}
+
+// saveHandover puts what only the next start needs, at the end of this one.
+func (e *Engine) saveHandover(tx Tx, meta *store.Meta) {
+	var held []acct.Record
+	if meta.CleanStop {
+		tx.PutAncestors(e.lineage.Ancestors())
+		if meta.HandedOver() { // their lines will be joined by the next start
+			e.join.EachHeld(func(r *acct.Record) { held = append(held, *r) })
+		}
+		if meta.Stored != nil {
+			// Events go on: what the next start does not find here has its fork among
+			// them.
+			e.tracker.EachLive(func(l groups.Life) {
+				if l.Set == groups.Ungrouped && !l.Noted {
+					tx.PutMember(l, usage.Account{})
+				}
+			})
+		}
+	}
+	tx.Held(held)
+}
+
+// Saved says how the transaction ended. After a failure all is put again next time.
+func (e *Engine) Saved(err error) {
+	e.unsaved = err != nil
+	if err == nil {
+		e.catalog.Done()
+		e.history.saved()
+		e.lineage.Done()
+	}
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"elsa/internal/engine"
+	"elsa/pkg/proc"
+)
+
+// readNow reads the clocks.
+func readNow() engine.Now { return engine.Now{Boot: proc.Boottime(), Wall: time.Now()} }
+
+// boottimeOffset is CLOCK_BOOTTIME less CLOCK_MONOTONIC: the time asleep.
+func boottimeOffset() int64 { return proc.BoottimeOffset() }
+
+// schedulerTick is the length of the scheduler's tick, by which the coarse clock
+// goes; zero if the kernel does not tell.
+func schedulerTick() time.Duration {
+	var tick unix.Timespec
+	if unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &tick) != nil {
+		return 0
+	}
+	return time.Duration(tick.Nano())
+}

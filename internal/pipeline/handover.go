@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"elsa/pkg/acct"
+	"elsa/pkg/cnfork"
+)
+
+// Over a planned restart the sources wait in the service manager's store of
+// descriptors, so that nothing is missed: the kernel queues events and records in
+// them. What a start needs beside them is committed at the stop, and they are
+// stored only after that. They are taken out of the store at the start: a crash
+// finds none.
+
+// What the descriptors are called in the store.
+const (
+	NameEvents    = "elsa-events"
+	NameTaskstats = "elsa-taskstats"
+	NameRing      = "elsa-exact-ring"
+	NameDrops     = "elsa-exact-drops"
+	NameProgram   = "elsa-exact-program"
+	NameLink      = "elsa-exact-link"
+)
+
+// Names are all of them.
+var Names = []string{NameEvents, NameTaskstats, NameRing, NameDrops, NameProgram, NameLink}
+
+// handOver stops reading, for the next start to go on there: events between two of
+// them, and only where they are known without a gap.
+func (p *Pipeline) handOver() {
+	conn, ok := p.Sources.Events.(*cnfork.Conn)
+	if !ok || p.Keeper == nil || !p.Keeper.Offered() || conn.Source() != cnfork.SourceProc {
+		return
+	}
+	exact, hasExact := p.Sources.Exact.(*acct.ExactSource)
+	if hasExact {
+		h, err := exact.Handles() // the end of its Run closes it
+		if err != nil {
+			p.Log.Warn("cannot keep exact records over the restart", "err", err)
+		} else {
+			p.handles = &h
+		}
+	}
+	p.Sources.Pause()
+	for b := range conn.Batches() {
+		p.takeEvents(b)
+	}
+	if taskstats, ok := p.Sources.Taskstats.(*acct.TaskstatsConn); ok {
+		for b := range taskstats.Batches() {
+			p.takeTaskstats(b)
+		}
+		drops := taskstats.Drops()
+		p.meta.StoredTaskstats = &drops
+	}
+	if hasExact {
+		for b := range exact.Batches() {
+			p.takeExact(b)
+		}
+	}
+	if p.handles != nil {
+		lost := exact.Lost()
+		p.meta.StoredExact = &lost
+	}
+	if p.Engine.Doubtless() {
+		drops := conn.Drops()
+		p.meta.Stored = &drops
+	}
+}
+
+// keepSources stores the sources after the commit of what goes with them. Closing
+// leaves alone what is stored.
+func (p *Pipeline) keepSources() {
+	if conn, ok := p.Sources.Events.(*cnfork.Conn); ok && p.meta.Stored != nil && p.keep(NameEvents, conn.Descriptor()) {
+		conn.Detach()
+	}
+	if conn, ok := p.Sources.Taskstats.(*acct.TaskstatsConn); ok && p.meta.StoredTaskstats != nil && p.keep(NameTaskstats, conn.Descriptor()) {
+		conn.Detach()
+	}
+	if h := p.handles; h != nil {
+		_ = p.keep(NameRing, h.Ring) && p.keep(NameDrops, h.Drops) && p.keep(NameProgram, h.Program) && p.keep(NameLink, h.Link)
+		h.Close()
+	}
+}
+
+func (p *Pipeline) keep(name string, fd int) bool {
+	err := p.Keeper.Keep(name, fd)
+	if err != nil {
+		p.Log.Warn("cannot store a source over the restart", "descriptor", name, "err", err)
+	}
+	return err == nil
+}

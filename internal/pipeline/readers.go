@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"elsa/internal/engine"
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+	"elsa/pkg/usage"
+)
+
+// detailBudget bounds the time one round spends on detailed samples (faults,
+// I/O, memory), some 40 µs each. CPU is sampled of every member in every round.
+const detailBudget = 25 * time.Millisecond
+
+// fewMembers is with how many members each round samples all in detail.
+const fewMembers = 200
+
+// readers sample live members for those who read, outside the pipeline's
+// goroutine, so that no reader holds it up.
+type readers struct {
+	pipeline *Pipeline
+
+	mu      sync.Mutex
+	sampler *proc.Sampler
+	known   map[groups.Key]*sample
+	round   uint64
+	work    []*sample
+}
+
+type sample struct {
+	key      groups.Key
+	proc     proc.Sample
+	round    uint64 // last seen
+	detailed uint64 // round of the last detailed sample
+	ok       bool   // sampled in this round
+}
+
+func newReaders(p *Pipeline) *readers {
+	return &readers{pipeline: p, sampler: p.Proc.NewSampler(), known: map[groups.Key]*sample{}}
+}
+
+// refresh samples every live member, puts the samples on the bills and calls
+// show, in the pipeline's goroutine. What show sees is durable: no counter falls
+// even over a crash. Only where the disk fails it is shown all the same.
+func (r *readers) refresh(ctx context.Context, show func(*engine.Engine) error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.round++
+	r.work = r.work[:0]
+	if err := r.pipeline.Do(ctx, r.list); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(detailBudget)
+	for _, s := range r.work {
+		// The oldest detail first: those of the last round that had none.
+		detail := r.round-s.detailed > 1 || len(r.work) < fewMembers
+		detail = detail && time.Now().Before(deadline)
+		s.ok = r.sampler.Sample(s.key.PID, s.key.Start, &s.proc, detail) == nil
+		if detail {
+			s.detailed = r.round
+		}
+	}
+	for k, s := range r.known {
+		if s.round != r.round {
+			delete(r.known, k)
+		}
+	}
+	return r.pipeline.Do(ctx, func(t Turn) error {
+		for _, s := range r.work {
+			if s.ok {
+				t.Engine().TakeSample(s.key, &s.proc)
+			}
+		}
+		t.Commit() // it says itself when it fails
+		return show(t.Engine())
+	})
+}
+
+// list notes the members to sample.
+func (r *readers) list(t Turn) error {
+	return t.Engine().EachSampled(t.Now(), func(k groups.Key) {
+		s := r.known[k]
+		if s == nil {
+			s = &sample{key: k}
+			r.known[k] = s
+		}
+		s.round = r.round
+		r.work = append(r.work, s)
+	})
+}
+
+// Snapshot samples the living and computes every bill as of now.
+func (p *Pipeline) Snapshot(ctx context.Context) (s *usage.Snapshot, err error) {
+	err = p.readers.refresh(ctx, func(*engine.Engine) (err error) {
+		s, err = p.view()
+		return err
+	})
+	return s, err
+}
+
+// Show is Snapshot for those who have no use for an error: it is logged, and the
+// snapshot is nil.
+func (p *Pipeline) Show(ctx context.Context) *usage.Snapshot {
+	s, err := p.Snapshot(ctx)
+	if err != nil {
+		p.Log.Warn("cannot take a snapshot", "err", err)
+		return nil
+	}
+	return s
+}
+
+// View computes every bill as of now without sampling the living anew.
+func (t Turn) View() (*usage.Snapshot, error) { return t.p.view() }
+
+func (p *Pipeline) view() (*usage.Snapshot, error) {
+	v := p.Service
+	v.Suspended = p.watch.suspended
+	v.LedgerSkipped, v.LedgerLost, v.LedgerGaps = p.skipped.Bytes, p.skipped.Lost, p.skipped.Gaps
+	if ledger := p.Sources.Ledger; ledger != nil {
+		if end, err := ledger.End(); err == nil {
+			v.BacklogBytes = ledger.Backlog(p.position, end)
+		}
+	}
+	v.StoreBytes = p.Store.Size()
+	return p.Engine.Snapshot(v, readNow())
+}
+
+// settleTimeout bounds how long a reader waits for the best record of every
+// death, and settlePoll is how often it looks.
+const (
+	settleTimeout = 2 * time.Second
+	settlePoll    = 10 * time.Millisecond
+)
+
+// Settle returns once every process that died before the call is on its bill
+// with the best record it will get, or after settleTimeout. names are the groups
+// to wait for; none is all.
+func (p *Pipeline) Settle(ctx context.Context, names []string) error {
+	deadline := time.NewTimer(settleTimeout)
+	defer deadline.Stop()
+	poll := time.NewTicker(settlePoll)
+	defer poll.Stop()
+	called := int64(0)
+	for {
+		waiting := 0
+		if err := p.Do(ctx, func(t Turn) error {
+			if err := t.Step(); err != nil {
+				return err
+			}
+			if called == 0 {
+				called = t.Now().Boot
+			}
+			waiting = t.Engine().Unsettled(called, names)
+			return nil
+		}); err != nil || waiting == 0 {
+			return err
+		}
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

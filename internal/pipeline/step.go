@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"elsa/internal/fault"
+	"elsa/pkg/acct"
+	"elsa/pkg/cnfork"
+	"elsa/pkg/stream"
+)
+
+// drainTimeout bounds a drain, which takes well under a millisecond: a source
+// that does not answer is broken.
+const drainTimeout = 30 * time.Second
+
+// threadRound is how many steps pass between two looks for threads that are gone,
+// where the source of events tells no exits.
+const threadRound = 64
+
+// step brings the bills up to date. The order is the barrier rule: first note
+// where the ledger ends, then take in all that the kernel has queued, then join
+// the lines up to there. The fork of every process on those lines is then known,
+// and so is every taskstats record, which is sent before the line is written.
+func (p *Pipeline) step() error {
+	p.setClocks()
+	end := p.position
+	if p.Sources.Ledger != nil {
+		var err error
+		if end, err = p.Sources.Ledger.End(); err != nil {
+			return fmt.Errorf("read accounting file: %w", err)
+		}
+	}
+	asOf := readNow().Boot
+	if err := p.drain(); err != nil {
+		return err
+	}
+	fault.Point(fault.StepDrained)
+	p.Engine.Applied(asOf)
+	if err := p.rescanIfLost(); err != nil {
+		return err
+	}
+	p.Engine.Classify(p.mark%threadRound == 0, readNow())
+	if err := p.joinLines(end); err != nil {
+		return err
+	}
+	fault.Point(fault.StepJoined)
+	p.Engine.EndStep(readNow())
+	p.tell("make groups by rules", p.Engine.RuleError())
+	p.watchLedger()
+	return p.watchEvents()
+}
+
+// setClocks tells the engine how the clocks stand.
+func (p *Pipeline) setClocks() { p.Engine.SetClocks(readNow(), boottimeOffset(), p.tick) }
+
+// drain takes in everything the kernel had queued when it was called.
+func (p *Pipeline) drain() error {
+	p.mark++
+	s := &p.Sources
+	s.Events.Mark(p.mark)
+	waitTaskstats, waitExact := s.Taskstats != nil, s.Exact != nil
+	if waitTaskstats {
+		s.Taskstats.Mark(p.mark)
+	}
+	if waitExact {
+		s.Exact.Mark(p.mark)
+	}
+	timeout := time.NewTimer(drainTimeout)
+	defer timeout.Stop()
+	for waitEvents := true; waitEvents || waitTaskstats || waitExact; {
+		select {
+		case b, ok := <-s.Events.Batches():
+			if !ok {
+				return errors.New("read events: stream ended")
+			}
+			waitEvents = waitEvents && b.Barrier < p.mark
+			p.takeEvents(b)
+		case b, ok := <-batches(s.Taskstats):
+			if !ok {
+				return errors.New("read taskstats: stream ended")
+			}
+			waitTaskstats = waitTaskstats && b.Barrier < p.mark
+			p.takeTaskstats(b)
+		case b, ok := <-batches(s.Exact):
+			if !ok {
+				return errors.New("read exact: stream ended")
+			}
+			waitExact = waitExact && b.Barrier < p.mark
+			p.takeExact(b)
+		case <-timeout.C:
+			return fmt.Errorf("drain streams: no answer in %v", drainTimeout)
+		}
+	}
+	return nil
+}
+
+func (p *Pipeline) takeEvents(b *stream.Batch[cnfork.Event]) {
+	p.Engine.Events(b.Items, b.Lost, b.Rejected, readNow())
+	p.Sources.Events.Release(b)
+}
+
+func (p *Pipeline) takeTaskstats(b *stream.Batch[acct.Record]) {
+	p.Engine.Taskstats(b.Items, b.Lost, b.Rejected, readNow())
+	p.Sources.Taskstats.Release(b)
+}
+
+func (p *Pipeline) takeExact(b *stream.Batch[acct.Record]) {
+	p.Engine.Exact(b.Items, b.Lost, b.Rejected, readNow())
+	p.Sources.Exact.Release(b)
+}
+
+// rescanIfLost repairs what is known of processes if events were lost, and says so
+// now and then: a storm loses many times a second.
+func (p *Pipeline) rescanIfLost() error {
+	before := p.Engine.Counters().Rescans
+	if err := p.Engine.RescanIfLost(readNow()); err != nil {
+		return err
+	}
+	n, now := p.Engine.Counters(), readNow().Boot
+	if n.Rescans > before && now > p.watch.tellLoss {
+		p.watch.tellLoss = now + tellInterval
+		p.Log.Warn("events lost: processes rescanned", "total", n.EventsLost, "rescans", n.Rescans)
+	}
+	return nil
+}
+
+// joinLines puts the ledger's lines up to end on the bills.
+func (p *Pipeline) joinLines(end acct.Position) error {
+	ledger := p.Sources.Ledger
+	if ledger == nil || end == p.position {
+		return nil
+	}
+	placing := p.Engine.Place()
+	if placing != nil {
+		err := ledger.ReadBackward(p.position, end, func(records []acct.Record) error {
+			placing.Backward(records)
+			p.replay.advance(len(records))
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read accounting file: %w", err)
+		}
+	}
+	now := readNow()
+	pos, skipped, err := ledger.Read(p.position, end, func(records []acct.Record) error {
+		p.Engine.Lines(records, placing, now)
+		p.replay.advance(len(records))
+		return nil
+	})
+	p.position = pos
+	p.skipped.Add(skipped)
+	if err != nil {
+		return fmt.Errorf("read accounting file: %w", err)
+	}
+	return nil
+}

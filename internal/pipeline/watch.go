@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"errors"
+	"time"
+
+	"elsa/pkg/acct"
+)
+
+// watch is what the pipeline knows of the health of its sources.
+type watch struct {
+	next    int64  // when to look again
+	forks   uint64 // of /proc/stat, when looked at last
+	events  uint64 // fork events then
+	silent  int    // looks in a row without events while forks were made
+	missing uint64 // deaths without a line, at the last step
+	lines   uint64 // lines read, at the last step
+	retry   int64  // when to try to get accounting back
+
+	tellLoss  int64  // when to speak of lost events again
+	silences  uint64 // times that events were subscribed to anew
+	suspended bool   // the kernel holds back lines
+}
+
+const (
+	watchInterval   = int64(5 * time.Second)
+	reclaimInterval = int64(30 * time.Second)
+	tellInterval    = int64(10 * time.Second)
+)
+
+// watchLedger finds out, from deaths that get no line, that the kernel holds
+// back lines or that accounting was switched off, and that it goes on.
+func (p *Pipeline) watchLedger() {
+	if p.Sources.Ledger == nil {
+		return
+	}
+	w, n := &p.watch, p.Engine.Counters()
+	missing, lines := n.Missing-w.missing, n.Lines-w.lines
+	w.missing, w.lines = n.Missing, n.Lines
+	switch {
+	case missing > 0 && lines == 0 && !w.suspended:
+		w.suspended = true
+		p.Log.Warn("accounting is suspended: deaths get no line; going on with taskstats and exact records", "cause", p.whySuspended())
+	case lines > 0 && w.suspended:
+		w.suspended = false
+		p.Log.Info("accounting goes on", "deaths_without_line", n.Missing)
+	}
+	now := readNow().Boot
+	if owned, ok := p.Sources.Ledger.(*acct.Owned); ok && w.suspended && now > w.retry {
+		w.retry = now + reclaimInterval
+		if err := owned.Reclaim(); err != nil {
+			p.Log.Debug("accounting cannot be switched on again", "err", err)
+		}
+	}
+}
+
+func (p *Pipeline) whySuspended() string {
+	space, err := acct.SpaceState(p.Sources.Ledger.Path())
+	if err == nil && space.Available < space.Resume {
+		return "the file system of " + p.Sources.Ledger.Path() + " is nearly full; free some space, or see kernel.acct in proc(5)"
+	}
+	return "it was switched off, or to another file"
+}
+
+// watchEvents finds out that the stream has fallen silent while processes are
+// forked, which some kernels do after an overrun, and opens a new one.
+func (p *Pipeline) watchEvents() error {
+	w := &p.watch
+	now := readNow().Boot
+	if now < w.next {
+		return nil
+	}
+	w.next = now + watchInterval
+	forks, err := p.Proc.Forks()
+	if err != nil {
+		return err
+	}
+	events := p.Engine.Counters().Forks
+	if forks == w.forks || events != w.events {
+		w.silent = 0
+	} else if w.silent++; w.silent >= 2 && w.forks != 0 {
+		p.Log.Warn("events have stopped while processes are forked: subscribing anew")
+		if err := p.reopenEvents(); err != nil {
+			return err
+		}
+		w.silent = 0
+	}
+	w.forks, w.events = forks, events
+	return nil
+}
+
+// reopenEvents replaces the stream of events. What happened in between is
+// found in /proc.
+func (p *Pipeline) reopenEvents() error {
+	if p.Sources.Reopen == nil {
+		return errors.New("events have stopped, and cannot be subscribed to anew")
+	}
+	events, err := p.Sources.Reopen()
+	if err != nil {
+		return err
+	}
+	p.Sources.Events = events
+	p.Engine.Lose()
+	p.watch.silences++
+	return nil
+}

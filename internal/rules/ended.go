@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import "elsa/pkg/proc"
+
+// Ended are the facts of a process that is gone, but for the groups it was in:
+// what the record of its death says. Every condition has its own method here, so
+// that a new one has to say whether it can be told at death.
+type Ended struct {
+	p     proc.Process
+	names interface {
+		User(uid uint32) string
+		UnixGroup(gid uint32) string
+	}
+	// Unknown is set once a rule asked for what nobody can tell any more: the
+	// answer it got then means nothing.
+	Unknown bool
+}
+
+// Gone returns the facts of a process of which only pid, ids and command are known.
+func Gone(p proc.Process, names interface {
+	User(uid uint32) string
+	UnixGroup(gid uint32) string
+}) *Ended {
+	return &Ended{p: p, names: names}
+}
+
+func (e *Ended) Command() string   { return e.p.Command() }
+func (e *Ended) UID() uint32       { return e.p.UID }
+func (e *Ended) GID() uint32       { return e.p.GID }
+func (e *Ended) User() string      { return e.names.User(e.p.UID) }
+func (e *Ended) UnixGroup() string { return e.names.UnixGroup(e.p.GID) }
+
+func (e *Ended) Executable() string  { e.Unknown = true; return "" }
+func (e *Ended) Cgroup() string      { e.Unknown = true; return "" }
+func (e *Ended) Env(string) []string { e.Unknown = true; return nil }

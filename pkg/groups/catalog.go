@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package groups
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrExists means that a group has the name already.
+var ErrExists = errors.New("it exists already")
+
+// ErrNoIDs means that every group id was given away.
+var ErrNoIDs = errors.New("no group ids are left")
+
+// Catalog is the list of groups, by name and by id, and what of it is not stored
+// yet. A *Group that it returns is valid, and the same, until the group is
+// deleted; whoever changes one says so by Touch. The zero value is not ready; use
+// NewCatalog. Not safe for concurrent use.
+type Catalog struct {
+	byName  []*Group // in order of name
+	byID    map[uint32]*Group
+	next    uint32
+	changed map[uint32]bool // ids, deleted ones too
+}
+
+// NewCatalog returns an empty catalog that gives its first group the id next,
+// which must not be [Former].
+func NewCatalog(next uint32) *Catalog {
+	return &Catalog{byID: map[uint32]*Group{}, next: next, changed: map[uint32]bool{}}
+}
+
+// Make makes a group. The error wraps ErrExists or ErrNoIDs. A nil labels is none.
+func (c *Catalog) Make(name string, owner uint32, labels map[string]string, created time.Time) (*Group, error) {
+	at, exists := c.place(name)
+	if exists {
+		return nil, fmt.Errorf("make group %s: %w", name, ErrExists)
+	}
+	if c.next == math.MaxUint32 {
+		return nil, fmt.Errorf("make group %s: %w", name, ErrNoIDs)
+	}
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	g := &Group{ID: c.next, Name: name, Owner: owner, Labels: labels, Created: created}
+	c.next++
+	c.insert(at, g)
+	c.changed[g.ID] = true
+	return g, nil
+}
+
+// Restore puts back a group that was stored.
+func (c *Catalog) Restore(g Group) {
+	at, _ := c.place(g.Name)
+	c.insert(at, &g)
+}
+
+func (c *Catalog) insert(at int, g *Group) {
+	c.byName = slices.Insert(c.byName, at, g)
+	c.byID[g.ID] = g
+}
+
+func (c *Catalog) place(name string) (int, bool) {
+	return slices.BinarySearchFunc(c.byName, name, func(g *Group, n string) int { return strings.Compare(g.Name, n) })
+}
+
+// Named returns the group with a name; nil when there is none.
+func (c *Catalog) Named(name string) *Group {
+	if at, ok := c.place(name); ok {
+		return c.byName[at]
+	}
+	return nil
+}
+
+// ByID returns the group with an id; nil when there is none.
+func (c *Catalog) ByID(id uint32) *Group { return c.byID[id] }
+
+// All returns the groups in order of name. The slice must not be changed, and is
+// valid until a group is made or deleted.
+func (c *Catalog) All() []*Group { return c.byName }
+
+// Copy returns a copy of every group, in order of name. Labels are shared: nobody
+// changes them.
+func (c *Catalog) Copy() []Group {
+	gs := make([]Group, len(c.byName))
+	for i, g := range c.byName {
+		gs[i] = *g
+	}
+	return gs
+}
+
+// Names returns the names of the groups with the given ids, in order. Ids that no
+// group has are left out.
+func (c *Catalog) Names(ids []uint32) []string {
+	var names []string
+	for _, id := range ids {
+		if g := c.byID[id]; g != nil {
+			names = append(names, g.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Delete takes a group out of the catalog.
+func (c *Catalog) Delete(g *Group) {
+	at, _ := c.place(g.Name)
+	c.byName = slices.Delete(c.byName, at, at+1)
+	delete(c.byID, g.ID)
+	c.changed[g.ID] = true
+}
+
+// Next is the id that the next group will have.
+func (c *Catalog) Next() uint32 { return c.next }
+
+// Touch says that a group was changed and must be stored.
+func (c *Catalog) Touch(g *Group) { c.changed[g.ID] = true }
+
+// TouchAll says that every group must be stored, because the store was emptied.
+func (c *Catalog) TouchAll() {
+	for id := range c.byID {
+		c.changed[id] = true
+	}
+}
+
+// Changed reports whether Flush has anything to tell.
+func (c *Catalog) Changed() bool { return len(c.changed) > 0 }
+
+// Flush calls put for every group that is new or changed, and del for the ids of
+// those that were deleted. It tells the same again until Done.
+func (c *Catalog) Flush(put func(Group), del func(id uint32)) {
+	for id := range c.changed {
+		if g := c.byID[id]; g != nil {
+			put(*g)
+		} else {
+			del(id)
+		}
+	}
+}
+
+// Done says that what Flush told is safe.
+func (c *Catalog) Done() { clear(c.changed) }
