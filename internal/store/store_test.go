@@ -16,7 +16,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	bolt "go.etcd.io/bbolt"
 
-	"elsa/pkg/acct"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -61,74 +60,14 @@ func mustLoad(t *testing.T, s *Store) *State {
 
 var ignoreStored = cmpopts.IgnoreUnexported(groups.Life{})
 
-// full is a state in which no field is zero.
-func full() *State {
-	m := func(n uint64) usage.Measure {
-		return usage.Measure{
-			usage.User: n, usage.System: n + 1, usage.Elapsed: n + 2, usage.MinorFaults: n + 3, usage.MajorFaults: n + 4,
-			usage.ReadBytes: n + 5, usage.WriteBytes: n + 6, usage.ReadChars: n + 7, usage.WriteChars: n + 8, usage.MaxRSS: n + 9,
-			usage.VoluntarySwitches: n + 10, usage.InvoluntarySwitches: n + 11,
-		}
-	}
-	u := usage.Usage{
-		usage.Started: 1, usage.Ended: 2, usage.User: 3, usage.System: 4, usage.Elapsed: 5, usage.MinorFaults: 6, usage.MajorFaults: 7, usage.ReadBytes: 8, usage.WriteBytes: 9,
-		usage.ReadChars: 10, usage.WriteChars: 11, usage.MaxRSS: 12, usage.VoluntarySwitches: 13, usage.InvoluntarySwitches: 14, usage.ExitNonzero: 15, usage.ExitSignal: 16,
-		usage.Exact: 17, usage.Sampled: 18, usage.Rounded: 19, usage.Inferred: 20,
-	}
-	return &State{
-		Meta: Meta{
-			Created: day, BootID: "b", AsOf: 5, Position: acct.Position{Segment: 3, Offset: 640}, WallOffset: 77,
-			NextGroup: 9, Reported: 11, CleanStop: true,
-		},
-		Groups: []groups.Group{{ID: 7, Name: "a/b", Owner: 1000, Labels: map[string]string{"k": "v"}, Created: day, Closed: day.Add(time.Hour)}},
-		Sets:   []Set{{ID: groups.Ungrouped, Usage: u}, {ID: 5, Groups: []uint32{3, 7}, Usage: u}},
-		Members: []Member{{
-			Life:    groups.Life{PID: 12, PPID: 1, Start: 34, Exit: 56, Set: 5, Inferred: true, Unproven: true, Noted: true},
-			Account: usage.Account{Base: m(100), Last: m(200)},
-		}},
-		Deaths: []usage.OpenDeath{{
-			Key: groups.Key{PID: 8, Start: 9}, Set: 5, Base: m(1), Charged: m(2), Estimate: m(3), Reported: 4, Grade: 1, Known: true, Lined: true, Exited: true,
-			Cell: usage.Cell{Hour: 77, Set: 5, UID: 1000, Comm: [16]byte{'c', 'c'}},
-		}},
-		Held: []acct.Record{{Source: acct.Taskstats, PID: 5, PPID: 1, Comm: [16]byte{'d', 0xff}, Start: 1 << 60, User: 7, ReadBytes: 1 << 63}},
-	}
-}
-
-func put(st *State) func(*Tx) {
-	return func(tx *Tx) {
-		for _, g := range st.Groups {
-			tx.PutGroup(g)
-		}
-		for i := range st.Sets {
-			tx.PutSet(st.Sets[i].ID, st.Sets[i].Groups, &st.Sets[i].Usage)
-		}
-		for _, m := range st.Members {
-			tx.PutMember(m.Life, m.Account)
-		}
-		for _, d := range st.Deaths {
-			tx.PutDeath(d)
-		}
-		tx.Held(st.Held)
-		tx.Meta(st.Meta)
-	}
-}
-
 func TestRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "elsa.db")
 	s := mustOpen(t, path)
 	if got := mustLoad(t, s); !got.Meta.Created.Equal(day) || got.Meta.NextGroup != 1 || len(got.Groups) != 0 {
 		t.Errorf("a new database is not empty: %+v", got)
 	}
-	want := full()
-	if err := s.Commit(put(want)); err != nil {
+	if err := s.Commit(put(full())); err != nil {
 		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = mustOpen(t, path)
-	if diff := cmp.Diff(want, mustLoad(t, s), ignoreStored); diff != "" {
-		t.Errorf("state after reopening (-want +got):\n%s", diff)
 	}
 	if err := s.Commit(func(tx *Tx) { tx.Held(nil) }); err != nil || mustLoad(t, s).Held != nil {
 		t.Errorf("records are held although they were let go: %v", err)
@@ -141,14 +80,18 @@ func TestRoundTrip(t *testing.T) {
 func TestDelete(t *testing.T) {
 	s := mustOpen(t, filepath.Join(t.TempDir(), "elsa.db"))
 	st := full()
-	st.Deaths = append(st.Deaths, st.Deaths[0], st.Deaths[0])
+	st.Deaths = append(st.Deaths, st.Deaths[0])
 	if err := s.Commit(put(st)); err != nil {
 		t.Fatal(err)
 	}
 	err := s.Commit(func(tx *Tx) {
-		tx.DeleteGroup(7)
+		for i := range st.Groups {
+			tx.DeleteGroup(st.Groups[i].ID)
+		}
 		tx.PutSet(5, nil, &usage.Usage{}) // retired
-		tx.DeleteMember(st.Members[0].Life.Key())
+		for i := range st.Members {
+			tx.DeleteMember(st.Members[i].Life.Key())
+		}
 		tx.PutDeath(st.Deaths[0]) // the others are settled
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ package usage
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -187,4 +188,55 @@ func TestTakeChanged(t *testing.T) {
 	check("touched", 2)
 	j.TouchAll()
 	check("all touched", 0, 1, 2, 3, 4, 5)
+}
+
+// fill sets all numbers and truths in a value.
+func fill(v reflect.Value) {
+	for i := range v.NumField() {
+		switch f := v.Field(i); {
+		case f.CanInt():
+			f.SetInt(int64(i) + 1)
+		case f.CanUint():
+			f.SetUint(uint64(i) + 1)
+		case f.Kind() == reflect.Bool:
+			f.SetBool(true)
+		case f.Kind() == reflect.Array:
+			for k := range f.Len() {
+				f.Index(k).SetUint(uint64(k) + 1)
+			}
+		default:
+			fill(f)
+		}
+	}
+}
+
+// What is restored is stored again as it was: no field of it is lost.
+func TestRestoredIsStored(t *testing.T) {
+	var d OpenDeath
+	var a Account
+	fill(reflect.ValueOf(&d).Elem())
+	fill(reflect.ValueOf(&a).Elem())
+	d.Grade = uint8(sampled)
+	var u Usage
+	for f := range u {
+		u[f] = uint64(f) + 1
+	}
+	j := newTestJoin(true)
+	j.RestoreSet(3, u)
+	j.RestoreDeath(d, now)
+	j.RestoreAccount(life.Key(), 3, a)
+	j.OpenDeaths(func(got OpenDeath) {
+		if diff := cmp.Diff(d, got); diff != "" {
+			t.Errorf("death (-restored +stored):\n%s", diff)
+		}
+	})
+	if got, _ := j.Account(life.Key()); got != a {
+		t.Errorf("account %+v, want %+v", got, a)
+	}
+	j.Touch(3)
+	j.TakeChanged(func(_ groups.SetID, got *Usage) {
+		if *got != u {
+			t.Errorf("bill %v, want %v", *got, u)
+		}
+	})
 }
