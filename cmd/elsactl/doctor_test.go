@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"elsa/pkg/acct"
 	"elsa/pkg/api"
+	"elsa/pkg/ledger"
 )
 
 // healthyHost is a machine on which all is well.
@@ -112,7 +112,7 @@ func TestDoctor(t *testing.T) {
 		{name: "full disk", change: func(t *testing.T, h *host) { h.space = free(20) }, want: []string{"fail disk: 2.0 % free"}},
 		{name: "nearly full disk", change: func(t *testing.T, h *host) { h.space = free(45) }, want: []string{"warn disk: 4.5 % free"}},
 		{name: "accounting is another's", change: func(t *testing.T, h *host) {
-			h.owner = func() error { return &acct.ConflictError{Path: "/var/log/account/pacct"} }
+			h.owner = func() error { return &ledger.ConflictError{Path: "/var/log/account/pacct"} }
 			h.changeStatus(func(s *api.Status) { s.Sources.Accounting = "off" })
 		}, want: []string{"warn accounting: on, by another program, to /var/log/account/pacct", "warn elsad: it runs without accounting"}},
 		{name: "no elsad", change: func(t *testing.T, h *host) {

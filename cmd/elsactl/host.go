@@ -19,9 +19,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"elsa/pkg/acct"
 	"elsa/pkg/api"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/ledger"
 )
 
 // host is the machine that doctor looks at. The functions are what cannot be
@@ -58,7 +58,7 @@ func thisHost(socket, stateDir string) *host {
 			}
 			return conn.Source().String(), conn.Close()
 		},
-		owner:  acct.Owner,
+		owner:  ledger.Owner,
 		status: func(ctx context.Context) (api.Status, error) { return api.NewClient(socket).Status(ctx) },
 	}
 }
@@ -261,7 +261,7 @@ func (h *host) pids() {
 
 func (h *host) accounting(own bool, how string) {
 	err := h.owner()
-	var conflict *acct.ConflictError
+	var conflict *ledger.ConflictError
 	switch {
 	case own:
 		h.add("accounting", ok, "", "on, and elsad's own")

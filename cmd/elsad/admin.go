@@ -14,7 +14,7 @@ import (
 
 	"elsa/internal/config"
 	"elsa/internal/store"
-	"elsa/pkg/acct"
+	"elsa/pkg/ledger"
 )
 
 // checkStore verifies the database: every page, and every value in it.
@@ -63,15 +63,15 @@ func stopAccounting(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	ledger, err := acct.Own(dir, st.Meta.Position, acct.OwnOptions{})
-	var conflict *acct.ConflictError
+	owned, err := ledger.Own(dir, st.Meta.Position, ledger.OwnOptions{})
+	var conflict *ledger.ConflictError
 	if errors.As(err, &conflict) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return ledger.Close()
+	return owned.Close()
 }
 
 // startProfile begins a CPU profile, if a path is given, and returns what ends it.

@@ -15,9 +15,10 @@ import (
 
 	"elsa/internal/pipeline"
 	"elsa/internal/store"
-	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/proc"
+	"elsa/pkg/taskrelease"
+	"elsa/pkg/taskstats"
 )
 
 // manager is the service manager's store of descriptors; see sd_notify(3).
@@ -128,7 +129,7 @@ func (k *kept) events(ctx context.Context, cfg cnfork.Config) *cnfork.Conn {
 }
 
 // taskstats goes on with the stored socket, or returns nil.
-func (k *kept) taskstats(ctx context.Context) *acct.TaskstatsConn {
+func (k *kept) taskstats(ctx context.Context) *taskstats.Conn {
 	fd := k.take(pipeline.NameTaskstats)
 	if fd < 0 {
 		return nil
@@ -137,7 +138,7 @@ func (k *kept) taskstats(ctx context.Context) *acct.TaskstatsConn {
 	if fits {
 		drops = *k.meta.StoredTaskstats
 	}
-	conn, err := acct.ResumeTaskstats(ctx, fd, drops, acct.TaskstatsConfig{})
+	conn, err := taskstats.Resume(ctx, fd, drops, taskstats.Config{})
 	if err == nil && fits {
 		return conn
 	}
@@ -149,15 +150,15 @@ func (k *kept) taskstats(ctx context.Context) *acct.TaskstatsConn {
 }
 
 // exact goes on with the stored program, or returns nil.
-func (k *kept) exact() *acct.ExactSource {
-	h := acct.ExactHandles{Ring: k.take(pipeline.NameRing), Drops: k.take(pipeline.NameDrops), Program: k.take(pipeline.NameProgram), Link: k.take(pipeline.NameLink)}
-	if h == (acct.ExactHandles{Ring: -1, Drops: -1, Program: -1, Link: -1}) {
+func (k *kept) exact() *taskrelease.Source {
+	h := taskrelease.Handles{Ring: k.take(pipeline.NameRing), Drops: k.take(pipeline.NameDrops), Program: k.take(pipeline.NameProgram), Link: k.take(pipeline.NameLink)}
+	if h == (taskrelease.Handles{Ring: -1, Drops: -1, Program: -1, Link: -1}) {
 		return nil
 	}
-	var src *acct.ExactSource
+	var src *taskrelease.Source
 	err := errUnfit
 	if k.fits && k.meta.StoredExact != nil && min(h.Ring, h.Drops, h.Program, h.Link) >= 0 {
-		src, err = acct.ResumeExact(h, *k.meta.StoredExact, acct.ExactConfig{})
+		src, err = taskrelease.Resume(h, *k.meta.StoredExact, taskrelease.Config{})
 	} else {
 		h.Close()
 	}

@@ -14,10 +14,12 @@ import (
 	"elsa/internal/config"
 	"elsa/internal/pipeline"
 	"elsa/internal/store"
-	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
+	"elsa/pkg/taskrelease"
+	"elsa/pkg/taskstats"
 	"elsa/pkg/usage"
 )
 
@@ -139,7 +141,7 @@ func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *sl
 	conn := kept.taskstats(ctx)
 	var err error
 	if conn == nil {
-		conn, err = acct.DialTaskstats(ctx, acct.TaskstatsConfig{ReadBuffer: cfg.TaskstatsBuffer})
+		conn, err = taskstats.Dial(ctx, taskstats.Config{ReadBuffer: cfg.TaskstatsBuffer})
 	}
 	if err != nil {
 		if cfg.Taskstats == "on" {
@@ -163,7 +165,7 @@ func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.L
 	src := kept.exact()
 	var err error
 	if s.exactResumed = src != nil; !s.exactResumed {
-		src, err = acct.DialExact(ctx, acct.ExactConfig{})
+		src, err = taskrelease.Dial(ctx, taskrelease.Config{})
 	}
 	if err != nil {
 		if cfg.Exact == "on" {
@@ -179,16 +181,16 @@ func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.L
 	return nil
 }
 
-func (s *sources) openLedger(cfg *config.Config, from acct.Position) error {
+func (s *sources) openLedger(cfg *config.Config, from ledger.Position) error {
 	s.service.Accounting = cfg.Acct
 	if cfg.Acct == "off" {
 		return nil
 	}
 	var err error
 	if path, follow := cfg.Follow(); follow {
-		s.Ledger, err = acct.Follow(path, from)
+		s.Ledger, err = ledger.Follow(path, from)
 	} else {
-		s.Ledger, err = acct.Own(filepath.Join(cfg.StateDir, "pacct"), from, acct.OwnOptions{})
+		s.Ledger, err = ledger.Own(filepath.Join(cfg.StateDir, "pacct"), from, ledger.OwnOptions{})
 	}
 	if err != nil {
 		return err

@@ -31,6 +31,12 @@ var roles = map[string]Role{
 	"wait":  wait,  // wait: until released
 	"burn":  burn,  // burn DURATION: use that much CPU
 	"storm": storm, // storm N: fork N children that exit at once, print their pids
+	"write": write, // write BYTES FILE: write so much, to the disk
+
+	"nobody":      nobody,      // nobody: become user 65534 of group 65533 and exit
+	"execthread":  execThread,  // execthread: execute "exit 0" in a thread that does not lead
+	"threads":     threads,     // threads N DURATION STATUS: burn in N threads of their own, then exit
+	"leaderfirst": leaderFirst, // leaderfirst N DURATION STATUS: the same after the leader has ended
 }
 
 // Main is for TestMain of a package that uses [Spawn]: it runs the role this

@@ -12,34 +12,35 @@ import (
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
+	"elsa/pkg/ledger"
 )
 
 // written is a ledger in memory.
 type written struct {
-	acct.Ledger
+	ledger.Ledger
 	records []acct.Record
 	kept    int
 }
 
-func (w *written) End() (acct.Position, error) {
-	return acct.Position{Segment: 1, Offset: int64(w.kept + len(w.records))}, nil
+func (w *written) End() (ledger.Position, error) {
+	return ledger.Position{Segment: 1, Offset: int64(w.kept + len(w.records))}, nil
 }
 
-func (w *written) Read(_, to acct.Position, f func([]acct.Record) error) (acct.Position, acct.Skipped, error) {
+func (w *written) Read(_, to ledger.Position, f func([]acct.Record) error) (ledger.Position, ledger.Skipped, error) {
 	for r := w.records; len(r) > 0; {
 		n := min(len(r), 1024)
 		if err := f(r[:n]); err != nil {
-			return to, acct.Skipped{}, err
+			return to, ledger.Skipped{}, err
 		}
 		r = r[n:]
 	}
-	return to, acct.Skipped{}, nil
+	return to, ledger.Skipped{}, nil
 }
 
-func (w *written) Backlog(acct.Position, acct.Position) int64 { return 0 }
-func (w *written) Release(acct.Position) error                { return nil }
-func (w *written) Rotate() error                              { return nil }
-func (w *written) Path() string                               { return "" }
+func (w *written) Backlog(ledger.Position, ledger.Position) int64 { return 0 }
+func (w *written) Release(ledger.Position) error                  { return nil }
+func (w *written) Rotate() error                                  { return nil }
+func (w *written) Path() string                                   { return "" }
 
 // BenchmarkJoinCommit is the way from ledger lines to disk: per operation one
 // step with a second's lines of a storm, joined to their processes and

@@ -30,19 +30,19 @@ func (p *Pipeline) commit() error {
 		err = fmt.Errorf("%w; nothing is lost, and it is tried again", err)
 	}
 	p.tell("commit", err)
-	ledger := p.Sources.Ledger
+	lines := p.Sources.Ledger
 	if err != nil {
-		if ledger != nil { // it must not grow without bound meanwhile
-			p.tell("accounting segments", ledger.Rotate())
+		if lines != nil { // it must not grow without bound meanwhile
+			p.tell("accounting segments", lines.Rotate())
 		}
 		return err
 	}
 	p.meta = meta
 	fault.Point(fault.CommitDone)
-	if ledger != nil {
-		err := ledger.Release(p.position)
+	if lines != nil {
+		err := lines.Release(p.position)
 		fault.Point(fault.CommitReleased)
-		p.tell("accounting segments", errors.Join(err, ledger.Rotate()))
+		p.tell("accounting segments", errors.Join(err, lines.Rotate()))
 	}
 	fault.Point(fault.CommitRotated)
 	if p.Observe != nil {

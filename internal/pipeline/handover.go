@@ -3,8 +3,9 @@
 package pipeline
 
 import (
-	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/taskrelease"
+	"elsa/pkg/taskstats"
 )
 
 // Over a planned restart the sources wait in the service manager's store of
@@ -33,7 +34,7 @@ func (p *Pipeline) handOver() {
 	if !ok || p.Keeper == nil || !p.Keeper.Offered() || conn.Source() != cnfork.SourceProc {
 		return
 	}
-	exact, hasExact := p.Sources.Exact.(*acct.ExactSource)
+	exact, hasExact := p.Sources.Exact.(*taskrelease.Source)
 	if hasExact {
 		h, err := exact.Handles() // the end of its Run closes it
 		if err != nil {
@@ -46,11 +47,11 @@ func (p *Pipeline) handOver() {
 	for b := range conn.Batches() {
 		p.takeEvents(b)
 	}
-	if taskstats, ok := p.Sources.Taskstats.(*acct.TaskstatsConn); ok {
-		for b := range taskstats.Batches() {
+	if conn, ok := p.Sources.Taskstats.(*taskstats.Conn); ok {
+		for b := range conn.Batches() {
 			p.takeTaskstats(b)
 		}
-		drops := taskstats.Drops()
+		drops := conn.Drops()
 		p.meta.StoredTaskstats = &drops
 	}
 	if hasExact {
@@ -74,7 +75,7 @@ func (p *Pipeline) keepSources() {
 	if conn, ok := p.Sources.Events.(*cnfork.Conn); ok && p.meta.Stored != nil && p.keep(NameEvents, conn.Descriptor()) {
 		conn.Detach()
 	}
-	if conn, ok := p.Sources.Taskstats.(*acct.TaskstatsConn); ok && p.meta.StoredTaskstats != nil && p.keep(NameTaskstats, conn.Descriptor()) {
+	if conn, ok := p.Sources.Taskstats.(*taskstats.Conn); ok && p.meta.StoredTaskstats != nil && p.keep(NameTaskstats, conn.Descriptor()) {
 		conn.Detach()
 	}
 	if h := p.handles; h != nil {

@@ -17,8 +17,10 @@ import (
 	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
+	"elsa/pkg/taskrelease"
 	"elsa/pkg/usage"
 )
 
@@ -26,7 +28,7 @@ import (
 type Sources struct {
 	Events           stream.Source[cnfork.Event]
 	Taskstats, Exact stream.Source[acct.Record] // nil when off
-	Ledger           acct.Ledger                // nil when off
+	Ledger           ledger.Ledger              // nil when off
 	// Pause ends the reading of all streams.
 	Pause func()
 	// Reopen subscribes to events anew; nil when that cannot be done.
@@ -71,9 +73,9 @@ type Pipeline struct {
 	// meta is as committed last, but for what Save fills in.
 	meta store.Meta
 	// position is up to where the ledger is joined.
-	position acct.Position
+	position ledger.Position
 	// skipped is what of the ledger was no record.
-	skipped acct.Skipped
+	skipped ledger.Skipped
 	// mark is the number of the last barrier.
 	mark uint64
 	// full is with how many held records a step is due out of turn; see heldMax.
@@ -85,7 +87,7 @@ type Pipeline struct {
 	// replay tells of the ledger's backlog at the start; nil once that is read.
 	replay *replay
 	// handles of the release program, for the manager to keep, at the stop.
-	handles *acct.ExactHandles
+	handles *taskrelease.Handles
 	// told are the errors that were logged last, by what fails.
 	told map[string]string
 	// requests run in the pipeline's goroutine.

@@ -121,9 +121,9 @@ func (p *Pipeline) view() (*usage.Snapshot, error) {
 	v := p.Service
 	v.Suspended = p.watch.suspended
 	v.LedgerSkipped, v.LedgerLost, v.LedgerGaps = p.skipped.Bytes, p.skipped.Lost, p.skipped.Gaps
-	if ledger := p.Sources.Ledger; ledger != nil {
-		if end, err := ledger.End(); err == nil {
-			v.BacklogBytes = ledger.Backlog(p.position, end)
+	if lines := p.Sources.Ledger; lines != nil {
+		if end, err := lines.End(); err == nil {
+			v.BacklogBytes = lines.Backlog(p.position, end)
 		}
 	}
 	v.StoreBytes = p.Store.Size()

@@ -10,6 +10,7 @@ import (
 	"elsa/internal/fault"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/ledger"
 	"elsa/pkg/stream"
 )
 
@@ -129,14 +130,14 @@ func (p *Pipeline) rescanIfLost() error {
 }
 
 // joinLines puts the ledger's lines up to end on the bills.
-func (p *Pipeline) joinLines(end acct.Position) error {
-	ledger := p.Sources.Ledger
-	if ledger == nil || end == p.position {
+func (p *Pipeline) joinLines(end ledger.Position) error {
+	lines := p.Sources.Ledger
+	if lines == nil || end == p.position {
 		return nil
 	}
 	placing := p.Engine.Place()
 	if placing != nil {
-		err := ledger.ReadBackward(p.position, end, func(records []acct.Record) error {
+		err := lines.ReadBackward(p.position, end, func(records []acct.Record) error {
 			placing.Backward(records)
 			p.replay.advance(len(records))
 			return nil
@@ -146,7 +147,7 @@ func (p *Pipeline) joinLines(end acct.Position) error {
 		}
 	}
 	now := readNow()
-	pos, skipped, err := ledger.Read(p.position, end, func(records []acct.Record) error {
+	pos, skipped, err := lines.Read(p.position, end, func(records []acct.Record) error {
 		p.Engine.Lines(records, placing, now)
 		p.replay.advance(len(records))
 		return nil

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"elsa/pkg/acct"
+	"elsa/pkg/ledger"
 )
 
 // watch is what the pipeline knows of the health of its sources.
@@ -48,7 +48,7 @@ func (p *Pipeline) watchLedger() {
 		p.Log.Info("accounting goes on", "deaths_without_line", n.Missing)
 	}
 	now := readNow().Boot
-	if owned, ok := p.Sources.Ledger.(*acct.Owned); ok && w.suspended && now > w.retry {
+	if owned, ok := p.Sources.Ledger.(*ledger.Owned); ok && w.suspended && now > w.retry {
 		w.retry = now + reclaimInterval
 		if err := owned.Reclaim(); err != nil {
 			p.Log.Debug("accounting cannot be switched on again", "err", err)
@@ -57,7 +57,7 @@ func (p *Pipeline) watchLedger() {
 }
 
 func (p *Pipeline) whySuspended() string {
-	space, err := acct.SpaceState(p.Sources.Ledger.Path())
+	space, err := ledger.SpaceState(p.Sources.Ledger.Path())
 	if err == nil && space.Available < space.Resume {
 		return "the file system of " + p.Sources.Ledger.Path() + " is nearly full; free some space, or see kernel.acct in proc(5)"
 	}

@@ -25,6 +25,7 @@ import (
 	"elsa/internal/lineage"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
+	"elsa/pkg/ledger"
 	"elsa/pkg/usage"
 )
 
@@ -67,7 +68,7 @@ type Meta struct {
 	// of CLOCK_BOOTTIME.
 	AsOf int64
 	// Position is how far the ledger has been joined.
-	Position acct.Position
+	Position ledger.Position
 	// WallOffset is the wall clock less CLOCK_BOOTTIME then, in ns.
 	WallOffset int64
 	// NextGroup is the next group id; ids are never reused.

@@ -183,12 +183,20 @@ func last(b []byte) byte {
 	return 0
 }
 
-// living tells whether a version 3 line is about the living caller of acct(2):
-// it gets one in the file it switches accounting away from. ac_mem is set at a
-// process's death, so it is zero there, and else only for kernel threads, which
-// never executed anything (AFORK).
-func living(b *[BSDSize]byte) bool {
-	return b[36] == 0 && b[37] == 0 && b[0]&FlagFork == 0
+// Version returns the version number of a line of the accounting file, without
+// the mark for its byte order. It does not look whether the line is a record.
+func Version(line *[BSDSize]byte) int { return int(line[1] &^ bigEndian) }
+
+// HasPID tells whether a line is of a version that names its process, as only
+// version 3 does.
+func HasPID(line *[BSDSize]byte) bool { return Version(line) == 3 }
+
+// IsCaller tells whether a line of version 3 is about the living caller of
+// acct(2), which gets one in the file that it switches accounting away from. It
+// is no death. ac_mem is set at a process's death, so it is zero there, and else
+// only for kernel threads, which never executed anything (AFORK).
+func IsCaller(line *[BSDSize]byte) bool {
+	return line[36] == 0 && line[37] == 0 && line[0]&FlagFork == 0
 }
 
 // swap turns the numbers of a line around in place.

@@ -1,49 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package acct
+package acct_test
 
 import (
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"elsa/internal/kerneltest"
-
 	"golang.org/x/sys/unix"
+
+	"elsa/internal/kerneltest"
+	"elsa/pkg/acct"
+	"elsa/pkg/ledger"
 )
 
 var update = flag.Bool("update", false, "record testdata from the running kernel")
 
-func init() {
-	roles["nobody"] = func([]string) int {
-		if err := syscall.Setgid(65533); err != nil {
-			return 1
-		}
-		if err := syscall.Setuid(65534); err != nil {
-			return 1
-		}
-		return 0
-	}
-	// execthread executes another role in a thread that is not the leader.
-	roles["execthread"] = func([]string) int {
-		failed := make(chan int)
-		// The main goroutine stays on the leader, so the other cannot be there.
-		runtime.LockOSThread()
-		go func() {
-			runtime.LockOSThread()
-			cmd := kerneltest.Command("exit", "0")
-			syscall.Exec(cmd.Path, cmd.Args, cmd.Env)
-			failed <- 1
-		}()
-		return <-failed
-	}
-}
+func TestMain(m *testing.M) { kerneltest.Main(m, nil) }
 
 // TestKernelBSD ends processes of known behaviour under accounting and reads
 // their lines. With -update it keeps the lines in testdata/bsd_v3.hex, for
@@ -55,17 +32,17 @@ func TestKernelBSD(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := SwitchOn(path); err != nil {
+	if err := ledger.SwitchOn(path); err != nil {
 		t.Fatal(err)
 	}
 	var names []string
-	want := make(map[string]Record)
-	add := func(name string, pid int, r Record) {
+	want := make(map[string]acct.Record)
+	add := func(name string, pid int, r acct.Record) {
 		r.PID = int32(pid)
 		names = append(names, name)
 		want[name] = r
 	}
-	spawn := func(name string, r Record, role string, args ...string) {
+	spawn := func(name string, r acct.Record, role string, args ...string) {
 		c := kerneltest.Spawn(t, role, args...)
 		if role == "wait" {
 			if err := unix.Kill(c.PID, unix.SIGKILL); err != nil {
@@ -76,37 +53,37 @@ func TestKernelBSD(t *testing.T) {
 		add(name, c.PID, r)
 	}
 	began := time.Now().Unix()
-	spawn("exit 7", Record{ExitCode: 0x700}, "exit", "7")
-	spawn("SIGKILL", Record{ExitCode: 9}, "wait")
-	spawn("burn 250ms", Record{}, "burn", "250ms")
-	spawn("setuid", Record{UID: 65534, GID: 65533}, "nobody")
-	spawn("exec from a thread", Record{}, "execthread")
+	spawn("exit 7", acct.Record{ExitCode: 0x700}, "exit", "7")
+	spawn("SIGKILL", acct.Record{ExitCode: 9}, "wait")
+	spawn("burn 250ms", acct.Record{}, "burn", "250ms")
+	spawn("setuid", acct.Record{UID: 65534, GID: 65533}, "nobody")
+	spawn("exec from a thread", acct.Record{}, "execthread")
 	pid, err := kerneltest.Fork()
 	if err != nil {
 		t.Fatal(err)
 	}
-	add("fork", pid, Record{Flags: FlagFork})
-	if err := SwitchOff(); err != nil {
+	add("fork", pid, acct.Record{Flags: acct.FlagFork})
+	if err := ledger.SwitchOff(); err != nil {
 		t.Fatal(err)
 	}
-	add("living caller", os.Getpid(), Record{})
+	add("living caller", os.Getpid(), acct.Record{})
 
 	file, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(file)%BSDSize != 0 {
-		t.Errorf("%d bytes of accounting, want a multiple of %d", len(file), BSDSize)
+	if len(file)%acct.BSDSize != 0 {
+		t.Errorf("%d bytes of accounting, want a multiple of %d", len(file), acct.BSDSize)
 	}
 	lines := make(map[int32][]byte)
-	for b := file; len(b) >= BSDSize; b = b[BSDSize:] {
-		var r Record
-		if err := DecodeBSD(b, &r); err != nil {
-			t.Fatalf("%x: %v", b[:BSDSize], err)
+	for b := file; len(b) >= acct.BSDSize; b = b[acct.BSDSize:] {
+		var r acct.Record
+		if err := acct.DecodeBSD(b, &r); err != nil {
+			t.Fatalf("%x: %v", b[:acct.BSDSize], err)
 		}
-		lines[r.PID] = b[:BSDSize]
+		lines[r.PID] = b[:acct.BSDSize]
 	}
-	out := fmt.Sprintf("# struct acct_v3 lines, recorded by TestKernelBSD -update on %s\n", kernelName(t))
+	out := fmt.Sprintf("# struct acct_v3 lines, recorded by TestKernelBSD -update on %s\n", kerneltest.KernelName(t))
 	for _, name := range names {
 		want := want[name]
 		line := lines[want.PID]
@@ -115,24 +92,24 @@ func TestKernelBSD(t *testing.T) {
 			continue
 		}
 		out += fmt.Sprintf("%x # %s\n", line, name)
-		var got Record
-		if err := DecodeBSD(line, &got); err != nil {
+		var got acct.Record
+		if err := acct.DecodeBSD(line, &got); err != nil {
 			t.Fatal(err)
 		}
 		if name == "living caller" {
-			if !living((*[BSDSize]byte)(line)) || got.PPID != int32(os.Getppid()) || got.ExitCode != 0 {
+			if !acct.IsCaller((*[acct.BSDSize]byte)(line)) || got.PPID != int32(os.Getppid()) || got.ExitCode != 0 {
 				t.Errorf("%s: %+v", name, got)
 			}
 			continue
 		}
-		if living((*[BSDSize]byte)(line)) {
+		if acct.IsCaller((*[acct.BSDSize]byte)(line)) {
 			t.Errorf("%s: taken for a living caller", name)
 		}
 		// AXSIG is no use: whoever ends with threads left has it, because the
 		// kernel kills those.
-		if got.ExitCode != want.ExitCode || got.UID != want.UID || got.GID != want.GID || got.Flags&FlagFork != want.Flags {
+		if got.ExitCode != want.ExitCode || got.UID != want.UID || got.GID != want.GID || got.Flags&acct.FlagFork != want.Flags {
 			t.Errorf("%s: exit %#x uid %d gid %d flags %#x; want %#x %d %d %#x", name,
-				got.ExitCode, got.UID, got.GID, got.Flags&FlagFork, want.ExitCode, want.UID, want.GID, want.Flags)
+				got.ExitCode, got.UID, got.GID, got.Flags&acct.FlagFork, want.ExitCode, want.UID, want.GID, want.Flags)
 		}
 		if got.PPID != int32(os.Getpid()) {
 			t.Errorf("%s: ppid %d, want %d", name, got.PPID, os.Getpid())
@@ -152,12 +129,4 @@ func TestKernelBSD(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-func kernelName(t *testing.T) string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		t.Fatal(err)
-	}
-	return "Linux " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
 }

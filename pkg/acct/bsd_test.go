@@ -218,7 +218,7 @@ func TestDecodeBSDKernelThread(t *testing.T) {
 	if err := DecodeBSD(b, &got); err != nil || got.ExitCode != 0xfffffffc {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if living((*[BSDSize]byte)(b)) {
+	if IsCaller((*[BSDSize]byte)(b)) {
 		t.Error("taken for a living caller of acct(2)")
 	}
 }
@@ -275,7 +275,7 @@ func TestDecodeBSDRecorded(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
-			if got := living((*[BSDSize]byte)(b)); got != (name == "living caller") {
+			if got := IsCaller((*[BSDSize]byte)(b)); got != (name == "living caller") {
 				t.Errorf("living: %v", got)
 			}
 		})

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package acct reads the kernel's own account of a process's death, from three
-// sources: the BSD accounting file (the ledger: one line per process, written
-// by the kernel also while nobody reads), taskstats (microseconds, I/O, memory;
-// over generic netlink) and a BPF program at task release (the exact figures).
-// All decode to one [Record] in SI units that says where it came from.
+// Package acct has the kernel's account of a process's death as one [Record] in
+// SI units, whatever source it came from, and reads and writes the oldest form
+// of it: the line of the BSD accounting file, struct acct and struct acct_v3 of
+// include/uapi/linux/acct.h.
+//
+// The sources are packages of their own: elsa/pkg/ledger reads the accounting
+// file, elsa/pkg/taskstats listens to the taskstats family of generic netlink,
+// and elsa/pkg/taskrelease has a BPF program at the release of a task. This
+// package depends on the standard library alone.
 package acct
 
 import "time"

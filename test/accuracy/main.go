@@ -26,7 +26,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"elsa/pkg/acct"
+	"elsa/pkg/ledger"
 	"elsa/test/workload"
 )
 
@@ -191,10 +191,10 @@ func accounting(ctx context.Context, dir string) (path string, release func() er
 			return err == nil, nil
 		})
 	}
-	var owned *acct.Owned
+	var owned *ledger.Owned
 	if err == nil {
 		// One segment, however long.
-		owned, err = acct.Own(filepath.Join(dir, "pacct"), acct.Position{}, acct.OwnOptions{SegmentSize: 1 << 40, TotalSize: 1 << 41})
+		owned, err = ledger.Own(filepath.Join(dir, "pacct"), ledger.Position{}, ledger.OwnOptions{SegmentSize: 1 << 40, TotalSize: 1 << 41})
 	}
 	if err != nil {
 		lock.Close()

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"elsa/pkg/acct"
+	"elsa/pkg/ledger"
 )
 
 // size is what the accounting segments take on disk.
@@ -98,7 +98,7 @@ func TestKernelBacklogBound(t *testing.T) {
 	if largest < bound || largest > 3*bound {
 		t.Errorf("the segments took up to %d bytes; the bound is %d", largest, bound)
 	}
-	if !strings.Contains(d.said(), acct.ErrBacklogFull.Error()) || s.Records.MissingLedger == 0 {
+	if !strings.Contains(d.said(), ledger.ErrBacklogFull.Error()) || s.Records.MissingLedger == 0 {
 		t.Errorf("the bound was not reached; %d deaths without a line", s.Records.MissingLedger)
 	}
 	lost, doubled := differ(want, got)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/ledger"
 )
 
 // Segments of 64 lines are changed for the next all the time.
@@ -130,7 +131,7 @@ func accton(t testing.TB, path string) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := acct.SwitchOn(path); err != nil {
+	if err := ledger.SwitchOn(path); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
-	"elsa/pkg/acct"
+	"elsa/pkg/ledger"
 )
 
 // elsad is stopped or killed again and again, and a group grows while it is down:
@@ -104,7 +104,7 @@ func TestKernelReboot(t *testing.T) {
 		// that by chance have the pids and starts of members.
 		time.Sleep(200 * time.Millisecond)
 		made += uint64(l.end().Processes)
-		if err := acct.SwitchOff(); err != nil {
+		if err := ledger.SwitchOff(); err != nil {
 			t.Fatal(err)
 		}
 		w.off++

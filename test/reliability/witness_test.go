@@ -15,6 +15,7 @@ import (
 
 	"elsa/internal/store"
 	"elsa/pkg/acct"
+	"elsa/pkg/ledger"
 	"elsa/pkg/usage"
 )
 
@@ -71,7 +72,7 @@ func (w *witness) keep() {
 
 // count returns the number of deaths on file before a position. The segments
 // must be there from the first, but for the numbers that are left out.
-func (w *witness) count(to acct.Position) (n uint64) {
+func (w *witness) count(to ledger.Position) (n uint64) {
 	w.t.Helper()
 	w.keep()
 	left := w.off
