@@ -140,9 +140,6 @@ func knownCommands(db *store.Store, hour uint32, log *slog.Logger) (known []stri
 	return known
 }
 
-// notify tells the service manager a state; see sd_notify(3).
-func notify(state string) { daemon.SdNotify(false, state) }
-
 // closing closes something at the end and keeps the first error.
 func closing(err *error, close func() error) {
 	if e := close(); *err == nil {

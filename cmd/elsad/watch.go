@@ -31,6 +31,9 @@ func watchPage(ctx context.Context, p *pipeline.Pipeline, page *web.Page) error 
 	}
 }
 
+// notify tells the service manager a state; see sd_notify(3).
+func notify(state string) { daemon.SdNotify(false, state) }
+
 // watchdog tells systemd that the pipeline still turns.
 func watchdog(ctx context.Context, p *pipeline.Pipeline) error {
 	every, err := daemon.SdWatchdogEnabled(false)

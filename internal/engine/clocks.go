@@ -9,6 +9,14 @@ import (
 	"elsa/pkg/groups"
 )
 
+// Now is a reading of the clocks.
+type Now struct {
+	// Boot is CLOCK_BOOTTIME in nanoseconds.
+	Boot int64
+	// Wall is the wall clock.
+	Wall time.Time
+}
+
 // clocks relate the clocks of the kernel: events are stamped by CLOCK_MONOTONIC,
 // processes start by CLOCK_BOOTTIME, and a ledger line tells the second its
 // process began by the wall clock as it was set at death.
@@ -22,56 +30,33 @@ type clocks struct {
 // maxOffsets is how many settings of the wall clock are remembered.
 const maxOffsets = 8
 
-// SetClocks says how the clocks stand: boottimeOffset is CLOCK_BOOTTIME less
-// CLOCK_MONOTONIC, and tick the length of the scheduler's tick. It is to be called
-// before each round of reading, and after a suspend or a set clock.
-func (e *Engine) SetClocks(now Now, boottimeOffset int64, tick time.Duration) {
-	e.now = now
-	c := &e.clocks
+// set takes a reading and returns the wall clock less CLOCK_BOOTTIME.
+func (c *clocks) set(now Now, boottimeOffset int64) int64 {
 	c.monotonic = boottimeOffset
-	if tick > 0 {
-		e.join.Tick = tick
-	}
 	wall := now.Wall.UnixNano() - now.Boot
 	if n := len(c.offsets); n > 0 && abs(c.offsets[n-1]-wall) < int64(500*time.Millisecond) {
 		c.offsets[n-1] = wall
-	} else {
-		// The wall clock was set. Lines written before and after are in the
-		// ledger; keep a few offsets to recognise either.
-		c.offsets = append(c.offsets, wall)
-		if len(c.offsets) > maxOffsets {
-			c.offsets = c.offsets[1:]
-		}
+		return wall
 	}
-	e.join.WallOffset = wall
+	// The wall clock was set. Lines written before and after are in the ledger; keep
+	// a few offsets to recognise either.
+	c.offsets = append(c.offsets, wall)
+	if len(c.offsets) > maxOffsets {
+		c.offsets = c.offsets[1:]
+	}
+	return wall
 }
 
-// fits says whether a life may be the process of a ledger line, by the second
+// fits reports whether a life may be the process of a ledger line, by the second
 // it began in. The kernel computes that from the wall clock at death.
-func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
-	return func(l *groups.Life) bool {
-		if e.loss.gaps > 0 && e.otherParent(l, r) {
-			return false
+func (c *clocks) fits(l *groups.Life, r *acct.Record) bool {
+	for _, off := range c.offsets {
+		if abs(r.Begin-(l.Start+off)/1e9) <= 2 {
+			return true
 		}
-		for _, off := range e.clocks.offsets {
-			if abs(r.Begin-(l.Start+off)/1e9) <= 2 {
-				return true
-			}
-		}
-		// The clock was set by more steps than are kept; life times stand.
-		return l.Exit != 0 && abs(int64(r.Elapsed)-(l.Exit-l.Start)) < int64(time.Second)
 	}
-}
-
-// otherParent tells, after loss, that a line is of another life of its pid, which
-// may have begun in the same second: the parent of this one lives, so that no
-// reaper took its place, and the line names another.
-func (e *Engine) otherParent(l *groups.Life, r *acct.Record) bool {
-	if r.Source != acct.BSD || r.PPID == l.PPID || e.options.NoExits {
-		return false
-	}
-	p, ok := e.tracker.Live(l.PPID)
-	return ok && p.Start <= l.Start
+	// The clock was set by more steps than are kept; life times stand.
+	return l.Exit != 0 && abs(int64(r.Elapsed)-(l.Exit-l.Start)) < int64(time.Second)
 }
 
 // bornBefore reports whether a life may be older than the process of a line.

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"time"
 
+	"elsa/internal/history"
 	"elsa/internal/lineage"
 	"elsa/internal/rules"
 	"elsa/pkg/groups"
@@ -42,14 +43,6 @@ type World interface {
 	// User and UnixGroup are the names of ids, or the numbers where they have none.
 	User(uid uint32) string
 	UnixGroup(gid uint32) string
-}
-
-// Now is a reading of the clocks.
-type Now struct {
-	// Boot is CLOCK_BOOTTIME in nanoseconds.
-	Boot int64
-	// Wall is the wall clock.
-	Wall time.Time
 }
 
 // Options are fixed for the engine's life.
@@ -113,8 +106,10 @@ type Engine struct {
 	lineage *lineage.Book
 	// history adds up what is billed by the hour, user and command.
 	history past
-	// rules decide on groups by what processes are.
-	rules ruler
+	// ruleset decides on groups by what processes are; ruleErr is why the last group
+	// that a rule named could not be made.
+	ruleset *rules.Set
+	ruleErr error
 	// created is when the database was made.
 	created time.Time
 	// boot is the kernel's id of the running boot.
@@ -137,13 +132,15 @@ func New(o Options, now Now) (*Engine, error) {
 	}
 	e := &Engine{
 		options: o, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
-		catalog: groups.NewCatalog(groups.Former + 1), rules: ruler{set: o.Rules}, created: now.Wall,
+		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
 	}
 	e.tracker.NoExits = o.NoExits
 	e.join.ExpectExact = o.ExpectExact
 	e.lineage = lineage.New(e.eachMember)
-	e.history = newPast(e.tracker.Sets, &o)
-	e.join.Roll = e.history.rolls.Roll
+	rolls := history.New(e.tracker.Sets, o.Commands)
+	rolls.Known = o.KnownCommands
+	e.history = newPast(rolls, o.Retention, o.Hours)
+	e.join.Roll = rolls.Roll
 	e.join.Who = e.cellOf
 	return e, nil
 }
@@ -173,4 +170,13 @@ func (e *Engine) eachMember(f func(groups.Life)) {
 			f(l)
 		}
 	})
+}
+
+// cellOf is the cell of the history for what a live process used until now.
+func (e *Engine) cellOf(k groups.Key) usage.Cell {
+	cell := usage.Cell{Hour: usage.HourOf(e.now.Wall.Unix()), UID: usage.UnknownUID, Comm: usage.Unknown}
+	if p, err := e.options.World.Process(k.PID); err == nil && proc.SameStart(p.Start, k.Start) {
+		cell.UID, cell.Comm = p.UID, p.Comm
+	}
+	return cell
 }

@@ -3,9 +3,22 @@
 package engine
 
 import (
+	"time"
+
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 )
+
+// SetClocks says how the clocks stand: boottimeOffset is CLOCK_BOOTTIME less
+// CLOCK_MONOTONIC, and tick the length of the scheduler's tick. It is to be called
+// before each round of reading, and after a suspend or a set clock.
+func (e *Engine) SetClocks(now Now, boottimeOffset int64, tick time.Duration) {
+	e.now = now
+	if tick > 0 {
+		e.join.Tick = tick
+	}
+	e.join.WallOffset = e.clocks.set(now, boottimeOffset)
+}
 
 // Events takes in what the kernel told of forks, execs, users and exits, in its
 // order. lost events came before them and were not delivered; rejected messages

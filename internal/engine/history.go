@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"elsa/internal/history"
-	"elsa/pkg/groups"
-	"elsa/pkg/proc"
 	"elsa/pkg/usage"
 )
 
@@ -29,29 +27,8 @@ const (
 	addBatch  = 500
 )
 
-func newPast(sets *groups.Sets, o *Options) past {
-	rolls := history.New(sets, o.Commands)
-	rolls.Known = o.KnownCommands
-	return past{rolls: rolls, retention: o.Retention, hours: o.Hours}
-}
-
-// cellOf is the cell of the history for what a live process used until now.
-func (e *Engine) cellOf(k groups.Key) usage.Cell {
-	cell := usage.Cell{Hour: usage.HourOf(e.now.Wall.Unix()), UID: usage.UnknownUID, Comm: usage.Unknown}
-	if p, err := e.options.World.Process(k.PID); err == nil && proc.SameStart(p.Start, k.Start) {
-		cell.UID, cell.Comm = p.UID, p.Comm
-	}
-	return cell
-}
-
-// HistoryFrom is the first hour that the history may have, and daily the first
-// hour of which it has hours, not days alone.
-func (e *Engine) HistoryFrom(now Now) (first time.Time, daily uint32) {
-	first = time.Unix(int64(e.history.first(now.Wall))*3600, 0)
-	if e.created.After(first) {
-		first = e.created
-	}
-	return first, e.history.daily
+func newPast(rolls *history.Rolls, retention, hours time.Duration) past {
+	return past{rolls: rolls, retention: retention, hours: hours}
 }
 
 // save puts what changed, forgets what is older than the retention, and adds up

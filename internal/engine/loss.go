@@ -10,26 +10,6 @@ import (
 	"elsa/pkg/proc"
 )
 
-// loss is what is in doubt since events were lost, or since nobody followed them.
-type loss struct {
-	// pending: events were lost, and /proc was not read since. Until then what is
-	// known of who is in which groups is neither billed, shown, stored nor ruled
-	// upon.
-	pending bool
-	// gaps: for so many steps, lines may name processes that nobody saw.
-	gaps int
-	// asOf: every event before is applied.
-	asOf int64
-	// trusted: every event since is applied, with no loss after it.
-	trusted int64
-	// ruleable are processes to be looked at by the rules after the rescan.
-	ruleable []int32
-}
-
-// gapSteps is how long after a rescan lines may name unseen processes: what died
-// before the scan may have its line after the end of the step under way.
-const gapSteps = 2
-
 // Lose says that events were lost.
 func (e *Engine) Lose() {
 	e.loss.pending = true

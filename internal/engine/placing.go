@@ -61,6 +61,25 @@ func (p *Placing) Backward(records []acct.Record) {
 	}
 }
 
+// fits says whether a life may be the process of a record: by the second it began
+// in and, after loss, by its parent.
+func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
+	return func(l *groups.Life) bool {
+		return !(e.loss.gaps > 0 && e.otherParent(l, r)) && e.clocks.fits(l, r)
+	}
+}
+
+// otherParent tells, after loss, that a line is of another life of its pid, which
+// may have begun in the same second: the parent of this one lives, so that no
+// reaper took its place, and the line names another.
+func (e *Engine) otherParent(l *groups.Life, r *acct.Record) bool {
+	if r.Source != acct.BSD || r.PPID == l.PPID || e.options.NoExits {
+		return false
+	}
+	p, ok := e.tracker.Live(l.PPID)
+	return ok && p.Start <= l.Start
+}
+
 // line places the process of the line before those placed by now.
 func (p *Placing) line(r *acct.Record) {
 	life, ok := p.engine.tracker.Peek(r.PID, p.engine.fits(r))

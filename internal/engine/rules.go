@@ -12,23 +12,16 @@ import (
 	"elsa/pkg/proc"
 )
 
-// ruler puts processes in groups by rules.
-type ruler struct {
-	set *rules.Set
-	// err is why the last group that a rule named could not be made.
-	err error
-}
-
 // SetRules puts rules in place of the old ones and applies them to every process
 // there is.
 func (e *Engine) SetRules(set *rules.Set, now Now) error {
-	e.rules.set = set
+	e.ruleset = set
 	return e.ApplyRules(now)
 }
 
 // ApplyRules applies the rules to every process there is.
 func (e *Engine) ApplyRules(now Now) error {
-	if err := e.RescanIfLost(now); err != nil || len(e.rules.set.Rules) == 0 {
+	if err := e.RescanIfLost(now); err != nil || len(e.ruleset.Rules) == 0 {
 		return err
 	}
 	var pids []int32
@@ -42,12 +35,12 @@ func (e *Engine) ApplyRules(now Now) error {
 
 // RuleError is why the last group that a rule named could not be made; nil when
 // it could.
-func (e *Engine) RuleError() error { return e.rules.err }
+func (e *Engine) RuleError() error { return e.ruleErr }
 
 // applyRules puts a process that executed a program, or changed its user, in
 // the groups that the rules name. It does not take it out of any.
 func (e *Engine) applyRules(pid int32) {
-	if len(e.rules.set.Rules) == 0 {
+	if len(e.ruleset.Rules) == 0 {
 		return
 	}
 	if e.loss.pending {
@@ -63,7 +56,7 @@ func (e *Engine) applyRules(pid int32) {
 		e.counters.RuleMisses++ // it ended before it could be looked at
 		return
 	}
-	for _, m := range e.rules.set.Match(e.facts(p, life.Set)) {
+	for _, m := range e.ruleset.Match(e.facts(p, life.Set)) {
 		e.applyRule(life, m)
 	}
 }
@@ -88,7 +81,7 @@ func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
 		return g
 	}
 	g, err := e.MakeGroup(m.Group, 0, map[string]string{"rule": "line " + strconv.Itoa(m.Rule.Line)}, e.now)
-	e.rules.err = err
+	e.ruleErr = err
 	return g
 }
 
@@ -96,11 +89,11 @@ func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
 // line: one that ended before its exec could be looked at. Only rules about
 // command and user can be told then.
 func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
-	if len(e.rules.set.Rules) == 0 || life.Set != groups.Ungrouped || r.Flags&acct.FlagFork != 0 {
+	if len(e.ruleset.Rules) == 0 || life.Set != groups.Ungrouped || r.Flags&acct.FlagFork != 0 {
 		return
 	}
 	ended := rules.Gone(proc.Process{PID: r.PID, UID: r.UID, GID: r.GID, Comm: r.Comm}, e.options.World)
-	matches := e.rules.set.Match(&facts{ended, e, life.Set})
+	matches := e.ruleset.Match(&facts{ended, e, life.Set})
 	if ended.Unknown {
 		return
 	}
@@ -130,5 +123,5 @@ func (e *Engine) facts(p proc.Process, set groups.SetID) *facts {
 
 // Facts returns the rules in force and what they can ask of a running process.
 func (e *Engine) Facts(p proc.Process, l groups.Life) (*rules.Set, rules.Facts) {
-	return e.rules.set, e.facts(p, l.Set)
+	return e.ruleset, e.facts(p, l.Set)
 }

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
@@ -57,4 +58,14 @@ func (e *Engine) Unsettled(before int64, names []string) int {
 		n += e.tracker.Awaiting()
 	}
 	return n
+}
+
+// HistoryFrom is the first hour that the history may have, and daily the first
+// hour of which it has hours, not days alone.
+func (e *Engine) HistoryFrom(now Now) (first time.Time, daily uint32) {
+	first = time.Unix(int64(e.history.first(now.Wall))*3600, 0)
+	if e.created.After(first) {
+		first = e.created
+	}
+	return first, e.history.daily
 }

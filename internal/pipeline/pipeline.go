@@ -7,16 +7,14 @@
 package pipeline
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"time"
 
 	"elsa/internal/engine"
-	"elsa/internal/fault"
 	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/groups"
 	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
@@ -68,8 +66,8 @@ type Options struct {
 // then Run it; Do and Snapshot are safe for concurrent use meanwhile.
 type Pipeline struct {
 	Options
-	// readers sample the living for those who ask.
-	readers *readers
+	// readers are what is kept of the samples for those who read.
+	readers readers
 	// meta is as committed last, but for what Save fills in.
 	meta store.Meta
 	// position is up to where the ledger is joined.
@@ -97,166 +95,9 @@ type Pipeline struct {
 
 // New returns a pipeline over opened sources.
 func New(o Options) *Pipeline {
-	p := &Pipeline{
+	return &Pipeline{
 		Options: o, tick: schedulerTick(), told: map[string]string{},
+		readers:  readers{sampler: o.Proc.NewSampler(), known: map[groups.Key]*sample{}},
 		requests: make(chan func()), stopped: make(chan struct{}),
 	}
-	p.readers = newReaders(p)
-	return p
-}
-
-// expireInterval is how often temporary groups are looked through.
-const expireInterval = 10 * time.Second
-
-// Run applies events, steps every interval and serves requests until ctx is
-// done; then it takes a last step. An error means that a source failed or that
-// the last commit could not be made. It must be called once.
-func (p *Pipeline) Run(ctx context.Context) error {
-	defer close(p.stopped)
-	tick := time.NewTicker(p.Interval)
-	defer tick.Stop()
-	expire := time.NewTicker(expireInterval)
-	defer expire.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return p.finish()
-		case <-expire.C:
-			if err := p.expire(); err != nil {
-				return err
-			}
-		case b, ok := <-p.Sources.Events.Batches():
-			if !ok {
-				return errSource(ctx, "events")
-			}
-			p.takeEvents(b)
-		case b, ok := <-batches(p.Sources.Taskstats):
-			if !ok {
-				return errSource(ctx, "taskstats")
-			}
-			p.takeTaskstats(b)
-			if err := p.stepIfFull(); err != nil {
-				return err
-			}
-		case b, ok := <-batches(p.Sources.Exact):
-			if !ok {
-				return errSource(ctx, "exact")
-			}
-			p.takeExact(b)
-			if err := p.stepIfFull(); err != nil {
-				return err
-			}
-		case f := <-p.requests:
-			f()
-		case <-tick.C:
-			if err := p.step(); err != nil {
-				return err
-			}
-			p.commit()
-		}
-	}
-}
-
-// heldMax is how many precise records may wait for their lines before a step is
-// taken out of turn: in a storm a second's would be tens of megabytes.
-const heldMax = 4096
-
-func (p *Pipeline) stepIfFull() error {
-	if p.Engine.Held() < max(p.full, heldMax) {
-		return nil
-	}
-	err := p.step()
-	p.full = 2 * p.Engine.Held() // what still waits does not make the next step due
-	return err
-}
-
-func (p *Pipeline) expire() error {
-	deleted, err := p.Engine.Expire(p.RunRetention, readNow())
-	if deleted > 0 {
-		p.Log.Debug("temporary groups deleted", "groups", deleted)
-	}
-	return err
-}
-
-// finish is the last step: everything that died by now is on its bill, and the
-// living are sampled, since their records may come while nobody reads.
-func (p *Pipeline) finish() error {
-	err := p.step()
-	p.handOver()
-	err = errors.Join(err, p.Engine.SampleMembers(readNow()))
-	p.meta.CleanStop = true
-	fault.Point(fault.StopStepped)
-	err = errors.Join(err, p.commit())
-	fault.Point(fault.StopCommitted)
-	if err == nil {
-		p.keepSources()
-	}
-	return err
-}
-
-// errSource explains a stream that ended by itself; Run's own error says why.
-func errSource(ctx context.Context, name string) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return errors.New("read " + name + ": stream ended")
-}
-
-func batches[T any](s stream.Source[T]) <-chan *stream.Batch[T] {
-	if s == nil {
-		return nil
-	}
-	return s.Batches()
-}
-
-// ErrStopping means that the pipeline serves no more requests.
-var ErrStopping = errors.New("the service is stopping")
-
-// Do runs f in the pipeline's goroutine and waits for it. f must not block: all
-// events wait meanwhile. The error is f's, or ErrStopping, or that of ctx.
-func (p *Pipeline) Do(ctx context.Context, f func(Turn) error) error {
-	done := make(chan error, 1)
-	select {
-	case p.requests <- func() { done <- f(Turn{p}) }:
-		return <-done
-	case <-p.stopped:
-		return ErrStopping
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// Turn is the pipeline's goroutine, lent to a request for the time of one call.
-type Turn struct{ p *Pipeline }
-
-// Engine is what the service knows.
-func (t Turn) Engine() *engine.Engine { return t.p.Engine }
-
-// Now reads the clocks.
-func (t Turn) Now() engine.Now { return readNow() }
-
-// Step brings the bills up to date with everything that died by now.
-func (t Turn) Step() error { return t.p.step() }
-
-// Commit makes everything durable. When it fails, the change stands in memory and
-// is committed as soon as it can be.
-func (t Turn) Commit() error { return t.p.commit() }
-
-// Sync makes the engine know every process there is at the call: the request may
-// be about one whose fork is not read yet, or was lost. What was forked before
-// this moment is not affected by the request. With look all are read from /proc in
-// any case. Rules may make groups meanwhile.
-func (t Turn) Sync(look bool) error {
-	p := t.p
-	if err := p.drain(); err != nil {
-		return err
-	}
-	if err := p.rescanIfLost(); err != nil {
-		return err
-	}
-	p.Engine.Classify(false, readNow())
-	if look {
-		return p.Engine.Scan(readNow())
-	}
-	return nil
 }

@@ -130,7 +130,7 @@ func TestNothingBeforeRescan(t *testing.T) {
 		"a commit":      (*Pipeline).commit,
 		"a request":     func(p *Pipeline) error { return Turn{p}.Sync(false) },
 		"a step":        (*Pipeline).step,
-		"a sample":      func(p *Pipeline) error { return p.readers.list(Turn{p}) },
+		"a sample":      func(p *Pipeline) error { return Turn{p}.list() },
 		"the expiry":    (*Pipeline).expire,
 		"the page":      func(p *Pipeline) error { return p.Engine.EachMember(1, readNow(), func(groups.Life) {}) },
 		"a status":      func(p *Pipeline) error { _, err := p.view(); return err },

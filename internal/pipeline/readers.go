@@ -4,12 +4,10 @@ package pipeline
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"elsa/internal/engine"
 	"elsa/pkg/groups"
-	"elsa/pkg/proc"
 	"elsa/pkg/usage"
 )
 
@@ -20,39 +18,16 @@ const detailBudget = 25 * time.Millisecond
 // fewMembers is with how many members each round samples all in detail.
 const fewMembers = 200
 
-// readers sample live members for those who read, outside the pipeline's
-// goroutine, so that no reader holds it up.
-type readers struct {
-	pipeline *Pipeline
-
-	mu      sync.Mutex
-	sampler *proc.Sampler
-	known   map[groups.Key]*sample
-	round   uint64
-	work    []*sample
-}
-
-type sample struct {
-	key      groups.Key
-	proc     proc.Sample
-	round    uint64 // last seen
-	detailed uint64 // round of the last detailed sample
-	ok       bool   // sampled in this round
-}
-
-func newReaders(p *Pipeline) *readers {
-	return &readers{pipeline: p, sampler: p.Proc.NewSampler(), known: map[groups.Key]*sample{}}
-}
-
 // refresh samples every live member, puts the samples on the bills and calls
 // show, in the pipeline's goroutine. What show sees is durable: no counter falls
 // even over a crash. Only where the disk fails it is shown all the same.
-func (r *readers) refresh(ctx context.Context, show func(*engine.Engine) error) error {
+func (p *Pipeline) refresh(ctx context.Context, show func(*engine.Engine) error) error {
+	r := &p.readers
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.round++
 	r.work = r.work[:0]
-	if err := r.pipeline.Do(ctx, r.list); err != nil {
+	if err := p.Do(ctx, Turn.list); err != nil {
 		return err
 	}
 	deadline := time.Now().Add(detailBudget)
@@ -70,7 +45,7 @@ func (r *readers) refresh(ctx context.Context, show func(*engine.Engine) error) 
 			delete(r.known, k)
 		}
 	}
-	return r.pipeline.Do(ctx, func(t Turn) error {
+	return p.Do(ctx, func(t Turn) error {
 		for _, s := range r.work {
 			if s.ok {
 				t.Engine().TakeSample(s.key, &s.proc)
@@ -82,7 +57,8 @@ func (r *readers) refresh(ctx context.Context, show func(*engine.Engine) error) 
 }
 
 // list notes the members to sample.
-func (r *readers) list(t Turn) error {
+func (t Turn) list() error {
+	r := &t.p.readers
 	return t.Engine().EachSampled(t.Now(), func(k groups.Key) {
 		s := r.known[k]
 		if s == nil {
@@ -96,7 +72,7 @@ func (r *readers) list(t Turn) error {
 
 // Snapshot samples the living and computes every bill as of now.
 func (p *Pipeline) Snapshot(ctx context.Context) (s *usage.Snapshot, err error) {
-	err = p.readers.refresh(ctx, func(*engine.Engine) (err error) {
+	err = p.refresh(ctx, func(*engine.Engine) (err error) {
 		s, err = p.view()
 		return err
 	})

@@ -159,3 +159,10 @@ func (p *Pipeline) joinLines(end ledger.Position) error {
 	}
 	return nil
 }
+
+func batches[T any](s stream.Source[T]) <-chan *stream.Batch[T] {
+	if s == nil {
+		return nil
+	}
+	return s.Batches()
+}

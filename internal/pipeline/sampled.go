@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"sync"
+
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+)
+
+// readers sample live members for those who read, outside the pipeline's
+// goroutine, so that no reader holds it up.
+type readers struct {
+	mu      sync.Mutex
+	sampler *proc.Sampler
+	known   map[groups.Key]*sample
+	round   uint64
+	work    []*sample
+}
+
+type sample struct {
+	key      groups.Key
+	proc     proc.Sample
+	round    uint64 // last seen
+	detailed uint64 // round of the last detailed sample
+	ok       bool   // sampled in this round
+}
