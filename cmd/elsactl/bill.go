@@ -7,23 +7,23 @@ import (
 	"fmt"
 	"io"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // bill is what a command cost.
 type bill struct {
-	Group       string        `json:"group"`
-	ExitStatus  int           `json:"exit_status"`
-	WallSeconds float64       `json:"wall_seconds"`
-	Usage       api.Usage     `json:"usage"`
-	Precision   api.Precision `json:"precision"`
+	Group       string           `json:"group"`
+	ExitStatus  int              `json:"exit_status"`
+	WallSeconds float64          `json:"wall_seconds"`
+	Usage       client.Usage     `json:"usage"`
+	Precision   client.Precision `json:"precision"`
 	// shared is true if the group had a bill before the command.
 	shared bool
 }
 
 // charge sets what the group used between two reports. The largest resident
 // set is no sum: it is the group's.
-func (b *bill) charge(before, after api.GroupUsage) {
+func (b *bill) charge(before, after client.GroupUsage) {
 	b.shared = before.Usage.ProcessesStarted > 0
 	b.Usage = after.Usage.Since(&before.Usage)
 	b.Precision = after.Precision.Since(&before.Precision)

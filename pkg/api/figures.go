@@ -4,6 +4,7 @@ package api
 
 import (
 	"reflect"
+	"strings"
 
 	"elsa/pkg/usage"
 )
@@ -24,7 +25,7 @@ var (
 func membersOf(typ reflect.Type, nameOf func(*usage.Info) string) (members []member) {
 	for f := range usage.Fields {
 		for i := range typ.NumField() {
-			if jsonName(typ.Field(i)) == nameOf(f.Info()) {
+			if name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ","); name == nameOf(f.Info()) {
 				members = append(members, member{i, f})
 			}
 		}

@@ -5,6 +5,7 @@ package api
 import (
 	"testing"
 
+	"elsa/pkg/client"
 	"elsa/pkg/usage"
 )
 
@@ -28,10 +29,10 @@ func TestSums(t *testing.T) {
 			if i.Peak {
 				want = v.Value(f)
 			}
-			if got := Figure(&sum, name); got != want {
+			if got := client.Figure(&sum, name); got != want {
 				t.Errorf("sum of %s is %v, want %v", name, got, want)
 			}
-			if got := Figure(more, name); got != v.Value(f) {
+			if got := client.Figure(more, name); got != v.Value(f) {
 				t.Errorf("%s is %v with nothing added, want %v", name, got, v.Value(f))
 			}
 		}
@@ -39,7 +40,7 @@ func TestSums(t *testing.T) {
 		if i.Peak || f == usage.Live {
 			want = v.Value(f)
 		}
-		if got := Figure(diff, i.Name) + Figure(grades, i.Name); got != want {
+		if got := client.Figure(diff, i.Name) + client.Figure(grades, i.Name); got != want {
 			t.Errorf("%s since then is %v, want %v", i.Name, got, want)
 		}
 	}
@@ -49,7 +50,7 @@ func TestSums(t *testing.T) {
 	if back := a.Since(&b); back.CPUSeconds != 0 || back.MinorFaults != 0 {
 		t.Errorf("less than nothing: %+v", back)
 	}
-	if Figure(sum, "no such") != 0 {
+	if client.Figure(sum, "no such") != 0 {
 		t.Error("a figure that is not there is not zero")
 	}
 }

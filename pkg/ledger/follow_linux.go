@@ -5,6 +5,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -272,6 +273,9 @@ func (f *Follower) End() (Position, error) {
 			if p.Offset > 0 {
 				break
 			}
+		}
+		if errors.Is(err, io.EOF) {
+			continue // cut after its size was looked at, before its last line was
 		}
 		if err != nil {
 			return Position{}, fmt.Errorf("find the end of accounting: %w", err)
