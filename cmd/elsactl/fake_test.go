@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"elsa/internal/history"
+	"elsa/internal/tally"
 	"elsa/pkg/api"
 	"elsa/pkg/client"
 	"elsa/pkg/groups"
@@ -58,9 +59,11 @@ func newFake() *fake {
 		Ungrouped: usage.Usage{usage.Started: 7, usage.Ended: 7, usage.User: uint64(7 * time.Second)}, Unattributed: usage.Usage{usage.Ended: 1, usage.User: uint64(time.Millisecond)},
 		Service: usage.Service{
 			Created: day.Add(-24 * time.Hour), Started: day.Add(8 * time.Hour), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF",
-			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 1,
-			RecordsBSD: 41, RecordsTaskstats: 42, RecordsExact: 43, TaskstatsLost: 44, ExactLost: 45, LedgerSkipped: 64, LedgerLost: 65, LedgerGaps: 66, MissingLedger: 48,
-			Joined: map[string]uint64{"taskstats": 47, "bsd": 3}, BacklogBytes: 128, Processes: 52, Members: 1, StoreBytes: 32768, ConservationRatio: 0.99995,
+			Counts: tally.Counts{
+				tally.Forks: 31, tally.Execs: 32, tally.Exits: 33, tally.OtherEvents: 34, tally.EventsLost: 35, tally.EventsRejected: 36, tally.Rescans: 1, tally.Lines: 41, tally.Taskstats: 42, tally.Exact: 43, tally.TaskstatsLost: 44, tally.ExactLost: 45, tally.SkippedBytes: 64, tally.LinesLost: 65, tally.Gaps: 66, tally.Missing: 48,
+				tally.JoinedLedger: 5, tally.JoinedExact: 570,
+			},
+			BacklogBytes: 128, Processes: 52, Members: 1, StoreBytes: 32768, ConservationRatio: 0.99995,
 		},
 	}
 	f.snapshot.AnyGroup.Add(&web)

@@ -19,7 +19,6 @@ func many(n int) *usage.Snapshot {
 	s := &usage.Snapshot{Time: time.Unix(1.8e9, 0), Service: usage.Service{
 		Created: time.Unix(1.7e9, 0), Started: time.Unix(1.75e9, 0),
 		EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "on", ConservationRatio: 1,
-		Joined: map[string]uint64{"ledger": 1},
 	}}
 	for i := range n {
 		k := uint64(i + 1)

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
+	"elsa/internal/tally"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -51,10 +52,10 @@ func example() *usage.Snapshot {
 		Service: usage.Service{
 			Created: created.Add(-time.Hour), Started: started,
 			EventSource: "proc", Accounting: "follow:/var/log/account/pacct", Taskstats: "on", Exact: "off: no BTF",
-			Forks: 600, Execs: 400, Exits: 590, OtherEvents: 7,
-			EventsLost: 3, EventsRejected: 1, Resyncs: 2,
-			RecordsBSD: 581, RecordsTaskstats: 570, RecordsExact: 569, TaskstatsLost: 4, ExactLost: 6,
-			LedgerSkipped: 64, LedgerLost: 9, LedgerGaps: 2, MissingLedger: 8, Joined: map[string]uint64{"ledger": 5, "both": 570},
+			Counts: tally.Counts{
+				tally.Forks: 600, tally.Execs: 400, tally.Exits: 590, tally.OtherEvents: 7, tally.EventsLost: 3, tally.EventsRejected: 1, tally.Rescans: 2, tally.Lines: 581, tally.Taskstats: 570, tally.Exact: 569, tally.TaskstatsLost: 4, tally.ExactLost: 6, tally.SkippedBytes: 64, tally.LinesLost: 9, tally.Gaps: 2, tally.Missing: 8,
+				tally.JoinedLedger: 5, tally.JoinedExact: 570,
+			},
 			BacklogBytes: 640, Processes: 15, Members: 5, StoreBytes: 65536, ConservationRatio: 0.999,
 		},
 	}

@@ -3,7 +3,8 @@
 package metrics
 
 // Dashboards, rules and scripts rely on the names of metrics. Those of the figures
-// of processes are in the table of fields of package usage, all others here.
+// of processes are in the table of package usage, those of the service's counters in
+// that of package tally, all others here.
 //
 // The figures of processes come once per group (prefixGroup, with label
 // "group") and once for each share that is not a group: processes in no group
@@ -17,7 +18,7 @@ const (
 	prefixUnattributed = "elsa_unattributed_"
 )
 
-// The service's own metrics.
+// The service's own metrics that are no counters of package tally.
 const (
 	nameBuildInfo      = "elsa_build_info"
 	nameSourceInfo     = "elsa_source_info"
@@ -27,16 +28,7 @@ const (
 	nameMembers        = "elsa_member_processes"
 	nameDeaths         = "elsa_deaths_total"
 	nameInferred       = "elsa_deaths_inferred_total"
-	nameEvents         = "elsa_events_total"
-	nameEventsLost     = "elsa_events_lost_total"
-	nameEventsRejected = "elsa_events_rejected_total"
-	nameResyncs        = "elsa_resyncs_total"
-	nameRecords        = "elsa_records_total"
-	nameRecordsLost    = "elsa_records_lost_total"
-	nameRecordsJoined  = "elsa_records_joined_total"
-	nameMissingLedger  = "elsa_ledger_missing_total"
-	nameLedgerSkipped  = "elsa_ledger_skipped_bytes_total"
-	nameLedgerGaps     = "elsa_ledger_gaps_total"
+	nameExactMissing   = "elsa_exact_missing_fields"
 	nameSuspended      = "elsa_accounting_suspended"
 	nameBacklog        = "elsa_backlog_bytes"
 	nameStoreBytes     = "elsa_store_bytes"
@@ -46,7 +38,6 @@ const (
 
 const (
 	labelGroup = "group"
-	labelKind  = "kind"
 )
 
 // OverflowGroup is the value of label "group" under which the groups beyond

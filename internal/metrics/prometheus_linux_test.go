@@ -159,8 +159,9 @@ func churn(begin time.Time) *usage.Snapshot {
 	s := example()
 	s.Time = now
 	s.Service.Created, s.Service.Started = begin, begin
-	s.Service.Forks, s.Service.Exits, s.Service.Execs, s.Service.OtherEvents = n, n, n, n
-	s.Service.RecordsBSD, s.Service.RecordsExact, s.Service.RecordsTaskstats = n, n, n
+	for c := range s.Service.Counts {
+		s.Service.Counts[c] = n
+	}
 	s.Groups = []usage.GroupTotal{{
 		Group: groups.Group{ID: 1, Name: "ci", Created: begin},
 		Usage: usage.Usage{

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"elsa/internal/tally"
 	"elsa/pkg/usage"
 )
 
@@ -25,6 +26,8 @@ type list struct {
 	Shares  []*line
 	Service usage.Service
 	Total   usage.Usage
+	// EventsLost since the service started.
+	EventsLost uint64
 	// Query is what was asked for; All counts the groups, Matching those that
 	// the filter leaves, From and To the rows shown, counted from 1.
 	Query                   query
@@ -81,7 +84,7 @@ func (p *Page) serveList(w http.ResponseWriter, r *http.Request) {
 
 // makeList gathers the content of the first page.
 func (p *Page) makeList(q query, s *usage.Snapshot) *list {
-	l := &list{Query: q, Service: s.Service, Total: s.Total, All: len(s.Groups)}
+	l := &list{Query: q, Service: s.Service, Total: s.Total, EventsLost: s.Service.Counts[tally.EventsLost], All: len(s.Groups)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := &p.history

@@ -25,12 +25,17 @@ var (
 func membersOf(typ reflect.Type, nameOf func(*usage.Info) string) (members []member) {
 	for f := range usage.Fields {
 		for i := range typ.NumField() {
-			if name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ","); name == nameOf(f.Info()) {
+			if jsonName(typ.Field(i)) == nameOf(f.Info()) {
 				members = append(members, member{i, f})
 			}
 		}
 	}
 	return members
+}
+
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
 }
 
 // show fills the members of the struct that dst points to.

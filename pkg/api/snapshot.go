@@ -4,7 +4,9 @@ package api
 
 import (
 	"maps"
+	"reflect"
 
+	"elsa/internal/tally"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -75,17 +77,7 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 		Created: v.Created.UTC(), Started: v.Started.UTC(),
 		Sources: StatusSources{
 			Events: v.EventSource, Accounting: v.Accounting,
-			Taskstats: v.Taskstats, Exact: v.Exact, Suspended: v.Suspended,
-		},
-		Events: StatusEvents{
-			Forks: v.Forks, Execs: v.Execs, Exits: v.Exits, Other: v.OtherEvents,
-			Lost: v.EventsLost, Rejected: v.EventsRejected, Resyncs: v.Resyncs,
-		},
-		Records: StatusRecords{
-			BSD: v.RecordsBSD, Taskstats: v.RecordsTaskstats, Exact: v.RecordsExact,
-			TaskstatsLost: v.TaskstatsLost, ExactLost: v.ExactLost,
-			LedgerSkippedBytes: v.LedgerSkipped, LedgerLost: v.LedgerLost, LedgerGaps: v.LedgerGaps,
-			Joined: maps.Clone(v.Joined), MissingLedger: v.MissingLedger,
+			Taskstats: v.Taskstats, Exact: v.Exact, ExactMissing: v.ExactMissing, Suspended: v.Suspended,
 		},
 		Groups: len(s.Groups), Processes: v.Processes, Members: v.Members,
 		BacklogBytes: v.BacklogBytes, StoreBytes: v.StoreBytes,
@@ -98,8 +90,34 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 			TotalCPUSeconds:        s.Total.CPU().Seconds(),
 		},
 	}
-	if st.Records.Joined == nil {
-		st.Records.Joined = map[string]uint64{}
-	}
+	showCounts(&st, &v.Counts)
 	return st
+}
+
+// showCounts fills the members of a status that show the service's counters.
+func showCounts(st *Status, counts *tally.Counts) {
+	st.Records.Joined = map[string]uint64{}
+	for c := range tally.Counters {
+		i := c.Info()
+		var section any
+		switch i.Section {
+		case tally.Events:
+			section = &st.Events
+		case tally.Records:
+			section = &st.Records
+		case tally.Joined:
+			st.Records.Joined[i.Name] = counts[c]
+			continue
+		case tally.Samples:
+			section = &st.Samples
+		case tally.Rules:
+			section = &st.Rules
+		}
+		v := reflect.ValueOf(section).Elem()
+		for k := range v.NumField() {
+			if jsonName(v.Type().Field(k)) == i.Name {
+				v.Field(k).SetUint(counts[c])
+			}
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"elsa/internal/tally"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -43,11 +44,51 @@ func snapshot() usage.Snapshot {
 		Total: usage.Usage{usage.Started: 516, usage.Ended: 515, usage.Live: 1, usage.User: uint64(9 * time.Second), usage.System: uint64(2 * time.Second), usage.Exact: 1, usage.Sampled: 2, usage.Rounded: 3, usage.Inferred: 4},
 		Service: usage.Service{
 			Created: at(1), Started: at(2), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF", Suspended: true,
-			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 37,
-			RecordsBSD: 41, RecordsTaskstats: 42, RecordsExact: 43, TaskstatsLost: 44, ExactLost: 45,
-			LedgerSkipped: 46, LedgerLost: 51, LedgerGaps: 52, Joined: map[string]uint64{"both": 47}, MissingLedger: 48,
+			Counts: counts(), ExactMissing: []string{"signal_struct.nvcsw"},
 			BacklogBytes: 51, Processes: 52, Members: 53, StoreBytes: 54, ConservationRatio: 0.5,
 		},
+	}
+}
+
+// counts has another value for every counter.
+func counts() (c tally.Counts) {
+	for i := range c {
+		c[i] = uint64(100 + i)
+	}
+	return c
+}
+
+// Status has every counter of the table under its name, and no other.
+func TestStatusCounts(t *testing.T) {
+	b, err := json.Marshal(StatusFromSnapshot(&usage.Snapshot{Service: usage.Service{Counts: counts()}}, ""))
+	var status map[string]map[string]any
+	if err == nil {
+		var all map[string]any
+		err = json.Unmarshal(b, &all)
+		status = map[string]map[string]any{}
+		for name, v := range all {
+			if section, ok := v.(map[string]any); ok {
+				status[name] = section
+			}
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	status["joined"] = status["records"]["joined"].(map[string]any)
+	delete(status["records"], "joined")
+	for c := range tally.Counters {
+		i := c.Info()
+		section := status[string(i.Section)]
+		if got := section[i.Name]; got != float64(100+c) {
+			t.Errorf("%s.%s is %v, want %d", i.Section, i.Name, got, 100+c)
+		}
+		delete(section, i.Name)
+	}
+	for _, name := range []tally.Section{tally.Events, tally.Records, tally.Joined, tally.Samples, tally.Rules} {
+		if left := status[string(name)]; len(left) > 0 {
+			t.Errorf("%s has %v, which is in no table", name, left)
+		}
 	}
 }
 

@@ -31,6 +31,9 @@ type Sample struct {
 	// final and exact, once the main thread has left the CPU: some milliseconds
 	// after the process can be seen to be dead.
 	Dead bool
+	// Denied tells that this sample was to be detailed and lacks I/O for want of
+	// permission: /proc/PID/task/TID/io needs CAP_SYS_PTRACE.
+	Denied bool
 }
 
 // setCPU raises s to the total cpu and splits what is new in the proportion of
