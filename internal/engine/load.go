@@ -5,6 +5,7 @@ package engine
 import (
 	"elsa/internal/fault"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
@@ -110,7 +111,7 @@ func (e *Engine) BeginAfterReboot(st *store.State, now Now) {
 func (e *Engine) EndOfBoot(now Now) error {
 	e.now = now
 	e.tracker.Bury(func(l groups.Life) {
-		e.counters.Missing++
+		e.counts[tally.Missing]++
 		e.join.Unledgered(l, now.Boot)
 	})
 	e.clocks.booted = e.clocks.booted[1:]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"elsa/internal/fault"
+	"elsa/internal/tally"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -46,7 +47,7 @@ func (e *Engine) RescanIfLost(now Now) error {
 	}
 	fault.Point(fault.ResyncScanned)
 	e.loss.pending, e.loss.gaps = false, gapSteps
-	e.counters.Rescans++
+	e.counts[tally.Rescans]++
 	for _, pid := range e.loss.ruleable {
 		e.applyRules(pid)
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"elsa/internal/rules"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -53,7 +54,7 @@ func (e *Engine) applyRules(pid int32) {
 	}
 	p, err := e.options.World.Process(pid)
 	if err != nil || !p.Start.Same(life.Start) {
-		e.counters.RuleMisses++ // it ended before it could be looked at
+		e.counts[tally.RulesLate]++ // it ended before it could be looked at
 		return
 	}
 	for _, m := range e.ruleset.Match(e.facts(p, life.Set)) {
@@ -70,7 +71,7 @@ func (e *Engine) applyRule(life groups.Life, m rules.Match) {
 	if change, ok := e.tracker.Add(life.PID, g.ID, false); ok && change.From != change.To {
 		e.move(change, false)
 		e.origin(life, g.ID, 0, m.Rule.Line)
-		e.counters.Ruled++
+		e.counts[tally.Ruled]++
 	}
 }
 
@@ -103,7 +104,7 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 		}
 	}
 	if life.Set != groups.Ungrouped {
-		e.counters.Ruled++
+		e.counts[tally.Ruled]++
 		e.tracker.Stray(life.Set)
 	}
 }

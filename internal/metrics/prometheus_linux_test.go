@@ -159,26 +159,27 @@ func churn(begin time.Time) *usage.Snapshot {
 	s := example()
 	s.Time = now
 	s.Service.Created, s.Service.Started = begin, begin
-	s.Service.Forks, s.Service.Exits, s.Service.Execs, s.Service.OtherEvents = n, n, n, n
-	s.Service.RecordsBSD, s.Service.RecordsExact, s.Service.RecordsTaskstats = n, n, n
+	for c := range s.Service.Counts {
+		s.Service.Counts[c] = n
+	}
 	s.Groups = []usage.GroupTotal{{
 		Group: groups.Group{ID: 1, Name: "ci", Created: begin},
 		Usage: usage.Usage{
-			User: cpu(begin, 1), System: cpu(begin, 0.5), Started: n + 2, Ended: n, Live: 2, Exact: n,
-			MaxRSS: 1 << 26, ReadBytes: n * 4096, WriteBytes: n * 512, MinorFaults: n * 300,
+			usage.User: uint64(cpu(begin, 1)), usage.System: uint64(cpu(begin, 0.5)), usage.Started: n + 2, usage.Ended: n, usage.Live: 2, usage.Exact: n,
+			usage.MaxRSS: 1 << 26, usage.ReadBytes: n * 4096, usage.WriteBytes: n * 512, usage.MinorFaults: n * 300,
 		},
 	}}
 	if late := begin.Add(2 * time.Second); now.After(late) {
 		s.Groups = append(s.Groups, usage.GroupTotal{
 			Group: groups.Group{ID: 2, Name: "late", Created: late},
-			Usage: usage.Usage{User: cpu(late, 0.5), Started: 1, Live: 1},
+			Usage: usage.Usage{usage.User: uint64(cpu(late, 0.5)), usage.Started: 1, usage.Live: 1},
 		})
 	}
 	s.AnyGroup, s.Total = usage.Usage{}, usage.Usage{}
 	for i := range s.Groups {
 		s.AnyGroup.Add(&s.Groups[i].Usage)
 	}
-	s.Ungrouped = usage.Usage{User: cpu(begin, 0.25)}
+	s.Ungrouped = usage.Usage{usage.User: uint64(cpu(begin, 0.25))}
 	for _, u := range []*usage.Usage{&s.AnyGroup, &s.Ungrouped, &s.Unattributed} {
 		s.Total.Add(u)
 	}

@@ -17,6 +17,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"elsa/internal/store"
+	"elsa/pkg/usage"
 )
 
 // check runs elsad --check on a state directory.
@@ -64,7 +65,7 @@ func TestKernelBackup(t *testing.T) {
 		}
 		var cpu time.Duration
 		for i := range st.Sets {
-			cpu += st.Sets[i].Usage.User + st.Sets[i].Usage.System
+			cpu += st.Sets[i].Usage.CPU()
 		}
 		if ratio := cpu.Seconds() / st.Meta.Reported.Seconds(); math.Abs(ratio-1) > 0.01 {
 			t.Errorf("a backup's bills are %.4f of what the kernel reported", ratio)
@@ -123,7 +124,7 @@ func onBill(st *store.State, name string) (n uint64) {
 		for i := range st.Sets {
 			for _, id := range st.Sets[i].Groups {
 				if g.Name == name && id == g.ID {
-					n += st.Sets[i].Usage.Ended
+					n += st.Sets[i].Usage[usage.Ended]
 				}
 			}
 		}
