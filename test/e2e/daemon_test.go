@@ -247,14 +247,3 @@ func (d *daemon) scrape() string {
 	}
 	return string(text)
 }
-
-// eventually waits until f is true; it asks again after every tenth of a second
-// and gives up after ten.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-	}
-}

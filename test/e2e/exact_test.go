@@ -53,7 +53,7 @@ func TestKernelExactCPU(t *testing.T) {
 		name := strings.Join(tt.args, "-")
 		truth := d.workload(name, tt.args...)
 		var u = d.usage(name)
-		eventually(t, name+" has ended", func() bool { u = d.usage(name); return u.Usage.ProcessesLive == 0 })
+		kerneltest.Eventually(t, name+" has ended", func() bool { u = d.usage(name); return u.Usage.ProcessesLive == 0 })
 		burned := truth.Burned.Seconds()
 		// A busy machine's clock readings cost up to a percent of what they time.
 		if got := u.Usage.CPUSeconds; got < burned*0.99 || got > burned*(1+tt.slack)+0.02 {
@@ -105,7 +105,7 @@ func TestKernelCountersNeverFall(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { in.Close(); mover.Wait() })
-	eventually(t, "the groups exist", func() bool {
+	kerneltest.Eventually(t, "the groups exist", func() bool {
 		_, _, st := d.try("usage", "a", "b")
 		return st == 0
 	})
@@ -228,7 +228,7 @@ func TestKernelSuspended(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "status says suspended", func() bool {
+	kerneltest.Eventually(t, "status says suspended", func() bool {
 		for range 20 {
 			child()
 		}
@@ -241,13 +241,13 @@ func TestKernelSuspended(t *testing.T) {
 	for range 50 {
 		child()
 	}
-	eventually(t, "every death is counted while suspended", func() bool { return d.usage("a").Usage.ProcessesEnded == made })
+	kerneltest.Eventually(t, "every death is counted while suspended", func() bool { return d.usage("a").Usage.ProcessesEnded == made })
 
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	fill.Close()
-	eventually(t, "accounting goes on", func() bool {
+	kerneltest.Eventually(t, "accounting goes on", func() bool {
 		for range 20 {
 			child()
 		}
@@ -256,7 +256,7 @@ func TestKernelSuspended(t *testing.T) {
 	})
 	in.Close()
 	load.Wait()
-	eventually(t, "the shell is on the bill", func() bool { return d.usage("a").Usage.ProcessesEnded >= made+1 })
+	kerneltest.Eventually(t, "the shell is on the bill", func() bool { return d.usage("a").Usage.ProcessesEnded >= made+1 })
 	if got := d.usage("a").Usage.ProcessesEnded; got != made+1 {
 		t.Errorf("%d processes ended, want %d", got, made+1)
 	}

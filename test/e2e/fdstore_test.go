@@ -180,7 +180,7 @@ func plannedRestart(t *testing.T, args []string, best func(api.Precision) uint64
 			t.Fatalf("no events are stored at the stop: %v\n%s", m.stored, d.said())
 		}
 		touch("gap")
-		eventually(t, "the load makes an orphan", func() bool { _, err := os.Stat(file("orphan")); return err == nil })
+		kerneltest.Eventually(t, "the load makes an orphan", func() bool { _, err := os.Stat(file("orphan")); return err == nil })
 		time.Sleep(500 * time.Millisecond) // more of the load
 		d.start()
 		m.read()

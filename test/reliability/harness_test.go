@@ -317,7 +317,7 @@ func (d *daemon) load(group string, c *cgroup, args ...string) *load {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { l.in.Close(); l.cmd.Wait() })
-	eventually(d.t, "the load is in group "+group, func() bool {
+	kerneltest.Eventually(d.t, "the load is in group "+group, func() bool {
 		var r api.UsageReport
 		out, err := d.command("usage", group, "-o", "json").Output()
 		return err == nil && json.Unmarshal(out, &r) == nil && len(r.Groups) == 1 && r.Groups[0].Usage.ProcessesStarted > 2
@@ -341,17 +341,6 @@ func (l *load) end() workload.Truth {
 	return truth
 }
 
-// eventually waits until f is true; it asks again after every tenth of a second
-// and gives up after a minute.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
-}
-
 // cgroup is a control group, whose CPU time the scheduler counts for itself.
 type cgroup struct{ dir, file string }
 
@@ -366,7 +355,7 @@ func newCgroup(t testing.TB) *cgroup {
 			continue
 		}
 		t.Cleanup(func() {
-			eventually(t, "the control group is empty", func() bool { return os.Remove(c.dir) == nil })
+			kerneltest.Eventually(t, "the control group is empty", func() bool { return os.Remove(c.dir) == nil })
 		})
 		return &c
 	}
