@@ -54,6 +54,7 @@ type core struct {
 	monotonic int64   // CLOCK_BOOTTIME less CLOCK_MONOTONIC
 	offsets   []int64 // wall clock less CLOCK_BOOTTIME; the latest last
 	resync    bool    // events were lost
+	resuming  bool    // what runs is looked at for the first time after a restart
 	gaps      int     // for so many steps, lines may name processes nobody saw
 
 	counters     counters

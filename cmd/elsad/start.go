@@ -90,7 +90,10 @@ func (c *core) resume(st *store.State) error {
 		c.restoreAccount(m)
 	}
 	c.trusted, c.gaps = st.Meta.AsOf, 2
-	if err := c.scan(st.Meta.AsOf); err != nil {
+	c.resuming = st.Meta.BootID != ""
+	err := c.scan(st.Meta.AsOf)
+	c.resuming = false
+	if err != nil {
 		return err
 	}
 	fault.Point(fault.RestoreScanned)

@@ -171,11 +171,11 @@ func (c *core) scan(since int64) error {
 	return nil
 }
 
-// told tells whether a process found after loss is dead, or is dying, and not known.
-// Its line is written: it was read, and the death is on a bill, or it will be. A
-// parent that does not wait shows it again at every scan.
+// told tells whether a process found after loss, or after a restart, is dead, or is
+// dying, and not known. Its line is written: it was read, and the death is on a
+// bill, or it will be. A parent that does not wait shows it again at every scan.
 func (c *core) told(p *proc.Process) bool {
-	if !c.resync || !p.Dead() && !(p.Exiting && p.Threads <= 1) {
+	if !c.resync && !c.resuming || !p.Dead() && !(p.Exiting && p.Threads <= 1) {
 		return false
 	}
 	l, known := c.tracker.Lookup(p.PID)
