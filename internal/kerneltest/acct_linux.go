@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,7 @@ func LockAccounting(t testing.TB) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() }) // gives the lock back; runs last
+	began := time.Now()
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
 		if err == nil {
@@ -35,6 +37,9 @@ func LockAccounting(t testing.TB) {
 		if err != unix.EINTR {
 			t.Fatalf("lock %s: %v", path, err)
 		}
+	}
+	if waited := time.Since(began); waited > time.Second {
+		t.Logf("waited %v for other tests that switch accounting", waited.Round(time.Second))
 	}
 	Need(t, ownAccounting)
 	t.Cleanup(func() {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// patience bounds every wait for a condition. A busy machine may take long; only
+// Patience bounds every wait for a condition. A busy machine may take long; only
 // a test that fails waits for all of it.
-const patience = 2 * time.Minute
+const Patience = 2 * time.Minute
 
 // Eventually waits until f is true, and fails t with what it waited for if that
 // takes longer than two minutes. It asks again after a pause that grows from 5
@@ -17,9 +17,9 @@ const patience = 2 * time.Minute
 func Eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	pause := 5 * time.Millisecond
-	for end := time.Now().Add(patience); !f(); time.Sleep(pause) {
+	for end := time.Now().Add(Patience); !f(); time.Sleep(pause) {
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", Patience, what)
 		}
 		pause = min(2*pause, 100*time.Millisecond)
 	}

@@ -55,9 +55,11 @@ func TestKernelExactCPU(t *testing.T) {
 		var u = d.usage(name)
 		kerneltest.Eventually(t, name+" has ended", func() bool { u = d.usage(name); return u.Usage.ProcessesLive == 0 })
 		burned := truth.Burned.Seconds()
-		// A busy machine's clock readings cost up to a percent of what they time.
-		if got := u.Usage.CPUSeconds; got < burned*0.99 || got > burned*(1+tt.slack)+0.02 {
-			t.Errorf("%s: %.4f s of CPU billed, %.4f s burned", name, got, burned)
+		// A busy machine's clock readings cost up to a percent of what they time. A
+		// sampled death is off by some ticks.
+		low := burned*0.99 - (burned*0.04+0.01)*float64(u.Precision.Sampled)/float64(u.Usage.ProcessesEnded)
+		if got := u.Usage.CPUSeconds; got < low || got > burned*(1+tt.slack)+0.02 {
+			t.Errorf("%s: %.4f s of CPU billed, %.4f s burned; precision %+v", name, got, burned, u.Precision)
 		}
 		if got, want := u.Usage.ProcessesEnded, uint64(truth.Processes); got != want {
 			t.Errorf("%s: %d processes ended, want %d", name, got, want)
@@ -112,6 +114,7 @@ func TestKernelCountersNeverFall(t *testing.T) {
 
 	last := map[string]float64{}
 	moves := 0
+	rnd := rand.New(rand.NewPCG(1, 2))
 	for i := range 200 {
 		for line := range strings.Lines(d.scrape()) {
 			series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -127,12 +130,12 @@ func TestKernelCountersNeverFall(t *testing.T) {
 			}
 			last[series] = v
 		}
-		if rand.IntN(10) == 0 {
+		if rnd.IntN(10) == 0 {
 			to := []string{"a", "b"}[moves%2]
 			d.ctl("group", "add", to, strconv.Itoa(mover.Process.Pid), "--move")
 			moves++
 		}
-		time.Sleep(time.Duration(rand.IntN(8)) * time.Millisecond)
+		time.Sleep(time.Duration(rnd.IntN(8)) * time.Millisecond) // sleep: scrapes at odd moments
 	}
 	if len(last) < 16 {
 		t.Errorf("only %d series of groups", len(last))

@@ -120,7 +120,7 @@ func TestKernelTotalsContinueAfterCrash(t *testing.T) {
 	kerneltest.Eventually(t, "the group exists", func() bool { _, _, st := d.try("group", "show", "a"); return st == 0 })
 	last := 0.0
 	for i := range 5 {
-		time.Sleep(time.Duration(300+170*i) * time.Millisecond) // at odd moments of the commit interval
+		time.Sleep(time.Duration(300+170*i) * time.Millisecond) // sleep: crashes at odd moments of the commit interval
 		d.kill()
 		d.start()
 		u := d.usage("a")

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -87,7 +86,7 @@ func TestKernelDiskFull(t *testing.T) {
 		})
 		kerneltest.Eventually(t, "the kernel suspends accounting", func() bool { return d.status().Sources.Suspended })
 		suspended = true
-		time.Sleep(500 * time.Millisecond)
+		d.without(50)
 		disk.free()
 		kerneltest.Eventually(t, "commits work", func() bool { return strings.Count(d.said(), "commit works again") > n })
 		kerneltest.Eventually(t, "accounting goes on", func() bool { return !d.status().Sources.Suspended })
@@ -132,7 +131,7 @@ func TestKernelCommitFails(t *testing.T) {
 		} else {
 			d.start(small, "ELSA_FAULT=commit.transaction=enospc@5")
 			kerneltest.Eventually(t, "commits fail", func() bool { return strings.Contains(d.said(), "cannot do commit") })
-			time.Sleep(time.Second)
+			d.more("proved", 100)
 		}
 		if n := strings.Count(d.said(), "cannot do commit"); n != 1 {
 			t.Errorf("told %d times that commits fail\n%s", n, d.said())

@@ -43,7 +43,7 @@ func TestKernelGuard(t *testing.T) {
 		l := d.load("proved", nil, "churn", "cbz", "2", "1000")
 		d.report()
 		d.kill()
-		time.Sleep(200 * time.Millisecond)
+		d.written(20)
 		want += uint64(l.end().Processes)
 		before := d.size()
 		exec.Command("true").Run()
@@ -120,7 +120,7 @@ func TestKernelTakenOver(t *testing.T) {
 	theirs := filepath.Join(t.TempDir(), "pacct")
 	accton(t, theirs)
 	kerneltest.Eventually(t, "elsad says so", func() bool { return strings.Contains(d.said(), "to another file") && d.status().Sources.Suspended })
-	time.Sleep(500 * time.Millisecond)
+	d.without(50)
 	want := uint64(l.end().Processes)
 	d.report()
 	got := groupOf(t, d.report(), "proved").Usage.ProcessesEnded
@@ -141,7 +141,7 @@ func TestKernelTakenOver(t *testing.T) {
 	d.launch()
 	select {
 	case <-d.exited:
-	case <-time.After(10 * time.Second):
+	case <-time.After(kerneltest.Patience):
 		d.kill()
 		t.Error("elsad starts though accounting is another's")
 	}
