@@ -201,21 +201,22 @@ func (s *screen) press(keys string, want ...string) (shown string) {
 	if keys != "" {
 		s.tmux("send-keys", keys)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		shown = s.tmux("capture-pane", "-p")
-		missing := ""
+	var missing string
+	s.t.Cleanup(func() {
+		if missing != "" {
+			s.t.Logf("after %q the screen never shows %q:\n%s", keys, missing, shown)
+		}
+	})
+	kerneltest.Eventually(s.t, "the screen shows it", func() bool {
+		shown, missing = s.tmux("capture-pane", "-p"), ""
 		for _, w := range want {
 			if !regexp.MustCompile(w).MatchString(shown) {
 				missing = w
 			}
 		}
-		if missing == "" {
-			return shown
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("after %q the screen never shows %q:\n%s", keys, missing, shown)
-		}
-	}
+		return missing == ""
+	})
+	return shown
 }
 
 // On a terminal it shows the groups, sorts them, shows one in detail and ends

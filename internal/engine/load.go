@@ -65,6 +65,8 @@ func (e *Engine) GoOn(st *store.State, now Now) error {
 		e.restore(m, p.Threads, alive)
 	}
 	e.loss.trusted, e.loss.gaps = st.Meta.AsOf, gapSteps
+	e.loss.restarted = st.Meta.BootID != ""
+	defer func() { e.loss.restarted = false }()
 	return e.scan(st.Meta.AsOf)
 }
 

@@ -126,21 +126,23 @@ func (p *prom) query(expr string) (map[string]float64, error) {
 func (p *prom) await(t *testing.T, expr string, ok func(float64) bool) {
 	t.Helper()
 	var last any
-	deadline := time.Now().Add(30 * time.Second)
-	for time.Now().Before(deadline) {
-		values, err := p.query(expr)
-		last = err
-		if err == nil {
-			last = values
-			for _, v := range values {
-				if len(values) == 1 && ok(v) {
-					return
-				}
-			}
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s is %v", expr, last)
 		}
-		<-time.After(100 * time.Millisecond)
-	}
-	t.Errorf("%s is %v", expr, last)
+	}()
+	kerneltest.Eventually(t, expr, func() bool {
+		values, err := p.query(expr)
+		if err != nil {
+			last = err
+			return false
+		}
+		last = values
+		for _, v := range values {
+			return len(values) == 1 && ok(v)
+		}
+		return false
+	})
 }
 
 func about(want, part float64) func(float64) bool {
