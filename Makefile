@@ -6,7 +6,7 @@ BIN      ?= bin
 DESTDIR  ?=
 prefix   ?= /usr
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS  := -s -w -X main.release=$(VERSION)
+LDFLAGS  := -s -w -X elsa/internal/build.version=$(VERSION)
 export GOFLAGS += -buildvcs=false
 
 .PHONY: help build demo check test bench install clean
@@ -25,7 +25,7 @@ check: ## gofmt, vet, staticcheck, govulncheck, and that the pure packages need 
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	GO=$(GO) test/vuln.sh
-	GOOS=darwin $(GO) build ./pkg/acct ./pkg/api ./pkg/cnfork ./pkg/groups ./internal/history ./internal/lineage ./pkg/stream ./pkg/usage
+	GOOS=darwin $(GO) build ./pkg/acct ./pkg/api ./pkg/client ./pkg/cnfork ./pkg/groups ./pkg/ledger ./pkg/stream ./pkg/taskrelease ./pkg/taskstats ./pkg/usage ./internal/engine ./internal/history ./internal/lineage
 
 test: ## every test this machine can run; ELSA_KERNEL=require makes skips failures
 	test/setup.sh

@@ -8,23 +8,23 @@ import (
 	"io"
 	"math"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // bill is what a command cost.
 type bill struct {
-	Group       string        `json:"group"`
-	ExitStatus  int           `json:"exit_status"`
-	WallSeconds float64       `json:"wall_seconds"`
-	Usage       api.Usage     `json:"usage"`
-	Precision   api.Precision `json:"precision"`
+	Group       string           `json:"group"`
+	ExitStatus  int              `json:"exit_status"`
+	WallSeconds float64          `json:"wall_seconds"`
+	Usage       client.Usage     `json:"usage"`
+	Precision   client.Precision `json:"precision"`
 	// shared is true if the group had a bill before the command.
 	shared bool
 }
 
 // charge sets what the group used between two reports. The largest resident
 // set is no sum: it is the group's.
-func (b *bill) charge(before, after api.GroupUsage) {
+func (b *bill) charge(before, after client.GroupUsage) {
 	x, y := &before.Usage, after.Usage
 	b.shared = x.ProcessesStarted > 0
 	for _, d := range []struct {
@@ -52,7 +52,7 @@ func (b *bill) charge(before, after api.GroupUsage) {
 	}
 	b.Usage = y
 	p, q := &before.Precision, after.Precision
-	b.Precision = api.Precision{
+	b.Precision = client.Precision{
 		Exact: q.Exact - min(p.Exact, q.Exact), Sampled: q.Sampled - min(p.Sampled, q.Sampled),
 		Rounded: q.Rounded - min(p.Rounded, q.Rounded), Inferred: q.Inferred - min(p.Inferred, q.Inferred),
 	}

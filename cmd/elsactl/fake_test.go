@@ -13,6 +13,7 @@ import (
 
 	"elsa/internal/history"
 	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -23,7 +24,7 @@ import (
 type fake struct {
 	mu       sync.Mutex
 	snapshot usage.Snapshot
-	members  map[string][]api.Member
+	members  map[string][]client.Member
 	// journal is what was asked, a line each.
 	journal []string
 	// pending counts the processes added since somebody waited, by group.
@@ -47,7 +48,7 @@ func newFake() *fake {
 		Exact: 400, Sampled: 70, Rounded: 30, Inferred: 5,
 	}
 	ci := usage.Usage{Started: 2, Ended: 2, User: 26 * time.Hour, System: 100 * time.Second, MaxRSS: 5 << 30, Exact: 2}
-	f := &fake{members: map[string][]api.Member{}, pending: map[string]int{}}
+	f := &fake{members: map[string][]client.Member{}, pending: map[string]int{}}
 	f.snapshot = usage.Snapshot{
 		Time: day.Add(10*time.Hour + 123456789),
 		Groups: []usage.GroupTotal{
@@ -67,7 +68,7 @@ func newFake() *fake {
 	f.snapshot.Total.Add(&f.snapshot.AnyGroup)
 	f.snapshot.Total.Add(&f.snapshot.Ungrouped)
 	f.snapshot.Total.Add(&f.snapshot.Unattributed)
-	f.members["web"] = []api.Member{
+	f.members["web"] = []client.Member{
 		{PID: 17, PPID: 1, Command: "nginx", Started: day.Add(2 * time.Hour), CPUSeconds: 0.25, Groups: []string{"web"}},
 		{PID: 4711, PPID: 17, Command: "evil\x1b[2J", Started: day.Add(3 * time.Hour), CPUSeconds: 75.06, Groups: []string{"ci", "web"}},
 	}
@@ -88,12 +89,12 @@ func (f *fake) find(name string) (*usage.GroupTotal, error) {
 	return nil, api.NoSuchGroup(name)
 }
 
-func (f *fake) CreateGroup(_ context.Context, c api.Caller, r api.CreateGroupRequest) (api.Group, error) {
+func (f *fake) CreateGroup(_ context.Context, c api.Caller, r client.CreateGroupRequest) (client.Group, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("create %s %v", r.Name, r.Labels)
 	if _, err := f.find(r.Name); err == nil {
-		return api.Group{}, api.Conflict("group %s exists", r.Name)
+		return client.Group{}, api.Conflict("group %s exists", r.Name)
 	}
 	id := uint32(len(f.snapshot.Groups) + 1)
 	g := groups.Group{ID: id, Name: r.Name, Owner: c.UID, Labels: r.Labels, Temporary: r.Temporary, Created: day.Add(time.Duration(id) * time.Minute)}
@@ -101,7 +102,7 @@ func (f *fake) CreateGroup(_ context.Context, c api.Caller, r api.CreateGroupReq
 	return api.FromGroup(&g), nil
 }
 
-func (f *fake) Groups(context.Context, api.Caller) (gs []api.Group, err error) {
+func (f *fake) Groups(context.Context, api.Caller) (gs []client.Group, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range f.snapshot.Groups {
@@ -110,31 +111,31 @@ func (f *fake) Groups(context.Context, api.Caller) (gs []api.Group, err error) {
 	return gs, nil
 }
 
-func (f *fake) Group(_ context.Context, _ api.Caller, name string) (api.GroupDetail, error) {
+func (f *fake) Group(_ context.Context, _ api.Caller, name string) (client.GroupDetail, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	g, err := f.find(name)
 	if err != nil {
-		return api.GroupDetail{}, err
+		return client.GroupDetail{}, err
 	}
-	return api.GroupDetail{Group: api.FromGroup(&g.Group), Members: f.members[name]}, nil
+	return client.GroupDetail{Group: api.FromGroup(&g.Group), Members: f.members[name]}, nil
 }
 
-func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r api.AddRequest) (api.AddResult, error) {
+func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r client.AddRequest) (client.AddResult, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	g, err := f.find(name)
 	if err != nil {
-		return api.AddResult{}, err
+		return client.AddResult{}, err
 	}
 	if !g.Group.Open() {
-		return api.AddResult{}, api.Conflict("group %s is closed", name)
+		return client.AddResult{}, api.Conflict("group %s is closed", name)
 	}
 	var added []int
 	for _, pid := range r.PIDs {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err != nil {
-			return api.AddResult{}, api.NotFound("no process has pid %d", pid)
+			return client.AddResult{}, api.NotFound("no process has pid %d", pid)
 		}
 		argv0, _, _ := strings.Cut(string(line), "\x00")
 		// The child of run marks its socket once it has started, which is when
@@ -147,41 +148,41 @@ func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r api.Ad
 			}
 		}
 		f.note("add %s %d as %s tree=%v whole_life=%v move=%v", name, pid, argv0, r.Tree, r.WholeLife, r.Move)
-		if !slices.ContainsFunc(f.members[name], func(m api.Member) bool { return m.PID == pid }) {
-			f.members[name] = append(f.members[name], api.Member{PID: pid})
+		if !slices.ContainsFunc(f.members[name], func(m client.Member) bool { return m.PID == pid }) {
+			f.members[name] = append(f.members[name], client.Member{PID: pid})
 			added = append(added, pid)
 			g.Usage.Started++
 			f.pending[name]++
 		}
 	}
-	return api.AddResult{Added: added}, nil
+	return client.AddResult{Added: added}, nil
 }
 
-func (f *fake) RemoveMembers(_ context.Context, _ api.Caller, name string, r api.RemoveRequest) (api.RemoveResult, error) {
+func (f *fake) RemoveMembers(_ context.Context, _ api.Caller, name string, r client.RemoveRequest) (client.RemoveResult, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, err := f.find(name); err != nil {
-		return api.RemoveResult{}, err
+		return client.RemoveResult{}, err
 	}
 	f.note("remove %s %v tree=%v", name, r.PIDs, r.Tree)
 	var removed []int
-	f.members[name] = slices.DeleteFunc(f.members[name], func(m api.Member) bool {
+	f.members[name] = slices.DeleteFunc(f.members[name], func(m client.Member) bool {
 		gone := slices.Contains(r.PIDs, m.PID)
 		if gone {
 			removed = append(removed, m.PID)
 		}
 		return gone
 	})
-	return api.RemoveResult{Removed: removed}, nil
+	return client.RemoveResult{Removed: removed}, nil
 }
 
-func (f *fake) CloseGroup(_ context.Context, _ api.Caller, name string) (api.Group, error) {
+func (f *fake) CloseGroup(_ context.Context, _ api.Caller, name string) (client.Group, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("close %s", name)
 	g, err := f.find(name)
 	if err != nil {
-		return api.Group{}, err
+		return client.Group{}, err
 	}
 	if g.Group.Open() {
 		g.Group.Closed = g.Group.Created.Add(time.Hour)
@@ -204,7 +205,7 @@ func (f *fake) DeleteGroup(_ context.Context, _ api.Caller, name string) error {
 	return nil
 }
 
-func (f *fake) Usage(_ context.Context, _ api.Caller, names []string, wait bool) (api.UsageReport, error) {
+func (f *fake) Usage(_ context.Context, _ api.Caller, names []string, wait bool) (client.UsageReport, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("usage %v wait=%v", names, wait)
@@ -222,7 +223,7 @@ func (f *fake) Usage(_ context.Context, _ api.Caller, names []string, wait bool)
 }
 
 // Report is of three hours: two of the evening, one of the next day.
-func (f *fake) Report(_ context.Context, _ api.Caller, q api.ReportQuery) (api.Report, error) {
+func (f *fake) Report(_ context.Context, _ api.Caller, q client.ReportQuery) (client.Report, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("report %v by %s", q.Groups, q.By)
@@ -235,7 +236,7 @@ func (f *fake) Report(_ context.Context, _ api.Caller, q api.ReportQuery) (api.R
 	}
 	for _, name := range q.Groups {
 		if _, err := f.find(name); err != nil {
-			return api.Report{}, err
+			return client.Report{}, err
 		}
 	}
 	r := history.NewReport(history.By(q.By), func(g uint32) bool { return names[g] != "" }, len(q.Groups) == 0)
@@ -251,48 +252,48 @@ func (f *fake) Report(_ context.Context, _ api.Caller, q api.ReportQuery) (api.R
 	} {
 		r.Add(&c.Key, &c.Usage)
 	}
-	out := api.Report{Time: day.Add(25 * time.Hour), Since: day.Add(22 * time.Hour), Until: day.Add(25 * time.Hour), By: q.By}
-	out.Fill(r, names)
+	out := client.Report{Time: day.Add(25 * time.Hour), Since: day.Add(22 * time.Hour), Until: day.Add(25 * time.Hour), By: q.By}
+	api.FillReport(&out, r, names)
 	return out, nil
 }
 
 // Explain knows process 10, of two groups, 11, of none, and 12, of who knows.
-func (f *fake) Explain(_ context.Context, _ api.Caller, pid int) (api.Explanation, error) {
-	e := api.Explanation{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []api.Membership{}}
+func (f *fake) Explain(_ context.Context, _ api.Caller, pid int) (client.Explanation, error) {
+	e := client.Explanation{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []client.Membership{}}
 	root := uint32(0)
-	chain := []api.Ancestor{{PID: 10, Command: "cc1", Started: e.Started}, {PID: 9, Command: "make\x1b[2J", Started: day.Add(4 * time.Hour), Ended: day.Add(6 * time.Hour)}}
+	chain := []client.Ancestor{{PID: 10, Command: "cc1", Started: e.Started}, {PID: 9, Command: "make\x1b[2J", Started: day.Add(4 * time.Hour), Ended: day.Add(6 * time.Hour)}}
 	switch pid {
 	case 10:
-		e.Groups = append(e.Groups, api.Membership{
-			Group: "ci", Origin: &api.Origin{PID: 8, Command: "sh", Time: day.Add(2 * time.Hour), UID: &root},
-			Chain: append(chain[:2:2], api.Ancestor{PID: 8, Command: "sh", Started: day.Add(time.Hour), Left: true}),
-		}, api.Membership{
+		e.Groups = append(e.Groups, client.Membership{
+			Group: "ci", Origin: &client.Origin{PID: 8, Command: "sh", Time: day.Add(2 * time.Hour), UID: &root},
+			Chain: append(chain[:2:2], client.Ancestor{PID: 8, Command: "sh", Started: day.Add(time.Hour), Left: true}),
+		}, client.Membership{
 			Group: "web", Inferred: true, Chain: chain,
-			Candidates: []api.Origin{{PID: 7, Command: "init", Time: day.Add(3 * time.Hour), Rule: 12}},
+			Candidates: []client.Origin{{PID: 7, Command: "init", Time: day.Add(3 * time.Hour), Rule: 12}},
 		})
 	case 11:
 	case 12:
 		e.Unattributed = true
 	default:
-		return api.Explanation{}, api.NotFound("no process %d is running", pid)
+		return client.Explanation{}, api.NotFound("no process %d is running", pid)
 	}
 	return e, nil
 }
 
 // TryRules knows process 10, of which each rule says something else, and 11,
 // which there are no rules for.
-func (f *fake) TryRules(_ context.Context, _ api.Caller, pid int) (api.RulesTrial, error) {
-	t := api.RulesTrial{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []string{}, Joins: []string{}, Match: "all", Rules: []api.RuleVerdict{}}
-	none := []api.RuleCondition{}
+func (f *fake) TryRules(_ context.Context, _ api.Caller, pid int) (client.RulesTrial, error) {
+	t := client.RulesTrial{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []string{}, Joins: []string{}, Match: "all", Rules: []client.RuleVerdict{}}
+	none := []client.RuleCondition{}
 	switch pid {
 	case 10:
 		t.Groups, t.Joins = []string{"ci", "web"}, []string{"user/root"}
-		t.Rules = []api.RuleVerdict{
+		t.Rules = []client.RuleVerdict{
 			{Line: 4, Rule: "ci", Group: "ci", Outcome: "member", Conditions: none},
 			{Line: 5, Rule: "user/{{.User}}", Group: "user/root", Outcome: "joins", Conditions: none},
 			{Line: 6, Rule: "old", Group: "old", Outcome: "closed", Conditions: none},
 			{Line: 7, Rule: "{{.Unit}}", Outcome: "unnamed", Conditions: none},
-			{Line: 8, Rule: "jobs", Outcome: "mismatch", Conditions: []api.RuleCondition{
+			{Line: 8, Rule: "jobs", Outcome: "mismatch", Conditions: []client.RuleCondition{
 				{Name: "command", Want: []string{"make", "ninja*"}, Have: []string{"cc1\x1b[2J"}},
 				{Name: "user", Want: []string{"root"}, Have: []string{"root", "0"}, Fulfilled: true},
 				{Name: "unix-group", Want: []string{"users"}, Have: []string{"root", "0"}},
@@ -309,7 +310,7 @@ func (f *fake) TryRules(_ context.Context, _ api.Caller, pid int) (api.RulesTria
 	return t, nil
 }
 
-func (f *fake) Status(context.Context, api.Caller) (api.Status, error) {
+func (f *fake) Status(context.Context, api.Caller) (client.Status, error) {
 	return api.StatusFromSnapshot(&f.snapshot, "1.2.3"), nil
 }
 

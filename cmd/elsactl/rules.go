@@ -14,6 +14,7 @@ import (
 	"elsa/internal/config"
 	"elsa/internal/rules"
 	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/proc"
 )
 
@@ -49,7 +50,7 @@ only which groups it is in.`,
 			if err != nil {
 				return err
 			}
-			var t api.RulesTrial
+			var t client.RulesTrial
 			if file == "" {
 				t, err = c.client().TryRules(cmd.Context(), pids[0])
 			} else {
@@ -118,7 +119,7 @@ type grouped struct {
 func (g grouped) Groups() []string { return g.groups }
 
 // tryFile tries the rules of a file.
-func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t api.RulesTrial, err error) {
+func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t client.RulesTrial, err error) {
 	set, err := readConfig(file)
 	if err != nil {
 		return t, err
@@ -134,7 +135,7 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t api.RulesTri
 		for _, m := range e.Groups {
 			f.groups = append(f.groups, m.Group)
 		}
-		var all []api.Group
+		var all []client.Group
 		all, err = c.client().Groups(ctx)
 		for _, g := range all {
 			closed[g.Name] = g.State == "closed"
@@ -146,7 +147,7 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t api.RulesTri
 	return api.Try(set, pid, proc.BootTime().Add(time.Duration(p.Start)), f, func(g string) bool { return closed[g] }), nil
 }
 
-func (c *ctl) trial(t *api.RulesTrial, file string) {
+func (c *ctl) trial(t *client.RulesTrial, file string) {
 	in := "no group"
 	if len(t.Groups) > 0 {
 		in = strings.Join(t.Groups, ", ")
@@ -179,7 +180,7 @@ func (c *ctl) trial(t *api.RulesTrial, file string) {
 }
 
 // verdictReasons are one line or more.
-func verdictReasons(v *api.RuleVerdict) (lines []string) {
+func verdictReasons(v *client.RuleVerdict) (lines []string) {
 	switch v.Outcome {
 	case "joins":
 		return []string{"would be put in " + v.Group}
@@ -227,7 +228,7 @@ type trialRow struct {
 	Why     string `json:"why"`
 }
 
-func trialRows(t *api.RulesTrial) []trialRow {
+func trialRows(t *client.RulesTrial) []trialRow {
 	rows := []trialRow{}
 	for i := range t.Rules {
 		v := &t.Rules[i]

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 func statusCommand(c *ctl) *cobra.Command {
@@ -33,7 +33,7 @@ service.`,
 	}
 }
 
-func statusTable(s api.Status) *table {
+func statusTable(s client.Status) *table {
 	t := newTable()
 	t.row("version", s.Version)
 	t.row("running since", fmt.Sprintf("%s (%s)", clock(s.Started), seconds(s.Time.Sub(s.Started).Seconds())))

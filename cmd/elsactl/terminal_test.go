@@ -20,6 +20,7 @@ import (
 
 	"elsa/internal/kerneltest"
 	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // interrupts is a command that counts the interrupts it gets: after the first
@@ -91,7 +92,7 @@ func TestTerminalInterrupt(t *testing.T) {
 // slow is a service that takes its time.
 type slow struct{ *fake }
 
-func (s slow) Usage(ctx context.Context, c api.Caller, names []string, wait bool) (api.UsageReport, error) {
+func (s slow) Usage(ctx context.Context, c api.Caller, names []string, wait bool) (client.UsageReport, error) {
 	time.Sleep(1200 * time.Millisecond)
 	return s.fake.Usage(ctx, c, names, wait)
 }

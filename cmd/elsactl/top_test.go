@@ -20,6 +20,7 @@ import (
 
 	"elsa/internal/kerneltest"
 	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -48,11 +49,11 @@ var doings = []struct {
 	{"web", 9, usage.Usage{Started: 14, User: 1180 * time.Millisecond, System: 440 * time.Millisecond, WriteBytes: 300 << 10, MaxRSS: 141 << 20}},
 }
 
-func (b *busy) Usage(context.Context, api.Caller, []string, bool) (api.UsageReport, error) {
+func (b *busy) Usage(context.Context, api.Caller, []string, bool) (client.UsageReport, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != nil {
-		return api.UsageReport{}, b.fail
+		return client.UsageReport{}, b.fail
 	}
 	b.calls++
 	s := usage.Snapshot{Time: day.Add(9*time.Hour + time.Duration(2*b.calls)*time.Second)}
@@ -71,9 +72,9 @@ func (b *busy) Usage(context.Context, api.Caller, []string, bool) (api.UsageRepo
 	return api.FromSnapshot(&s, nil)
 }
 
-func (b *busy) Group(ctx context.Context, who api.Caller, name string) (api.GroupDetail, error) {
+func (b *busy) Group(ctx context.Context, who api.Caller, name string) (client.GroupDetail, error) {
 	if name != "web" {
-		return api.GroupDetail{}, api.Forbidden("group %s belongs to uid 0", name)
+		return client.GroupDetail{}, api.Forbidden("group %s belongs to uid 0", name)
 	}
 	return b.fake.Group(ctx, who, name)
 }
@@ -129,15 +130,15 @@ user/ben           12        0    0.0    0.000s  190.0 MiB       0 B       0 B
 
 // What is new, or begins anew, has no negative rates.
 func TestTopFrame(t *testing.T) {
-	report := func(second int, us ...api.Usage) *api.UsageReport {
-		r := &api.UsageReport{Time: day.Add(time.Duration(second) * time.Second)}
+	report := func(second int, us ...api.Usage) *client.UsageReport {
+		r := &client.UsageReport{Time: day.Add(time.Duration(second) * time.Second)}
 		for i, u := range us {
-			r.Groups = append(r.Groups, api.GroupUsage{Group: api.Group{ID: uint32(i), Name: fmt.Sprint("g", i)}, Usage: u})
+			r.Groups = append(r.Groups, client.GroupUsage{Group: client.Group{ID: uint32(i), Name: fmt.Sprint("g", i)}, Usage: u})
 		}
 		return r
 	}
-	a := api.Usage{CPUSeconds: 10, ReadBytes: 100, ProcessesStarted: 5}
-	f := newFrame(report(0, a), report(4, api.Usage{CPUSeconds: 8, ReadBytes: 60, ProcessesStarted: 2}, a))
+	a := client.Usage{CPUSeconds: 10, ReadBytes: 100, ProcessesStarted: 5}
+	f := newFrame(report(0, a), report(4, client.Usage{CPUSeconds: 8, ReadBytes: 60, ProcessesStarted: 2}, a))
 	want := []topRow{
 		{Scope: "group", Name: "g0", CPUSeconds: 8, ProcessesStarted: 2},
 		{Scope: "group", Name: "g1", CPUSeconds: 10, ProcessesStarted: 5, CPUPercent: 250, ReadsPerSecond: 25, Started: 1.25},
@@ -308,7 +309,7 @@ func TestTopRefusals(t *testing.T) {
 func TestTopNarrow(t *testing.T) {
 	m := newTopModel(nil, time.Second, 0)
 	m.group, m.width, m.height = "web", 40, 10
-	m.detail = topDetail{group: "web", at: day, members: []topMember{{Member: api.Member{PID: 4711, Command: "php-fpm8.2"}, percent: 12.5, rss: 30 << 20}}}
+	m.detail = topDetail{group: "web", at: day, members: []topMember{{Member: client.Member{PID: 4711, Command: "php-fpm8.2"}, percent: 12.5, rss: 30 << 20}}}
 	var out stdbytes.Buffer
 	table, _ := m.table()
 	table.write(&out)

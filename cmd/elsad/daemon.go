@@ -12,6 +12,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
+	"elsa/internal/build"
 	"elsa/internal/config"
 	"elsa/internal/control"
 	"elsa/internal/engine"
@@ -46,7 +47,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	}
 
 	// The doors: control socket and HTTP. They are answered once we are ready.
-	service := &control.Service{Store: db, Proc: proc.Default, Version: version()}
+	service := &control.Service{Store: db, Proc: proc.Default, Version: build.Version()}
 	show := func(ctx context.Context) *usage.Snapshot { return service.Pipeline.Show(ctx) }
 	socket, err := api.Listen(cfg.Socket)
 	if err != nil {
@@ -54,9 +55,9 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	}
 	defer socket.Close()
 	exporter := metrics.New(metrics.Options{
-		Snapshot: show, MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: version(), Log: log,
+		Snapshot: show, MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: build.Version(), Log: log,
 	})
-	pages := web.Options{Snapshot: show, Version: version(), Log: log}
+	pages := web.Options{Snapshot: show, Version: build.Version(), Log: log}
 	if cfg.WebMembers {
 		pages.Members = service.PageMembers
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // The group that run makes is temporary. Its series end after the grace, its
@@ -18,7 +18,7 @@ func TestKernelClosedGroup(t *testing.T) {
 	d := start(t, "--metrics.closed-grace", "2s")
 	d.ctl("group", "create", "keep")
 	d.ctl("run", "--quiet", "--", "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; /bin/true; exit 0")
-	var gs []api.Group
+	var gs []client.Group
 	if err := json.Unmarshal([]byte(d.ctl("group", "list", "-o", "json")), &gs); err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 var bin string // the directory of the binaries under test
@@ -207,7 +207,7 @@ func (d *daemon) ctlCommand(args ...string) *exec.Cmd {
 }
 
 // usage returns one group's bill once all deaths are on it.
-func (d *daemon) usage(group string) api.GroupUsage {
+func (d *daemon) usage(group string) client.GroupUsage {
 	d.t.Helper()
 	r := d.report(group)
 	if len(r.Groups) != 1 || r.Groups[0].Name != group {
@@ -216,7 +216,7 @@ func (d *daemon) usage(group string) api.GroupUsage {
 	return r.Groups[0]
 }
 
-func (d *daemon) report(groups ...string) (r api.UsageReport) {
+func (d *daemon) report(groups ...string) (r client.UsageReport) {
 	d.t.Helper()
 	out := d.ctl(append([]string{"usage", "--wait", "-o", "json"}, groups...)...)
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
@@ -225,7 +225,7 @@ func (d *daemon) report(groups ...string) (r api.UsageReport) {
 	return r
 }
 
-func (d *daemon) status() (s api.Status) {
+func (d *daemon) status() (s client.Status) {
 	d.t.Helper()
 	if err := json.Unmarshal([]byte(d.ctl("status", "-o", "json")), &s); err != nil {
 		d.t.Fatal(err)

@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
-func (d *daemon) explain(pid int) (e api.Explanation) {
+func (d *daemon) explain(pid int) (e client.Explanation) {
 	d.t.Helper()
 	if err := json.Unmarshal([]byte(d.ctl("explain", strconv.Itoa(pid), "-o", "json")), &e); err != nil {
 		d.t.Fatal(err)

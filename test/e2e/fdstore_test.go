@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // manager stands in for systemd: it keeps the descriptors that a service stores
@@ -109,16 +109,16 @@ func TestKernelPlannedRestart(t *testing.T) {
 		args []string
 		need func(testing.TB)
 		// best is the precision that all deaths must have.
-		best func(api.Precision) uint64
+		best func(client.Precision) uint64
 	}{
 		{"events alone", []string{"--acct", "off", "--taskstats", "off", "--exact", "off"}, func(t testing.TB) {
 			kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.ProcEvents)
 		}, nil},
-		{"with taskstats", []string{"--exact", "off"}, needKernel, func(p api.Precision) uint64 { return p.Sampled }},
+		{"with taskstats", []string{"--exact", "off"}, needKernel, func(p client.Precision) uint64 { return p.Sampled }},
 		{"with exact records", nil, func(t testing.TB) {
 			needKernel(t)
 			kerneltest.Need(t, kerneltest.BTF, kerneltest.BPF)
-		}, func(p api.Precision) uint64 { return p.Exact }},
+		}, func(p client.Precision) uint64 { return p.Exact }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.need(t)
@@ -127,7 +127,7 @@ func TestKernelPlannedRestart(t *testing.T) {
 	}
 }
 
-func plannedRestart(t *testing.T, args []string, best func(api.Precision) uint64) {
+func plannedRestart(t *testing.T, args []string, best func(client.Precision) uint64) {
 	m := newManager(t)
 	as := m.alter
 	if _, err := exec.LookPath("/usr/bin/setpriv"); err == nil {

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 func TestKernelRules(t *testing.T) {
@@ -69,7 +69,7 @@ rules:
 	os.Unsetenv("ELSA_TEST_MARK")
 	defer func() { sleep.Process.Kill(); sleep.Wait() }()
 	pid := strconv.Itoa(sleep.Process.Pid)
-	try := func(args ...string) (out api.RulesTrial) {
+	try := func(args ...string) (out client.RulesTrial) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(d.ctl(append([]string{"rules", "test", pid, "-o", "json"}, args...)...)), &out); err != nil {
 			t.Fatal(err)

@@ -27,7 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/test/workload"
 )
 
@@ -229,7 +229,7 @@ func (d *daemon) command(args ...string) *exec.Cmd {
 }
 
 // report returns all bills once all deaths are on them.
-func (d *daemon) report() (r api.UsageReport) {
+func (d *daemon) report() (r client.UsageReport) {
 	d.t.Helper()
 	if err := json.Unmarshal([]byte(d.ctl("usage", "--wait", "-o", "json")), &r); err != nil {
 		d.t.Fatal(err)
@@ -237,7 +237,7 @@ func (d *daemon) report() (r api.UsageReport) {
 	return r
 }
 
-func groupOf(t testing.TB, r api.UsageReport, name string) api.GroupUsage {
+func groupOf(t testing.TB, r client.UsageReport, name string) client.GroupUsage {
 	t.Helper()
 	for _, g := range r.Groups {
 		if g.Name == name {
@@ -245,10 +245,10 @@ func groupOf(t testing.TB, r api.UsageReport, name string) api.GroupUsage {
 		}
 	}
 	t.Fatalf("no group %s", name)
-	return api.GroupUsage{}
+	return client.GroupUsage{}
 }
 
-func (d *daemon) status() (s api.Status) {
+func (d *daemon) status() (s client.Status) {
 	d.t.Helper()
 	if err := json.Unmarshal([]byte(d.ctl("status", "-o", "json")), &s); err != nil {
 		d.t.Fatal(err)
@@ -318,7 +318,7 @@ func (d *daemon) load(group string, c *cgroup, args ...string) *load {
 	}
 	d.t.Cleanup(func() { l.in.Close(); l.cmd.Wait() })
 	eventually(d.t, "the load is in group "+group, func() bool {
-		var r api.UsageReport
+		var r client.UsageReport
 		out, err := d.command("usage", group, "-o", "json").Output()
 		return err == nil && json.Unmarshal(out, &r) == nil && len(r.Groups) == 1 && r.Groups[0].Usage.ProcessesStarted > 2
 	})

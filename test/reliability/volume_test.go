@@ -14,7 +14,7 @@ import (
 
 	"elsa/internal/store"
 	"elsa/pkg/acct"
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 	"elsa/test/workload"
@@ -102,15 +102,15 @@ func TestKernelManyGroups(t *testing.T) {
 	}
 	d := newDaemon(t, t.TempDir())
 	d.start()
-	c := api.NewClient(d.socket())
+	c := client.New(d.socket())
 	defer c.Close()
 	s := d.spawner("", 0)
 	name := func(i int) string { return fmt.Sprintf("g%05d", i) }
 	for i := range n {
-		if _, err := c.CreateGroup(t.Context(), api.CreateGroupRequest{Name: name(i)}); err != nil {
+		if _, err := c.CreateGroup(t.Context(), client.CreateGroupRequest{Name: name(i)}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.AddMembers(t.Context(), name(i), api.AddRequest{PIDs: []int{s.cmd.Process.Pid}, Move: true}); err != nil {
+		if _, err := c.AddMembers(t.Context(), name(i), client.AddRequest{PIDs: []int{s.cmd.Process.Pid}, Move: true}); err != nil {
 			t.Fatal(err)
 		}
 		s.one()
