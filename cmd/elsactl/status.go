@@ -57,11 +57,8 @@ func statusTable(s client.Status) *table {
 	t.row("records", fmt.Sprintf("%d accounting, %d taskstats, %d exact", r.BSD, r.Taskstats, r.Exact))
 	t.row("records lost", fmt.Sprintf("%d accounting, %d taskstats, %d exact; %s skipped, %s, %s without a record",
 		r.LedgerLost, r.TaskstatsLost, r.ExactLost, bytes(r.LedgerSkippedBytes), count(int(r.LedgerGaps), "gap"), count(int(r.MissingLedger), "death")))
-	var joined []string
-	for _, how := range slices.Sorted(maps.Keys(r.Joined)) {
-		joined = append(joined, fmt.Sprintf("%d %s", r.Joined[how], how))
-	}
-	t.row("joined", strings.Join(joined, ", "))
+	t.row("joined", counts(r.Joined))
+	t.row("limited", counts(s.Limited))
 	t.row("precision", precision(s.Precision))
 	t.row("backlog", bytes(uint64(max(s.BacklogBytes, 0))))
 	t.row("store", bytes(uint64(max(s.StoreBytes, 0))))
@@ -69,4 +66,13 @@ func statusTable(s client.Status) *table {
 	t.row("conservation", fmt.Sprintf("%.4f %%: %s in groups, %s ungrouped, %s unattributed", 100*k.Ratio,
 		seconds(k.AnyGroupCPUSeconds), seconds(k.UngroupedCPUSeconds), seconds(k.UnattributedCPUSeconds)))
 	return t
+}
+
+// counts is what a map of counters has, in order of their names.
+func counts(of map[string]uint64) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		all = append(all, fmt.Sprintf("%d %s", of[name], name))
+	}
+	return strings.Join(all, ", ")
 }

@@ -157,6 +157,7 @@ type Counters struct {
 	Missing                          uint64 // deaths without a line
 	Ruled                            uint64 // processes that a rule put in a group
 	RuleMisses                       uint64 // and that ended before rules could look
+	ProcessGroups                    uint64 // and that was in as many groups as it may be
 }
 
 // Counters returns the counters as they are now.

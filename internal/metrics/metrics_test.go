@@ -54,7 +54,7 @@ func example() *usage.Snapshot {
 			Forks: 600, Execs: 400, Exits: 590, OtherEvents: 7,
 			EventsLost: 3, EventsRejected: 1, Resyncs: 2,
 			RecordsBSD: 581, RecordsTaskstats: 570, RecordsExact: 569, TaskstatsLost: 4, ExactLost: 6,
-			LedgerSkipped: 64, LedgerLost: 9, LedgerGaps: 2, MissingLedger: 8, Joined: map[string]uint64{"ledger": 5, "both": 570},
+			LedgerSkipped: 64, LedgerLost: 9, LedgerGaps: 2, MissingLedger: 8, Limited: map[string]uint64{"process_groups": 3, "history_groups": 0}, Joined: map[string]uint64{"ledger": 5, "both": 570},
 			BacklogBytes: 640, Processes: 15, Members: 5, StoreBytes: 65536, ConservationRatio: 0.999,
 		},
 	}

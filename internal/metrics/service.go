@@ -23,10 +23,6 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 	if v.Suspended {
 		suspended = 1
 	}
-	joined := make([]sample, 0, len(v.Joined))
-	for _, how := range slices.Sorted(maps.Keys(v.Joined)) {
-		joined = append(joined, sample{how, v.Joined[how]})
-	}
 	families := []*dto.MetricFamily{
 		info(nameBuildInfo, "The build that is running; always 1.",
 			"goversion", runtime.Version(), "revision", o.Revision, "version", o.Version),
@@ -51,13 +47,14 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 			sample{"bsd", v.RecordsBSD}, sample{"exact", v.RecordsExact}, sample{"taskstats", v.RecordsTaskstats}),
 		counter(nameRecordsLost, "Accounting records the kernel could not deliver.", v.Started, "source",
 			sample{"bsd", v.LedgerLost}, sample{"exact", v.ExactLost}, sample{"taskstats", v.TaskstatsLost}),
-		counter(nameRecordsJoined, "Deaths put on the bill, by how their records were joined.", v.Started, "how", joined...),
+		counter(nameRecordsJoined, "Deaths put on the bill, by how their records were joined.", v.Started, "how", samples(v.Joined)...),
 		counter(nameMissingLedger, "Deaths that never got a line in the accounting file.", v.Started, "",
 			sample{"", v.MissingLedger}),
 		counter(nameLedgerSkipped, "Bytes of the accounting file that were no record.", v.Started, "",
 			sample{"", v.LedgerSkipped}),
 		counter(nameLedgerGaps, "Times that an unknown number of lines of the accounting file may be missing.", v.Started, "",
 			sample{"", v.LedgerGaps}),
+		counter(nameLimited, "What was left out because a limit was reached.", v.Started, "limit", samples(v.Limited)...),
 
 		gauge(nameSuspended, "1 while the kernel writes no accounting records, as when the disk is full.", suspended),
 		gauge(nameBacklog, "Bytes of the accounting file that are not on the bill yet.", float64(v.BacklogBytes)),
@@ -79,6 +76,15 @@ func word(s string) string {
 type sample struct {
 	label string
 	count uint64
+}
+
+// samples are the counts of a map, in order of their names.
+func samples(of map[string]uint64) []sample {
+	all := make([]sample, 0, len(of))
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		all = append(all, sample{name, of[name]})
+	}
+	return all
 }
 
 // counter returns a counter with one series per sample, which are in order of

@@ -106,7 +106,8 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 			LedgerSkippedBytes: v.LedgerSkipped, LedgerLost: v.LedgerLost, LedgerGaps: v.LedgerGaps,
 			Joined: maps.Clone(v.Joined), MissingLedger: v.MissingLedger,
 		},
-		Groups: len(s.Groups), Processes: v.Processes, Members: v.Members,
+		Limited: maps.Clone(v.Limited),
+		Groups:  len(s.Groups), Processes: v.Processes, Members: v.Members,
 		BacklogBytes: v.BacklogBytes, StoreBytes: v.StoreBytes,
 		Precision: fromPrecision(&s.Total),
 		Conservation: StatusConservation{
@@ -119,6 +120,9 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 	}
 	if st.Records.Joined == nil {
 		st.Records.Joined = map[string]uint64{}
+	}
+	if st.Limited == nil {
+		st.Limited = map[string]uint64{}
 	}
 	return st
 }

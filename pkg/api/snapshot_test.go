@@ -43,7 +43,7 @@ func snapshot() usage.Snapshot {
 			Created: at(1), Started: at(2), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF", Suspended: true,
 			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 37,
 			RecordsBSD: 41, RecordsTaskstats: 42, RecordsExact: 43, TaskstatsLost: 44, ExactLost: 45,
-			LedgerSkipped: 46, LedgerLost: 51, LedgerGaps: 52, Joined: map[string]uint64{"both": 47}, MissingLedger: 48,
+			LedgerSkipped: 46, LedgerLost: 51, LedgerGaps: 52, Joined: map[string]uint64{"both": 47}, MissingLedger: 48, Limited: map[string]uint64{"process_groups": 49},
 			BacklogBytes: 51, Processes: 52, Members: 53, StoreBytes: 54, ConservationRatio: 0.5,
 		},
 	}

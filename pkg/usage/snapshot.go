@@ -56,6 +56,9 @@ type Service struct {
 	Joined map[string]uint64
 	// MissingLedger counts deaths since start that never got a ledger line.
 	MissingLedger uint64
+	// Limited counts what was left out since start because a limit was reached, by
+	// the limit's name.
+	Limited map[string]uint64
 
 	// BacklogBytes is what the ledger holds that is not joined yet.
 	BacklogBytes int64
