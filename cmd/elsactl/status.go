@@ -57,8 +57,11 @@ func countLines(s *client.Status) (lines [][2]string) {
 
 func countOf(s *client.Status, i *tally.Info) uint64 {
 	sections := map[tally.Section]any{tally.Events: &s.Events, tally.Records: &s.Records, tally.Samples: &s.Samples, tally.Rules: &s.Rules}
-	if i.Section == tally.Joined {
+	switch i.Section {
+	case tally.Joined:
 		return s.Records.Joined[i.Name]
+	case tally.Limited:
+		return s.Limited[i.Name]
 	}
 	return uint64(client.Figure(sections[i.Section], i.Name))
 }

@@ -120,6 +120,8 @@ type Engine struct {
 	counts tally.Counts
 	// unsaved: the last transaction failed, and all must be put again.
 	unsaved bool
+	// inUse is room for a look at which sets are in use.
+	inUse groups.InUse
 	// procs is room for a look at all processes.
 	procs []proc.Process
 }

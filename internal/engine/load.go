@@ -27,7 +27,6 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 		e.tracker.Sets.Restore(s.ID, s.Groups)
 		e.join.RestoreSet(s.ID, s.Usage)
 	}
-	e.tracker.Sets.Reuse()
 	charged := clock.Boot(0)
 	if e.options.ExactResumed {
 		charged = now.Boot // their exact records come yet

@@ -104,23 +104,34 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// Clear empties the database wherever in a transaction it comes: of what was
+// stored, and of what the transaction put before.
 func TestClear(t *testing.T) {
-	s := mustOpen(t, filepath.Join(t.TempDir(), "elsa.db"))
-	many := full()
+	many, want := full(), full()
 	for i := range 3000 {
 		m := many.Members[0]
 		m.Life.PID = int32(i + 100)
 		many.Members = append(many.Members, m)
 	}
-	if err := s.Commit(put(many)); err != nil {
-		t.Fatal(err)
-	}
-	want := full()
-	if err := s.Commit(func(tx *Tx) { tx.Clear(); put(want)(tx) }); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, mustLoad(t, s), ignoreStored); diff != "" {
-		t.Errorf("state after clearing (-want +got):\n%s", diff)
+	putMember := func(tx *Tx) { m := many.Members[100]; m.Life.PID = 5; tx.PutMember(m.Life, m.Account) }
+	for name, before := range map[string]func(*Tx){
+		"first":            func(*Tx) {},
+		"after one put":    putMember,
+		"after a deletion": func(tx *Tx) { tx.DeleteMember(many.Members[700].Life.Key()) },
+		"after another":    func(tx *Tx) { putMember(tx); tx.Clear(); putMember(tx) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := mustOpen(t, filepath.Join(t.TempDir(), "elsa.db"))
+			if err := s.Commit(put(many)); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Commit(func(tx *Tx) { before(tx); tx.Clear(); put(want)(tx) }); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, mustLoad(t, s), ignoreStored); diff != "" {
+				t.Errorf("state after clearing (-want +got):\n%.2000s", diff)
+			}
+		})
 	}
 }
 

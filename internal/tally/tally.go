@@ -61,6 +61,10 @@ const (
 	Ruled     // processes that a rule put in a group
 	RulesLate // processes that ended before the rules could look at them
 
+	// What was left out because a limit was reached.
+	ProcessGroups // a process was in as many groups as one may be, and a rule named another
+	HistoryGroups // deaths and moves of processes in more groups, by an early version
+
 	// Counters is how many there are.
 	Counters
 )
@@ -75,6 +79,7 @@ const (
 	Joined  Section = "joined" // within records
 	Samples Section = "samples"
 	Rules   Section = "rules"
+	Limited Section = "limited"
 )
 
 // Info says what a counter is called and where it shows.
@@ -99,6 +104,7 @@ var (
 	events      = Family{"elsa_events_total", "Events received from the kernel.", "kind"}
 	records     = Family{"elsa_records_total", "Accounting records received from the kernel.", "source"}
 	recordsLost = Family{"elsa_records_lost_total", "Accounting records the kernel could not deliver.", "source"}
+	limited     = Family{"elsa_limited_total", "What was left out because a limit was reached.", "limit"}
 	joined      = Family{"elsa_records_joined_total", "Deaths put on the bill, by how their records were joined.", "how"}
 )
 
@@ -142,6 +148,9 @@ var table = [Counters]Info{
 
 	Ruled:     {Rules, "applied", one("elsa_rules_applied_total", "Processes that a rule put in a group."), "", "rules", "process put in a group", "processes put in groups", false},
 	RulesLate: {Rules, "missed", one("elsa_rules_missed_total", "Processes that ended before the rules could look at them."), "", "rules", "ended unseen", "ended unseen", false},
+
+	ProcessGroups: {Limited, "process_groups", &limited, "process_groups", "limited", "group too many for a process", "groups too many for a process", false},
+	HistoryGroups: {Limited, "history_groups", &limited, "history_groups", "limited", "bill under (other) for that", "bills under (other) for that", false},
 }
 
 // Info describes the counter. It must not be changed.

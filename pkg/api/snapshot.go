@@ -96,7 +96,7 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 
 // showCounts fills the members of a status that show the service's counters.
 func showCounts(st *Status, counts *tally.Counts) {
-	st.Records.Joined = map[string]uint64{}
+	st.Records.Joined, st.Limited = map[string]uint64{}, map[string]uint64{}
 	for c := range tally.Counters {
 		i := c.Info()
 		var section any
@@ -107,6 +107,9 @@ func showCounts(st *Status, counts *tally.Counts) {
 			section = &st.Records
 		case tally.Joined:
 			st.Records.Joined[i.Name] = counts[c]
+			continue
+		case tally.Limited:
+			st.Limited[i.Name] = counts[c]
 			continue
 		case tally.Samples:
 			section = &st.Samples

@@ -158,6 +158,11 @@ type Status struct {
 	Records StatusRecords `json:"records"`
 	Samples StatusSamples `json:"samples"`
 	Rules   StatusRules   `json:"rules"`
+	// Limited counts what was left out because a limit was reached, by the limit's
+	// name: "process_groups", times that a rule could not put a process in a group
+	// because it was in as many as a process may be in; "history_groups", deaths and
+	// moves of processes in more groups than the history tells apart.
+	Limited map[string]uint64 `json:"limited"`
 
 	// Groups counts groups, Processes live processes, and Members those of
 	// them that are in a group.

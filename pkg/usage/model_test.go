@@ -108,6 +108,7 @@ func TestModel(t *testing.T) {
 			"merge":    m.merge,
 			"commit":   m.commit,
 			"crash":    m.crash,
+			"reclaim":  m.reclaim,
 			"allAgain": func(*rapid.T) { m.TouchAll() },
 		})
 		m.finish(t)
@@ -446,6 +447,29 @@ func (m *model) commit(*rapid.T) {
 	m.OpenDeaths(func(d OpenDeath) { m.disk.deaths = append(m.disk.deaths, d) })
 	m.disk.reported = m.Reported
 	m.saved = m.clone()
+}
+
+// reclaim commits and forgets the sets that no bill, no death and no process names.
+// What was drawn before may come again: it is another set with the same id.
+func (m *model) reclaim(t *rapid.T) {
+	m.commit(t)
+	var used groups.InUse
+	for _, p := range m.procs {
+		if !p.charged {
+			used.Mark(p.life.Set)
+		}
+	}
+	m.MarkSets(&used)
+	n := groups.SetID(sets)
+	for n > 2 && !used.Has(n-1) {
+		n--
+	}
+	m.Reclaim(&used, int(n))
+	for set := range groups.SetID(sets) {
+		if u := m.Total(set); !used.Has(set) && u != (Usage{}) {
+			t.Fatalf("set %d was forgotten and has %+v", set, u)
+		}
+	}
 }
 
 // crash goes back to the last commit. Lines are read again from there; what is
