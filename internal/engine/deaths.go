@@ -3,10 +3,9 @@
 package engine
 
 import (
-	"time"
-
 	"elsa/internal/tally"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -45,7 +44,7 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 	}
 	if known && e.tracker.Waits(r.PID) {
 		lived, precise := e.join.Lifetime(r)
-		e.tracker.Ended(life, int64(lived), !precise)
+		e.tracker.Ended(life, lived, !precise)
 	}
 	e.ruleAtDeath(r, &life)
 	e.join.Line(r, life, known, e.now.Boot)
@@ -81,7 +80,8 @@ func (e *Engine) unledgered(l groups.Life) bool {
 func (e *Engine) unmatched(r *acct.Record) bool {
 	fits := e.fits(r)
 	if r.Start != 0 {
-		fits = func(l *groups.Life) bool { return abs(l.Start-r.Start) < int64(60*time.Millisecond) }
+		start := clock.At(clock.Boot(r.Start), clock.Exact)
+		fits = func(l *groups.Life) bool { return l.Start.Same(start) }
 	}
 	l, ok := e.tracker.Peek(r.PID, fits)
 	if !ok || l.Again || e.alive(l.Key()) {

@@ -2,6 +2,8 @@
 
 package engine
 
+import "elsa/pkg/clock"
+
 // loss is what is in doubt since events were lost, or since nobody followed them.
 type loss struct {
 	// pending: events were lost, and /proc was not read since. Until then what is
@@ -11,9 +13,9 @@ type loss struct {
 	// gaps: for so many steps, lines may name processes that nobody saw.
 	gaps int
 	// asOf: every event before is applied.
-	asOf int64
+	asOf clock.Boot
 	// trusted: every event since is applied, with no loss after it.
-	trusted int64
+	trusted clock.Boot
 	// ruleable are processes to be looked at by the rules after the rescan.
 	ruleable []int32
 }

@@ -19,6 +19,7 @@ import (
 	"elsa/internal/lineage"
 	"elsa/internal/rules"
 	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
@@ -54,10 +55,10 @@ type Options struct {
 	NoExits bool
 	// ExpectExact: records of a task's release come, later than all others.
 	ExpectExact bool
-	// Ledger: the kernel writes a line for each death since LedgerSince (ns of
-	// CLOCK_BOOTTIME), so that a death without one is missing.
+	// Ledger: the kernel writes a line for each death since LedgerSince, so that
+	// a death without one is missing.
 	Ledger      bool
-	LedgerSince int64
+	LedgerSince clock.Boot
 	// Resumed and ExactResumed: events, and records of releases, go on where the
 	// last run left them, with nothing in between.
 	Resumed, ExactResumed bool
@@ -164,7 +165,7 @@ func (e *Engine) eachMember(f func(groups.Life)) {
 // cellOf is the cell of the history for what a live process used until now.
 func (e *Engine) cellOf(k groups.Key) usage.Cell {
 	cell := usage.Cell{Hour: usage.HourOf(e.now.Wall.Unix()), UID: usage.UnknownUID, Comm: usage.Unknown}
-	if p, err := e.options.World.Process(k.PID); err == nil && proc.SameStart(p.Start, k.Start) {
+	if p, err := e.options.World.Process(k.PID); err == nil && p.Start.Same(k.Start) {
 		cell.UID, cell.Comm = p.UID, p.Comm
 	}
 	return cell

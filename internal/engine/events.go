@@ -7,18 +7,20 @@ import (
 
 	"elsa/internal/tally"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
 )
 
-// SetClocks says how the clocks stand: boottimeOffset is CLOCK_BOOTTIME less
-// CLOCK_MONOTONIC, and tick the length of the scheduler's tick. It is to be called
-// before each round of reading, and after a suspend or a set clock.
-func (e *Engine) SetClocks(now Now, boottimeOffset int64, tick time.Duration) {
+// SetClocks says how the clocks stand: asleep is how long the machine was suspended
+// since boot (CLOCK_BOOTTIME less CLOCK_MONOTONIC), and tick the length of the
+// scheduler's tick. It is to be called before each round of reading, and after a
+// suspend or a set clock.
+func (e *Engine) SetClocks(now Now, asleep, tick time.Duration) {
 	e.now = now
 	if tick > 0 {
 		e.join.Tick = tick
 	}
-	e.join.WallOffset = e.clocks.set(now, boottimeOffset)
+	e.join.Booted = e.clocks.set(now, asleep)
 }
 
 // Events takes in what the kernel told of forks, execs, users and exits, in its
@@ -33,17 +35,17 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 	}
 	for i := range events {
 		ev := &events[i]
-		at := ev.Time + e.clocks.monotonic
+		at := ev.Time.Boot(e.clocks.asleep)
 		switch ev.Kind {
 		case cnfork.Fork:
 			e.counts[tally.Forks]++
 			switch {
 			case ev.TGID == 0: // the fork connector names tasks, and no time
-				e.tracker.Task(ev.ParentPID, ev.PID, now.Boot)
+				e.tracker.Task(ev.ParentPID, ev.PID, clock.At(now.Boot, clock.Read))
 			case ev.Thread():
 				e.tracker.Thread(ev.TGID)
 			default:
-				e.tracker.Fork(ev.ParentTGID, ev.PID, at)
+				e.tracker.Fork(ev.ParentTGID, ev.PID, clock.At(at, clock.Stamped))
 				e.lineage.Fork(ev.ParentTGID, ev.PID)
 			}
 		case cnfork.Exec:

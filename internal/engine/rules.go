@@ -53,7 +53,7 @@ func (e *Engine) applyRules(pid int32) {
 		return
 	}
 	p, err := e.options.World.Process(pid)
-	if err != nil || !proc.SameStart(p.Start, life.Start) {
+	if err != nil || !p.Start.Same(life.Start) {
 		e.counts[tally.RulesLate]++ // it ended before it could be looked at
 		return
 	}

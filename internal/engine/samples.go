@@ -65,7 +65,7 @@ const (
 	// unreapedAge is how long a death waits for its exact record before the
 	// process is looked for among those that nobody waited for, and maxUnreaped how
 	// many are looked for at a step.
-	unreapedAge = int64(200 * time.Millisecond)
+	unreapedAge = 200 * time.Millisecond
 	maxUnreaped = 64
 )
 
@@ -73,7 +73,7 @@ const (
 // record does not come: their CPU clock stands still and is exact.
 func (e *Engine) settleUnreaped() {
 	var keys []groups.Key
-	e.join.Unsettled(e.now.Boot-unreapedAge, func(k groups.Key, _ groups.SetID) bool {
+	e.join.Unsettled(e.now.Boot.Add(-unreapedAge), func(k groups.Key, _ groups.SetID) bool {
 		keys = append(keys, k)
 		return len(keys) < maxUnreaped
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -38,7 +39,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 // Unsettled counts the deaths in the named groups, or in all sets, that were
 // charged before a time and wait for their exact record; without a ledger also
 // those that wait to be charged.
-func (e *Engine) Unsettled(before int64, names []string) int {
+func (e *Engine) Unsettled(before clock.Boot, names []string) int {
 	var ids []uint32
 	for _, name := range names {
 		if g := e.catalog.Named(name); g != nil {

@@ -14,6 +14,7 @@ import (
 	"elsa/internal/store"
 	"elsa/internal/tally"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -147,8 +148,8 @@ func TestNothingBeforeRescan(t *testing.T) {
 				t.Fatal(err)
 			}
 			const stranger, child = 4000001, 4000002 // no such processes
-			now := readNow().Boot - boottimeOffset()
-			fork := func(lost uint64, parent, pid int32, at int64) {
+			now := clock.Mono(readNow().Boot.Add(-proc.Asleep()))
+			fork := func(lost uint64, parent, pid int32, at clock.Mono) {
 				p.takeEvents(&stream.Batch[cnfork.Event]{Lost: lost, Items: []cnfork.Event{{
 					Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: parent, ParentTGID: parent, Time: at,
 				}}})

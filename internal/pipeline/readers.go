@@ -8,6 +8,7 @@ import (
 
 	"elsa/internal/engine"
 	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -125,7 +126,7 @@ func (p *Pipeline) Settle(ctx context.Context, names []string) error {
 	defer deadline.Stop()
 	poll := time.NewTicker(settlePoll)
 	defer poll.Stop()
-	called := int64(0)
+	called := clock.Boot(0)
 	for {
 		waiting := 0
 		if err := p.Do(ctx, func(t Turn) error {

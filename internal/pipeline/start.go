@@ -108,6 +108,6 @@ func (p *Pipeline) backlog() {
 	}
 	p.replay.begin(n, times)
 	if trusted := p.Engine.Trusted(); trusted > 0 {
-		p.Log.Info("replaying accounting backlog", "bytes", n, "since", time.Duration(readNow().Boot-trusted).Round(time.Second))
+		p.Log.Info("replaying accounting backlog", "bytes", n, "since", readNow().Boot.Sub(trusted).Round(time.Second))
 	}
 }

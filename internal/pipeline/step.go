@@ -12,6 +12,7 @@ import (
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/ledger"
+	"elsa/pkg/proc"
 	"elsa/pkg/stream"
 )
 
@@ -57,7 +58,7 @@ func (p *Pipeline) step() error {
 }
 
 // setClocks tells the engine how the clocks stand.
-func (p *Pipeline) setClocks() { p.Engine.SetClocks(readNow(), boottimeOffset(), p.tick) }
+func (p *Pipeline) setClocks() { p.Engine.SetClocks(readNow(), proc.Asleep(), p.tick) }
 
 // drain takes in everything the kernel had queued when it was called.
 func (p *Pipeline) drain() error {
@@ -124,7 +125,7 @@ func (p *Pipeline) rescanIfLost() error {
 	}
 	n, now := p.Engine.Counts(), readNow().Boot
 	if n[tally.Rescans] > before && now > p.watch.tellLoss {
-		p.watch.tellLoss = now + tellInterval
+		p.watch.tellLoss = now.Add(tellInterval)
 		p.Log.Warn("events lost: processes rescanned", "total", n[tally.EventsLost], "rescans", n[tally.Rescans])
 	}
 	return nil

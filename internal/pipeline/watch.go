@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	watchInterval   = int64(5 * time.Second)
-	reclaimInterval = int64(30 * time.Second)
-	tellInterval    = int64(10 * time.Second)
+	watchInterval   = 5 * time.Second
+	reclaimInterval = 30 * time.Second
+	tellInterval    = 10 * time.Second
 )
 
 // watchLedger finds out, from deaths that get no line, that the kernel holds
@@ -35,7 +35,7 @@ func (p *Pipeline) watchLedger() {
 	}
 	now := readNow().Boot
 	if owned, ok := p.Sources.Ledger.(*ledger.Owned); ok && w.suspended && now > w.retry {
-		w.retry = now + reclaimInterval
+		w.retry = now.Add(reclaimInterval)
 		if err := owned.Reclaim(); err != nil {
 			p.Log.Debug("accounting cannot be switched on again", "err", err)
 		}
@@ -58,7 +58,7 @@ func (p *Pipeline) watchEvents() error {
 	if now < w.next {
 		return nil
 	}
-	w.next = now + watchInterval
+	w.next = now.Add(watchInterval)
 	forks, err := p.Proc.Forks()
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"elsa/internal/history"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -58,12 +59,12 @@ func TestEarlyFigures(t *testing.T) {
 	t.Cleanup(func() { s.Close() })
 	st := mustLoad(t, s)
 	want := usage.OpenDeath{
-		Key: groups.Key{PID: 8, Start: 9}, Set: 5, Base: wantOne, Charged: wantOne, Estimate: wantOne, Reported: 4, Grade: 1,
-		Known: true, Lined: true, Exited: true, // as they were taken to be
+		Key: groups.Key{PID: 8, Start: ungrained(9)}, Set: 5, Base: wantOne, Charged: wantOne, Estimate: wantOne, Reported: 4, Grade: 1,
+		Lined: true, Exited: true, // as they were taken to be
 		Cell: usage.Cell{Hour: 490000, Set: 5, UID: 1000, Comm: [16]byte{'s'}},
 	}
 	earlier := want
-	earlier.Known, earlier.Cell = false, usage.Cell{}
+	earlier.Key.Start, earlier.Cell = clock.At(9, clock.Second), usage.Cell{}
 	for _, c := range []struct {
 		name      string
 		want, got any

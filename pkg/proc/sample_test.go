@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"elsa/pkg/clock"
 )
 
 const ms = time.Millisecond
@@ -78,7 +80,7 @@ func TestSampleRecorded(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		pid    int32
-		start  int64
+		start  clock.Boot
 		before Sample
 		detail bool
 		want   func(*Sample)
@@ -103,7 +105,7 @@ func TestSampleRecorded(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, want := tt.before, cpu
 			tt.want(&want)
-			if err := sampler.Sample(tt.pid, tt.start, &got, tt.detail); err != nil {
+			if err := sampler.Sample(tt.pid, seen(tt.start), &got, tt.detail); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -113,12 +115,20 @@ func TestSampleRecorded(t *testing.T) {
 	}
 }
 
+// seen is a start in whole ticks as /proc shows it, any other as BPF knows it.
+func seen(at clock.Boot) clock.Start {
+	if at%1e7 == 0 {
+		return clock.At(at, clock.Tick)
+	}
+	return clock.At(at, clock.Exact)
+}
+
 func TestSampleGone(t *testing.T) {
 	before := Sample{CPU: 5 * ms, User: 5 * ms, MinorFaults: 7}
 	for _, tt := range []struct {
 		name   string
 		pid    int32
-		start  int64
+		start  clock.Boot
 		clock  func(int32, int32) (time.Duration, error)
 		detail bool
 	}{
@@ -131,7 +141,7 @@ func TestSampleGone(t *testing.T) {
 			sampler := fixture.NewSampler()
 			sampler.clock = tt.clock
 			got := before
-			if err := sampler.Sample(tt.pid, tt.start, &got, tt.detail); !errors.Is(err, fs.ErrNotExist) {
+			if err := sampler.Sample(tt.pid, seen(tt.start), &got, tt.detail); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("error %v, want fs.ErrNotExist", err)
 			}
 			if diff := cmp.Diff(before, got); diff != "" {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -22,15 +23,14 @@ const (
 type death struct {
 	key      groups.Key
 	set      groups.SetID
-	begin    int64 // s since the epoch, as taskstats tell it
-	at       int64 // when it was charged
+	begin    int64      // s since the epoch, as taskstats tell it
+	at       clock.Boot // when it was charged
 	base     Measure
 	charged  Measure
 	estimate Measure // the best without an exact record
 	reported time.Duration
 	grade    precision
 	cell     Cell
-	known    bool // its start is known, not only the second
 	lined    bool // it has a ledger line
 	exited   bool // its exit status was counted
 	final    bool // Patience is over
@@ -49,11 +49,11 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 		}
 		d.base, last = acc.base, acc.last
 	}
-	exit := int64(0)
+	exit := clock.Boot(0)
 	if line != nil {
 		d.estimate = measureOf(line)
-	} else if exit = life.Exit; exit > life.Start {
-		d.estimate[Elapsed] = uint64(exit - life.Start)
+	} else if exit = life.Exit; exit > life.Start.Boot() {
+		d.estimate[Elapsed] = uint64(exit.Sub(life.Start.Boot()))
 	}
 	ts := j.taskstats(d, exit)
 	if ts != nil {
@@ -98,8 +98,8 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 
 // old reports whether a line is of a death some time ago: one of a backlog, whose
 // exact record has passed unless it is a zombie.
-func (j *Join) old(line *acct.Record, now int64) bool {
-	return line != nil && line.Begin+int64((line.Elapsed+j.Patience)/time.Second)+2 < (now+j.WallOffset)/1e9
+func (j *Join) old(line *acct.Record, now clock.Boot) bool {
+	return line != nil && line.Begin+int64((line.Elapsed+j.Patience)/time.Second)+2 < now.Wall(j.Booted).Seconds()
 }
 
 // wait keeps a death open for its exact record.

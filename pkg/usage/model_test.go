@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -45,7 +46,7 @@ type mProcess struct {
 	open    bool // charged, and an exact record may come in time
 	grade   precision
 	inTime  time.Duration // what the kernel reported for it, as far as applied
-	at      int64         // when charged
+	at      clock.Boot    // when charged
 	exits   bool          // its exit status was counted
 
 	line, ts, ex    acct.Record
@@ -53,14 +54,14 @@ type mProcess struct {
 	toLine          bool // line, or word that none comes, is to be given
 	toTS, toEx      int  // so often the records are yet to be given
 	heldTS, heldEx  int  // so often they are held
-	tsCame, exCame  int64
+	tsCame, exCame  clock.Boot
 	signal, nonzero bool
 }
 
 type model struct {
 	*Join
 	procs []*mProcess
-	now   int64
+	now   clock.Boot
 	cells map[Cell]*Usage
 	prev  []Usage
 	may   map[groups.SetID]bool // these may have fallen in this step
@@ -143,14 +144,14 @@ func alive(p *mProcess) bool { return !p.dead }
 // birth makes a process. A pid is not used again within the seconds that tell
 // its lives apart.
 func (m *model) birth(t *rapid.T) {
-	m.now += int64(rapid.Int64Range(1, 5000).Draw(t, "pause ms")) * int64(ms)
+	m.now += clock.Boot(rapid.Int64Range(1, 5000).Draw(t, "pause ms")) * clock.Boot(ms)
 	pid := int32(rapid.IntRange(1, 6).Draw(t, "pid"))
 	for _, p := range m.procs {
-		if p.life.PID == pid && (!p.dead || m.now-p.life.Start < 10*sec) {
+		if p.life.PID == pid && (!p.dead || m.now-p.life.Start.Boot() < 10*sec) {
 			t.SkipNow()
 		}
 	}
-	p := &mProcess{life: groups.Life{PID: pid, Start: m.now, Set: drawSet(t, "set")}, earlier: map[groups.SetID]figures{}}
+	p := &mProcess{life: groups.Life{PID: pid, Start: stamped(m.now), Set: drawSet(t, "set")}, earlier: map[groups.SetID]figures{}}
 	p.life.Inferred = rapid.IntRange(0, 9).Draw(t, "inferred") == 0
 	// Now and then its fork is lost: nothing is known of it but its records.
 	p.known = rapid.IntRange(0, 9).Draw(t, "unknown") != 0
@@ -215,21 +216,21 @@ func (m *model) adopt(t *rapid.T) {
 // down, taskstats is sampled, and its Runtime is never more than the truth.
 func (m *model) death(t *rapid.T) {
 	p := m.some(t, alive)
-	m.now += int64(ms)
+	m.now += clock.Boot(ms)
 	p.dead = true
 	p.life.Exit = m.now
-	begin := (p.life.Start + m.WallOffset) / sec
+	begin := p.life.Start.Boot().Wall(m.Booted).Seconds()
 	exit := rapid.SampledFrom([]uint32{0, 9, 0x100}).Draw(t, "exit")
 	p.signal, p.nonzero = exit == 9, exit == 0x100
 	truth, ticks := drawFigures(t), drawFigures(t)
 	ticks.faults, ticks.read = truth.faults/2, truth.read/2
 	rec := func(source acct.Source, f figures) acct.Record {
 		mm := f.measure(t)
-		return acct.Record{Source: source, Whole: true, PID: p.life.PID, ExitCode: exit, Elapsed: time.Duration(m.now - p.life.Start),
+		return acct.Record{Source: source, Whole: true, PID: p.life.PID, ExitCode: exit, Elapsed: m.now.Sub(p.life.Start.Boot()),
 			User: time.Duration(mm[User]), System: time.Duration(mm[System]), CPU: f.cpu, MinorFaults: f.faults, ReadBytes: f.read, UID: 3}
 	}
 	p.ex = rec(acct.Exact, truth)
-	p.ex.Start = p.life.Start - int64(rapid.IntRange(0, 40).Draw(t, "lag"))*int64(ms)
+	p.ex.Start = int64(p.life.Start.Boot()) - int64(rapid.IntRange(0, 40).Draw(t, "lag"))*int64(ms)
 	p.ts = rec(acct.Taskstats, ticks)
 	p.ts.Begin = begin + int64(rapid.IntRange(-1, 1).Draw(t, "jitter"))
 	p.ts.Runtime = min(truth.cpu, time.Duration(rapid.IntRange(0, 100).Draw(t, "runtime"))*ms)
@@ -340,14 +341,14 @@ func (m *model) zombie(t *rapid.T) {
 }
 
 func (m *model) step(t *rapid.T) {
-	m.now += int64(rapid.SampledFrom([]int{1, 500, 3000, 11000, 700000}).Draw(t, "pause ms")) * int64(ms)
+	m.now += clock.Boot(rapid.SampledFrom([]int{1, 500, 3000, 11000, 700000}).Draw(t, "pause ms")) * clock.Boot(ms)
 	m.Step(m.now, giveUp)
 	m.settle()
 }
 
 func (m *model) settle() {
 	for _, p := range m.procs {
-		if p.open && p.at > -1 && m.now-p.at >= int64(m.Patience) {
+		if p.open && p.at > -1 && m.now.Sub(p.at) >= m.Patience {
 			if p.grade == rounded && p.heldTS > 0 {
 				p.heldTS--
 				p.exits = true
@@ -356,10 +357,10 @@ func (m *model) settle() {
 			p.apply(p.grade, p.estimate())
 			p.at = -1 - p.at // settled; it can still be corrected
 		}
-		if p.open && p.at < 0 && m.now-(-1-p.at) > int64(openFor) {
+		if p.open && p.at < 0 && m.now.Sub(-1-p.at) > openFor {
 			p.open = false
 		}
-		old := m.now - int64(m.Patience+orphanAge)
+		old := m.now.Add(-m.Patience - orphanAge)
 		if p.tsCame < old {
 			p.heldTS = 0
 		}
@@ -604,7 +605,7 @@ func (m *model) finish(t *rapid.T) {
 	some(m.giveLine, func(p *mProcess) bool { return p.toLine })
 	some(m.giveExact, func(p *mProcess) bool { return p.toEx > 0 })
 	for range 3 {
-		m.now += int64(time.Hour)
+		m.now += clock.Boot(time.Hour)
 		m.Step(m.now, giveUp)
 		m.settle()
 	}

@@ -33,7 +33,7 @@ func restart(j *Join, accounts map[groups.Key]groups.SetID) *Join {
 func TestRestart(t *testing.T) {
 	// Two deaths of one pid, and one process that is moved and then dies.
 	second, secondLine, secondEx := life, line, ex
-	second.Start += 20 * sec
+	second.Start = stamped(life.Start.Boot() + 20*sec)
 	secondLine.Begin += 20
 	secondEx.Start += 20 * sec
 	mover, moverLine := life, line
