@@ -45,7 +45,7 @@ func newFake() *fake {
 	web := usage.Usage{
 		usage.Started: 501, usage.Ended: 500, usage.Live: 1, usage.User: 1234567891, usage.System: uint64(2 * time.Second), usage.Elapsed: uint64(90 * time.Minute),
 		usage.MinorFaults: 11, usage.MajorFaults: 12, usage.ReadBytes: 13 << 20, usage.WriteBytes: 1536, usage.ReadChars: 15, usage.WriteChars: 16,
-		usage.MaxRSS: 17 << 20, usage.VoluntarySwitches: 18, usage.InvoluntarySwitches: 19, usage.ExitNonzero: 20, usage.ExitSignal: 21,
+		usage.MaxRSS: 17 << 20, usage.VoluntarySwitches: 18, usage.InvoluntarySwitches: 19, usage.ExitNonzero: 20, usage.ExitSignal: 21, usage.CPUDelay: 2_250_000_000,
 		usage.Exact: 400, usage.Sampled: 70, usage.Rounded: 30, usage.Inferred: 5,
 	}
 	ci := usage.Usage{usage.Started: 2, usage.Ended: 2, usage.User: uint64(26 * time.Hour), usage.System: uint64(100 * time.Second), usage.MaxRSS: 5 << 30, usage.Exact: 2}

@@ -105,6 +105,9 @@ type Usage struct {
 	MaxRSSBytes         uint64 `json:"max_rss_bytes"`
 	VoluntarySwitches   uint64 `json:"voluntary_switches"`
 	InvoluntarySwitches uint64 `json:"involuntary_switches"`
+	// CPUDelaySeconds is what the ended processes spent waiting for a CPU, zero
+	// without taskstats.
+	CPUDelaySeconds float64 `json:"cpu_delay_seconds"`
 
 	// ExitNonzero counts exits with another status than 0, ExitSignal deaths
 	// by a signal.
