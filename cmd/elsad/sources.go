@@ -176,7 +176,7 @@ func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.L
 		s.service.Exact = "off: " + err.Error()
 		return nil
 	}
-	s.Exact, s.service.Exact = src, "on"
+	s.Exact, s.service.Exact, s.service.ExactMissing = src, "on", src.Missing()
 	s.tasks = append(s.tasks, src.Run)
 	s.closes = append(s.closes, src.Close)
 	return nil

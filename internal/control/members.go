@@ -92,6 +92,11 @@ func (s *Service) AddMembers(ctx context.Context, who api.Caller, name string, r
 			return api.Conflict("group %s is closed: it takes no new members", name)
 		}
 		for _, l := range lives {
+			if !r.Move && e.Full(l, g) {
+				return api.Conflict("process %d is in %d groups, the most that a process may be in; none was added: take it out of one, or move it (--move)", l.PID, groups.MaxGroups)
+			}
+		}
+		for _, l := range lives {
 			if e.Add(l, g, r.Move, r.WholeLife, who.UID, now) {
 				out.Added = append(out.Added, int(l.PID))
 			}

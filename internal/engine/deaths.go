@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
@@ -24,7 +25,7 @@ func (e *Engine) Lines(records []acct.Record, placing *Placing, now Now) {
 }
 
 func (e *Engine) line(r *acct.Record, placing *Placing) {
-	e.counters.Lines++
+	e.counts[tally.Lines]++
 	life, known := e.tracker.Reap(r.PID, e.fits(r))
 	if set, unproven, found := placing.next(); found {
 		// The tracker does not know it, or not where it belongs.
@@ -67,7 +68,7 @@ func (e *Engine) unledgered(l groups.Life) bool {
 		return false
 	}
 	if e.options.Ledger && l.Exit > e.options.LedgerSince {
-		e.counters.Missing++
+		e.counts[tally.Missing]++
 	}
 	e.join.Unledgered(l, e.now.Boot)
 	e.remember(&l, nil)
@@ -88,7 +89,7 @@ func (e *Engine) unmatched(r *acct.Record) bool {
 	}
 	e.tracker.Reap(r.PID, fits)
 	e.join.Precise(r, e.now.Boot)
-	e.counters.Missing++
+	e.counts[tally.Missing]++
 	e.join.Unledgered(l, e.now.Boot)
 	return true
 }

@@ -18,6 +18,7 @@ import (
 	"elsa/internal/history"
 	"elsa/internal/lineage"
 	"elsa/internal/rules"
+	"elsa/internal/tally"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -115,10 +116,12 @@ type Engine struct {
 	created time.Time
 	// boot is the kernel's id of the running boot.
 	boot string
-	// counters count since the start of the service.
-	counters Counters
+	// counts are since the start of the service.
+	counts tally.Counts
 	// unsaved: the last transaction failed, and all must be put again.
 	unsaved bool
+	// inUse is room for a look at which sets are in use.
+	inUse groups.InUse
 	// procs is room for a look at all processes.
 	procs []proc.Process
 }
@@ -146,20 +149,8 @@ func New(o Options, now Now) (*Engine, error) {
 	return e, nil
 }
 
-// Counters count since the start of the service.
-type Counters struct {
-	Forks, Execs, Exits, OtherEvents uint64 // events by kind
-	EventsLost, Rejected, Rescans    uint64
-	Lines, Taskstats, Exact          uint64 // records by source
-	TaskstatsLost, ExactLost         uint64
-	Parts                            uint64 // records of single threads, left out
-	Missing                          uint64 // deaths without a line
-	Ruled                            uint64 // processes that a rule put in a group
-	RuleMisses                       uint64 // and that ended before rules could look
-}
-
-// Counters returns the counters as they are now.
-func (e *Engine) Counters() Counters { return e.counters }
+// Counts returns the counters as they are now.
+func (e *Engine) Counts() tally.Counts { return e.counts }
 
 // Held counts the precise records that wait for their line.
 func (e *Engine) Held() int { return e.join.Held() }

@@ -31,7 +31,7 @@ func TestExpire(t *testing.T) {
 		pid++
 		e.tracker.Fork(1, pid, clock.At(clock.Boot(pid), clock.Stamped))
 		change, _ := e.tracker.Add(pid, g.ID, false)
-		e.join.Sample(change.Life.Key(), change.To, &usage.Measure{User: time.Second})
+		e.join.Sample(change.Life.Key(), change.To, &usage.Measure{usage.User: uint64(time.Second)})
 	}
 	end := func(pid int32) {
 		life, _ := e.tracker.Live(pid)
@@ -55,7 +55,7 @@ func TestExpire(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.AnyGroup.User < before.User || s.AnyGroup.Started < before.Started || s.AnyGroup.Ended < before.Ended {
+		if s.AnyGroup[usage.User] < before[usage.User] || s.AnyGroup[usage.Started] < before[usage.Started] || s.AnyGroup[usage.Ended] < before[usage.Ended] {
 			t.Errorf("any group fell from %+v to %+v", before, s.AnyGroup)
 		}
 		before = s.AnyGroup
@@ -81,7 +81,7 @@ func TestExpire(t *testing.T) {
 	check("keep open", "run-1 closed")
 	pass(time.Second)
 	check("keep open")
-	if before.Ended != 2 || before.User != 2*time.Second {
+	if before[usage.Ended] != 2 || before[usage.User] != uint64(2*time.Second) {
 		t.Errorf("any group has %+v, want both processes", before)
 	}
 
@@ -109,7 +109,7 @@ func TestExpire(t *testing.T) {
 	}
 	r := newEngine(t, newMachine(), now)
 	r.Load(st, "boot", now)
-	if snap, err := r.Snapshot(usage.Service{}, now); err != nil || snap.AnyGroup.User != before.User || snap.AnyGroup.Ended != before.Ended {
+	if snap, err := r.Snapshot(usage.Service{}, now); err != nil || snap.AnyGroup[usage.User] != before[usage.User] || snap.AnyGroup[usage.Ended] != before[usage.Ended] {
 		t.Errorf("after a restart any group has %+v, %v, want %+v", snap.AnyGroup, err, before)
 	}
 	if g := r.Group("run-3"); g == nil || !g.Temporary {

@@ -5,6 +5,7 @@ package engine
 import (
 	"elsa/internal/fault"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
@@ -26,7 +27,6 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 		e.tracker.Sets.Restore(s.ID, s.Groups)
 		e.join.RestoreSet(s.ID, s.Usage)
 	}
-	e.tracker.Sets.Reuse()
 	charged := clock.Boot(0)
 	if e.options.ExactResumed {
 		charged = now.Boot // their exact records come yet
@@ -64,6 +64,8 @@ func (e *Engine) GoOn(st *store.State, now Now) error {
 		e.restore(m, p.Threads, alive)
 	}
 	e.loss.trusted, e.loss.gaps = st.Meta.AsOf, gapSteps
+	e.loss.restarted = st.Meta.BootID != ""
+	defer func() { e.loss.restarted = false }()
 	return e.scan(st.Meta.AsOf)
 }
 
@@ -110,7 +112,7 @@ func (e *Engine) BeginAfterReboot(st *store.State, now Now) {
 func (e *Engine) EndOfBoot(now Now) error {
 	e.now = now
 	e.tracker.Bury(func(l groups.Life) {
-		e.counters.Missing++
+		e.counts[tally.Missing]++
 		e.join.Unledgered(l, now.Boot)
 	})
 	e.clocks.booted = e.clocks.booted[1:]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"elsa/internal/fault"
+	"elsa/internal/tally"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -46,7 +47,7 @@ func (e *Engine) RescanIfLost(now Now) error {
 	}
 	fault.Point(fault.ResyncScanned)
 	e.loss.pending, e.loss.gaps = false, gapSteps
-	e.counters.Rescans++
+	e.counts[tally.Rescans]++
 	for _, pid := range e.loss.ruleable {
 		e.applyRules(pid)
 	}
@@ -85,11 +86,11 @@ func (e *Engine) scan(since clock.Boot) error {
 	return nil
 }
 
-// accounted tells whether a process found after loss is dead or dying, and not
-// known. Its line is written: it was read, and the death is on a bill, or it will
+// accounted tells whether a process found after loss, or after a restart, is dead or
+// dying, and not known. Its line is written: it was read, and the death is on a bill, or it will
 // be. A parent that does not wait shows it again at every scan.
 func (e *Engine) accounted(p *proc.Process) bool {
-	if !e.loss.pending || !p.Dead() && !(p.Exiting && p.Threads <= 1) {
+	if !e.loss.pending && !e.loss.restarted || !p.Dead() && !(p.Exiting && p.Threads <= 1) {
 		return false
 	}
 	l, known := e.tracker.Lookup(p.PID)

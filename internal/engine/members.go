@@ -26,6 +26,10 @@ func (e *Engine) Descendants(pid int32) []int32 { return e.tracker.Descendants(p
 // IsIn reports whether a process is in a group.
 func (e *Engine) IsIn(l groups.Life, g *groups.Group) bool { return e.tracker.Sets.Has(l.Set, g.ID) }
 
+// Full reports whether a process is in [groups.MaxGroups] groups, and g is none of
+// them: Add would change nothing.
+func (e *Engine) Full(l groups.Life, g *groups.Group) bool { return e.tracker.Sets.Full(l.Set, g.ID) }
+
 // Add puts a live process in a group because the user uid asked for it: beside the
 // groups it is in or, with move, instead of them. What it used before stays where
 // it was billed; with whole, what was billed to no group comes with it. It reports

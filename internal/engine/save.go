@@ -77,12 +77,14 @@ func (e *Engine) saveHandover(tx Tx, meta *store.Meta) {
 	tx.Held(held)
 }
 
-// Saved says how the transaction ended. After a failure all is put again next time.
+// Saved says how the transaction ended, at once: nothing may come in between. After a
+// failure all is put again next time.
 func (e *Engine) Saved(err error) {
 	e.unsaved = err != nil
 	if err == nil {
 		e.catalog.Done()
 		e.history.saved()
 		e.lineage.Done()
+		e.reclaim()
 	}
 }

@@ -43,15 +43,15 @@ func TestCommandsAreBounded(t *testing.T) {
 	}
 	d := disk{}
 	for i := range 10 {
-		r.Roll(cellIn(7, 0, 0, fmt.Sprint("c", i))).Add(&usage.Usage{Ended: 1})
-		r.Roll(cellIn(8, 0, 0, fmt.Sprint("c", i))).Add(&usage.Usage{Ended: 1})
+		r.Roll(cellIn(7, 0, 0, fmt.Sprint("c", i))).Add(&usage.Usage{usage.Ended: 1})
+		r.Roll(cellIn(8, 0, 0, fmt.Sprint("c", i))).Add(&usage.Usage{usage.Ended: 1})
 	}
-	r.Roll(cellIn(7, 0, 0, "known")).Add(&usage.Usage{Ended: 1})
+	r.Roll(cellIn(7, 0, 0, "known")).Add(&usage.Usage{usage.Ended: 1})
 	d.flush(r)
 	r.Done()
 	got := map[string]uint64{}
 	for k, s := range d {
-		got[k] = s.usage.Ended
+		got[k] = s.usage[usage.Ended]
 	}
 	want := map[string]uint64{}
 	for _, c := range []struct {
@@ -86,7 +86,7 @@ func TestModelCellsAddUpToBills(t *testing.T) {
 			now += clock.Boot(rnd.Int64N(int64(time.Minute)))
 			life := groups.Life{PID: pid, Start: clock.At(now.Add(-time.Second), clock.Stamped), Set: sets[rnd.IntN(len(sets))]}
 			if rnd.IntN(3) == 0 {
-				j.Sample(life.Key(), life.Set, &usage.Measure{User: time.Duration(rnd.IntN(1e6)), MinorFaults: 3})
+				j.Sample(life.Key(), life.Set, &usage.Measure{usage.User: uint64(rnd.IntN(1e6)), usage.MinorFaults: 3})
 				to := sets[rnd.IntN(len(sets))]
 				j.Move(groups.Change{Life: life, From: life.Set, To: to}, rnd.IntN(4) == 0)
 				life.Set = to
@@ -170,7 +170,7 @@ func TestRollDoesNotAllocate(t *testing.T) {
 	r := New(groups.NewSets(), 10)
 	c := cellIn(1, 0, 0, "a")
 	r.Roll(c)
-	if n := testing.AllocsPerRun(100, func() { r.Roll(c).Ended++ }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { r.Roll(c)[usage.Ended]++ }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
@@ -103,8 +104,8 @@ func BenchmarkJoinCommit(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(lines)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
-			if s, err := p.view(); err != nil || s.Service.Joined["ledger"] != uint64(lines*b.N) {
-				b.Fatalf("%+v, %v: want %d joined", s.Service.Joined, err, lines*b.N)
+			if s, err := p.view(); err != nil || s.Service.Counts[tally.JoinedLedger] != uint64(lines*b.N) {
+				b.Fatalf("%+v, %v: want %d joined", s.Service.Counts, err, lines*b.N)
 			}
 		})
 	}

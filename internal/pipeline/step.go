@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"elsa/internal/fault"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/ledger"
@@ -118,14 +119,14 @@ func (p *Pipeline) takeExact(b *stream.Batch[acct.Record]) {
 // rescanIfLost repairs what is known of processes if events were lost, and says so
 // now and then: a storm loses many times a second.
 func (p *Pipeline) rescanIfLost() error {
-	before := p.Engine.Counters().Rescans
+	before := p.Engine.Counts()[tally.Rescans]
 	if err := p.Engine.RescanIfLost(readNow()); err != nil {
 		return err
 	}
-	n, now := p.Engine.Counters(), readNow().Boot
-	if n.Rescans > before && now > p.watch.tellLoss {
+	n, now := p.Engine.Counts(), readNow().Boot
+	if n[tally.Rescans] > before && now > p.watch.tellLoss {
 		p.watch.tellLoss = now.Add(tellInterval)
-		p.Log.Warn("events lost: processes rescanned", "total", n.EventsLost, "rescans", n.Rescans)
+		p.Log.Warn("events lost: processes rescanned", "total", n[tally.EventsLost], "rescans", n[tally.Rescans])
 	}
 	return nil
 }

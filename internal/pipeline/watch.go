@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"elsa/internal/tally"
 	"elsa/pkg/ledger"
 )
 
@@ -21,16 +22,16 @@ func (p *Pipeline) watchLedger() {
 	if p.Sources.Ledger == nil {
 		return
 	}
-	w, n := &p.watch, p.Engine.Counters()
-	missing, lines := n.Missing-w.missing, n.Lines-w.lines
-	w.missing, w.lines = n.Missing, n.Lines
+	w, n := &p.watch, p.Engine.Counts()
+	missing, lines := n[tally.Missing]-w.missing, n[tally.Lines]-w.lines
+	w.missing, w.lines = n[tally.Missing], n[tally.Lines]
 	switch {
 	case missing > 0 && lines == 0 && !w.suspended:
 		w.suspended = true
 		p.Log.Warn("accounting is suspended: deaths get no line; going on with taskstats and exact records", "cause", p.whySuspended())
 	case lines > 0 && w.suspended:
 		w.suspended = false
-		p.Log.Info("accounting goes on", "deaths_without_line", n.Missing)
+		p.Log.Info("accounting goes on", "deaths_without_line", n[tally.Missing])
 	}
 	now := readNow().Boot
 	if owned, ok := p.Sources.Ledger.(*ledger.Owned); ok && w.suspended && now > w.retry {
@@ -62,7 +63,7 @@ func (p *Pipeline) watchEvents() error {
 	if err != nil {
 		return err
 	}
-	events := p.Engine.Counters().Forks
+	events := p.Engine.Counts()[tally.Forks]
 	if forks == w.forks || events != w.events {
 		w.silent = 0
 	} else if w.silent++; w.silent >= 2 && w.forks != 0 {

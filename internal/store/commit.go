@@ -16,12 +16,13 @@ import (
 	"elsa/pkg/usage"
 )
 
-// Tx is one transaction of changes. Its methods return the first error of any
-// of them; after an error the transaction is rolled back.
+// Tx is one transaction of changes. The first error of any of its methods rolls
+// it back, and is returned by Commit.
 type Tx struct {
 	meta, groups, sets, members, deaths *bolt.Bucket
 	history, origins                    *bolt.Bucket
 
+	bolt  *bolt.Tx
 	store *Store
 	n     uint32 // deaths put
 	err   error
@@ -34,7 +35,7 @@ func (s *Store) Commit(f func(*Tx)) error {
 	err := s.db.Update(func(btx *bolt.Tx) error {
 		tx := &Tx{
 			meta: btx.Bucket(bucketMeta), groups: btx.Bucket(bucketGroups), sets: btx.Bucket(bucketSets),
-			members: btx.Bucket(bucketMembers), deaths: btx.Bucket(bucketDeaths), store: s,
+			members: btx.Bucket(bucketMembers), deaths: btx.Bucket(bucketDeaths), store: s, bolt: btx,
 			history: btx.Bucket(bucketHistory), origins: btx.Bucket(bucketOrigins),
 		}
 		tx.history.FillPercent = 0.9 // in order of time: pages stay full
@@ -59,14 +60,23 @@ func (tx *Tx) note(err error) {
 	}
 }
 
-// Clear forgets all groups, sets and members, to be put again.
+// Clear forgets all groups, sets and members, to be put again. It may come at any
+// point of the transaction: what was put before is forgotten, too.
 func (tx *Tx) Clear() {
-	for _, b := range []*bolt.Bucket{tx.groups, tx.sets, tx.members} {
-		c := b.Cursor()
-		for k, _ := c.First(); k != nil; k, _ = c.Next() {
-			tx.note(c.Delete())
-		}
+	tx.groups, tx.sets, tx.members = tx.renew(bucketGroups), tx.renew(bucketSets), tx.renew(bucketMembers)
+}
+
+// renew puts an empty bucket in the place of one. To delete key by key would skip
+// some where the transaction has changed the bucket: a cursor does not stand still
+// while its page changes.
+func (tx *Tx) renew(name []byte) *bolt.Bucket {
+	tx.note(tx.bolt.DeleteBucket(name))
+	b, err := tx.bolt.CreateBucketIfNotExists(name)
+	if err != nil {
+		tx.note(err)
+		return tx.bolt.Bucket(name)
 	}
+	return b
 }
 
 // Meta puts the service's state.
@@ -124,7 +134,7 @@ func (tx *Tx) DeleteMember(k groups.Key) { tx.note(tx.members.Delete(memberKey(k
 // put all of them: those of the transaction before are forgotten.
 func (tx *Tx) PutDeath(d usage.OpenDeath) {
 	v := list{uint64(d.Key.PID), uint64(d.Key.Start.Boot()), uint64(d.Set), uint64(d.Reported), uint64(d.Grade),
-		flag(d.Key.Start.Grain() != clock.Second), uint64(d.Key.Start.Grain())}.append(nil)
+		flag(d.Key.Start.Grain() != clock.Second), uint64(d.Key.Start.Grain()), flag(d.Lined), flag(d.Exited)}.append(nil)
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		v = measureList(m).append(v)
 	}

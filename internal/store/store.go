@@ -413,6 +413,8 @@ func (st *State) readDeath(_, v []byte) error {
 	d := usage.OpenDeath{
 		Key: groups.Key{PID: int32(l[0]), Start: start}, Set: groups.SetID(l[2]),
 		Reported: time.Duration(l[3]), Grade: uint8(l[4]),
+		// Early versions did not store these; nearly every death has both.
+		Lined: len(l) <= 7 || l[7] == 1, Exited: len(l) <= 8 || l[8] == 1,
 	}
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		var ml list

@@ -17,10 +17,6 @@ import (
 // Sampler samples live processes. It reuses its buffers: one goroutine at a
 // time. Use [FS.NewSampler].
 type Sampler struct {
-	// Denied counts the detailed samples without I/O for want of permission:
-	// /proc/PID/task/TID/io needs CAP_SYS_PTRACE.
-	Denied uint64
-
 	root  FS
 	clock func(pid, kind int32) (time.Duration, error)
 	text  []byte
@@ -48,6 +44,7 @@ func (r FS) NewSampler() *Sampler { return &Sampler{root: r, clock: cpuClock} }
 // child's own account.
 func (sa *Sampler) Sample(pid int32, start clock.Start, s *Sample, detail bool) error {
 	next := *s
+	next.Denied = false
 	var err error
 	if detail {
 		err = sa.detail(pid, start, &next)
@@ -124,7 +121,7 @@ func (sa *Sampler) detail(pid int32, start clock.Start, s *Sample) error {
 	}
 	err = sa.io(dir, pid, p.Threads, s)
 	if errors.Is(err, fs.ErrPermission) {
-		sa.Denied++
+		s.Denied = true
 		return nil
 	}
 	return err

@@ -31,7 +31,7 @@ func TestSetCPU(t *testing.T) {
 		{"user does not fall", Sample{User: 3 * ms, CPU: 3 * ms}, 5 * ms, 0, 4 * ms, Sample{User: 3 * ms, System: 2 * ms, CPU: 5 * ms}},
 		{"system does not fall", Sample{System: 3 * ms, CPU: 3 * ms}, 5 * ms, 4 * ms, 0, Sample{User: 2 * ms, System: 3 * ms, CPU: 5 * ms}},
 		{"nothing falls", Sample{User: 3 * ms, System: 1 * ms, CPU: 4 * ms}, 3 * ms, 4 * ms, 4 * ms, Sample{User: 3 * ms, System: 1 * ms, CPU: 4 * ms}},
-		{"nonsense", Sample{}, 5 * ms, -4 * ms, 2 * ms, Sample{User: 5 * ms, CPU: 5 * ms}},
+		{"nonsense", Sample{}, 5 * ms, 4 * ms, -2 * ms, Sample{User: 5 * ms, CPU: 5 * ms}},
 		{"250 years", Sample{}, 1 << 62, 1 << 61, 1 << 61, Sample{User: 1 << 61, System: 1 << 61, CPU: 1 << 62}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -74,8 +74,8 @@ func fakeClocks(user, both, cpu time.Duration) func(int32, int32) (time.Duration
 func TestSampleRecorded(t *testing.T) {
 	sampler := fixture.NewSampler()
 	sampler.clock = fakeClocks(590*ms, 1220*ms, 1230*ms)
-	cpu := Sample{User: 590 * 1230 * ms / 1220, CPU: 1230 * ms}
-	cpu.System = cpu.CPU - cpu.User
+	cpu := Sample{System: 630 * 1230 * ms / 1220, CPU: 1230 * ms} // the kernel rounds system time down
+	cpu.User = cpu.CPU - cpu.System
 
 	for _, tt := range []struct {
 		name   string

@@ -62,8 +62,11 @@ func (j *Join) bill(set groups.SetID, c *Cell, u *Usage) {
 }
 
 // billPart bills a set for what a live process used up to now, which it leaves
-// there.
+// there. Nothing makes no cell, and does not keep a set in use.
 func (j *Join) billPart(key groups.Key, set groups.SetID, part *Measure) {
+	if *part == (Measure{}) {
+		return
+	}
 	var u Usage
 	u.AddMeasure(part)
 	var c Cell

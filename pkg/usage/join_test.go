@@ -48,7 +48,7 @@ type bill struct {
 }
 
 func billOf(u Usage) bill {
-	return bill{u.CPU(), u.Elapsed, u.MinorFaults, u.ReadBytes, u.Ended, u.ExitSignal, [3]uint64{u.Exact, u.Sampled, u.Rounded}}
+	return bill{u.CPU(), time.Duration(u[Elapsed]), u[MinorFaults], u[ReadBytes], u[Ended], u[ExitSignal], [3]uint64{u[Exact], u[Sampled], u[Rounded]}}
 }
 
 func newTestJoin(expectExact bool) *Join {
@@ -231,7 +231,7 @@ func checkEmpty(t reporter, j *Join) {
 		}
 	}
 	for set := range j.live {
-		if j.live[set].MaxRSS = 0; j.live[set] != (Measure{}) {
+		if j.live[set][MaxRSS] = 0; j.live[set] != (Measure{}) {
 			t.Errorf("set %d shows live usage: %+v", set, j.live[set])
 		}
 	}
@@ -321,7 +321,7 @@ func TestOrphan(t *testing.T) {
 	}
 	j.Step(now+11*sec, orphan)
 	j.Step(now+30*sec, orphan)
-	if asked != 1 || j.Total(5).Sampled != 1 || j.Joined.Unmatched != 0 {
+	if asked != 1 || j.Total(5)[Sampled] != 1 || j.Joined.Unmatched != 0 {
 		t.Errorf("asked %d times, %+v, %+v", asked, j.Total(5), j.Joined)
 	}
 	checkEmpty(t, j)
@@ -345,8 +345,8 @@ func TestOpenBounded(t *testing.T) {
 	if j.opened > maxOpen || len(j.idle) > maxIdle {
 		t.Errorf("%d deaths are open, %d idle; want at most %d, %d", j.opened, len(j.idle), maxOpen, maxIdle)
 	}
-	if u := j.Total(5); u.Ended != uint64(n) || u.CPU() != time.Duration(n)*30*ms {
-		t.Errorf("%d deaths, %v CPU", u.Ended, u.CPU())
+	if u := j.Total(5); u[Ended] != uint64(n) || u.CPU() != time.Duration(n)*30*ms {
+		t.Errorf("%d deaths, %v CPU", u[Ended], u.CPU())
 	}
 }
 
@@ -363,18 +363,18 @@ func TestBacklogIsNotHeld(t *testing.T) {
 		t.Errorf("%d deaths are open, want %d", j.opened, maxOpen)
 	}
 	u := j.Total(5)
-	if u.Ended != maxOpen+1000 || u.User != 1000*line.User { // those that wait are charged what is sure
+	if u[Ended] != maxOpen+1000 || time.Duration(u[User]) != 1000*line.User { // those that wait are charged what is sure
 		t.Errorf("%+v", u)
 	}
 	line.PID, line.Begin = 99, (now+59*sec+wall)/sec
 	j.Line(&line, groups.Life{Set: 6}, false, now+60*sec)
 	ex := acct.Record{Source: acct.Exact, PID: 99, Start: now + 59*sec, User: time.Second, CPU: time.Second}
 	j.Precise(&ex, now+60*sec)
-	if u := j.Total(6); u.User != time.Second || u.Exact != 1 {
+	if u := j.Total(6); time.Duration(u[User]) != time.Second || u[Exact] != 1 {
 		t.Errorf("of the latest: %+v", u)
 	}
 	later(j, time.Hour)
-	if u := j.Total(5); u.User != (maxOpen+1000)*line.User {
-		t.Errorf("in the end: user %v, want %v", u.User, (maxOpen+1000)*line.User)
+	if u := j.Total(5); time.Duration(u[User]) != (maxOpen+1000)*line.User {
+		t.Errorf("in the end: user %v, want %v", time.Duration(u[User]), (maxOpen+1000)*line.User)
 	}
 }

@@ -4,7 +4,6 @@ package usage
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -109,6 +108,7 @@ func TestModel(t *testing.T) {
 			"merge":    m.merge,
 			"commit":   m.commit,
 			"crash":    m.crash,
+			"reclaim":  m.reclaim,
 			"allAgain": func(*rapid.T) { m.TouchAll() },
 		})
 		m.finish(t)
@@ -168,7 +168,7 @@ func drawFigures(t *rapid.T) figures {
 
 func (f figures) measure(t *rapid.T) Measure {
 	user := time.Duration(rapid.Int64Range(0, int64(f.cpu)).Draw(t, "user"))
-	return Measure{User: user, System: f.cpu - user, MinorFaults: f.faults, ReadBytes: f.read}
+	return Measure{User: uint64(user), System: uint64(f.cpu - user), MinorFaults: f.faults, ReadBytes: f.read}
 }
 
 func (m *model) sample(t *rapid.T) {
@@ -228,7 +228,7 @@ func (m *model) death(t *rapid.T) {
 	rec := func(source acct.Source, f figures) acct.Record {
 		mm := f.measure(t)
 		return acct.Record{Source: source, Whole: true, PID: p.life.PID, ExitCode: exit, Elapsed: m.now.Sub(p.life.Start.Boot()),
-			User: mm.User, System: mm.System, CPU: f.cpu, MinorFaults: f.faults, ReadBytes: f.read, UID: 3}
+			User: time.Duration(mm[User]), System: time.Duration(mm[System]), CPU: f.cpu, MinorFaults: f.faults, ReadBytes: f.read, UID: 3}
 	}
 	p.ex = rec(acct.Exact, truth)
 	p.ex.Start = int64(p.life.Start.Boot()) - int64(rapid.IntRange(0, 40).Draw(t, "lag"))*int64(ms)
@@ -395,7 +395,9 @@ func (m *model) merge(t *rapid.T) {
 	for _, p := range m.procs {
 		switch {
 		case p.life.Set != from:
-		case bill == former && !p.charged:
+		case to == groups.Ungrouped && !p.charged:
+			// Its group is gone: what it used is on the former groups' bill. In any
+			// other set it stays a live process's, which a whole move may take along.
 			if p.known {
 				p.split()
 			}
@@ -447,6 +449,29 @@ func (m *model) commit(*rapid.T) {
 	m.saved = m.clone()
 }
 
+// reclaim commits and forgets the sets that no bill, no death and no process names.
+// What was drawn before may come again: it is another set with the same id.
+func (m *model) reclaim(t *rapid.T) {
+	m.commit(t)
+	var used groups.InUse
+	for _, p := range m.procs {
+		if !p.charged {
+			used.Mark(p.life.Set)
+		}
+	}
+	m.MarkSets(&used)
+	n := groups.SetID(sets)
+	for n > 2 && !used.Has(n-1) {
+		n--
+	}
+	m.Reclaim(&used, int(n))
+	for set := range groups.SetID(sets) {
+		if u := m.Total(set); !used.Has(set) && u != (Usage{}) {
+			t.Fatalf("set %d was forgotten and has %+v", set, u)
+		}
+	}
+}
+
 // crash goes back to the last commit. Lines are read again from there; what is
 // sent only once is lost, and deaths that waited are settled.
 func (m *model) crash(t *rapid.T) {
@@ -467,9 +492,6 @@ func (m *model) crash(t *rapid.T) {
 		}
 		if p.open && p.at >= 0 {
 			p.at = 0
-			if !p.exits { // taken for counted
-				p.exits, p.signal, p.nonzero = true, false, false
-			}
 		} else {
 			p.open = false // settled: not stored
 		}
@@ -533,13 +555,13 @@ func (m *model) check(t *rapid.T) {
 	var bills time.Duration
 	for set := range groups.SetID(sets) {
 		u, w := m.Total(set), want[set]
-		if got := (figures{u.CPU(), u.MinorFaults, u.ReadBytes}); got != w.figures {
+		if got := (figures{u.CPU(), u[MinorFaults], u[ReadBytes]}); got != w.figures {
 			t.Fatalf("set %d: %+v, want %+v", set, got, w.figures)
 		}
-		if u.Ended != w.ended || u.Inferred != w.inferred || u.ExitSignal != w.signal || u.ExitNonzero != w.nonzero {
+		if u[Ended] != w.ended || u[Inferred] != w.inferred || u[ExitSignal] != w.signal || u[ExitNonzero] != w.nonzero {
 			t.Fatalf("set %d: %+v, want %+v", set, u, w)
 		}
-		if got := [3]uint64{u.Rounded, u.Sampled, u.Exact}; got != w.grades {
+		if got := [3]uint64{u[Rounded], u[Sampled], u[Exact]}; got != w.grades {
 			t.Fatalf("set %d: rounded, sampled, exact %v, want %v", set, got, w.grades)
 		}
 		bills += u.CPU()
@@ -564,20 +586,13 @@ func (m *model) checkRising(t *rapid.T, set groups.SetID, u Usage) {
 	for int(set) >= len(m.prev) {
 		m.prev = append(m.prev, Usage{})
 	}
-	was, is := reflect.ValueOf(m.prev[set]), reflect.ValueOf(u)
-	for i := range was.NumField() {
-		name, fell := was.Type().Field(i).Name, false
-		switch name {
-		case "Exact", "Sampled", "Rounded":
+	for f, was := range m.prev[set] {
+		switch Field(f) {
+		case Exact, Sampled, Rounded:
 			continue
 		}
-		if was.Field(i).CanUint() {
-			fell = is.Field(i).Uint() < was.Field(i).Uint()
-		} else {
-			fell = is.Field(i).Int() < was.Field(i).Int()
-		}
-		if fell && !m.may[set] {
-			t.Fatalf("set %d: %s fell from %v to %v", set, name, was.Field(i), is.Field(i))
+		if u[f] < was && !m.may[set] {
+			t.Fatalf("set %d: %s fell from %v to %v", set, table[f].Name, was, u[f])
 		}
 	}
 	m.prev[set] = u
@@ -594,7 +609,7 @@ func (m *model) checkCells(t *rapid.T) {
 		u := m.at(set)
 		inSets.Add(&u)
 	}
-	inSets.MaxRSS, inCells.MaxRSS = 0, 0
+	inSets[MaxRSS], inCells[MaxRSS] = 0, 0
 	if inCells != inSets {
 		t.Fatalf("history has %+v\nbills have   %+v", inCells, inSets)
 	}
@@ -621,7 +636,7 @@ func (m *model) finish(t *rapid.T) {
 	m.check(t)
 	ended := uint64(0)
 	for set := range groups.SetID(sets) {
-		ended += m.Total(set).Ended
+		ended += m.Total(set)[Ended]
 	}
 	if ended != uint64(len(m.procs)) {
 		t.Fatalf("%d deaths were counted, want %d", ended, len(m.procs))

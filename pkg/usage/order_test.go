@@ -51,7 +51,7 @@ func TestModelOrder(t *testing.T) {
 			bills := map[groups.SetID]Usage{}
 			for set := range groups.SetID(sets) {
 				u := j.Total(set)
-				u.User, u.System = 0, u.CPU()
+				u[User], u[System] = 0, uint64(u.CPU())
 				bills[set] = u
 			}
 			j.Step(now+3600*sec, giveUp)
@@ -83,8 +83,8 @@ func TestModelPrecisePerDeath(t *testing.T) {
 			l, r := life, line
 			l.PID, r.PID, l.Set = pid, pid, groups.SetID(pid)
 			j.Line(&r, l, true, now)
-			if u := j.Total(l.Set); u.ReadBytes != uint64(pid) || u.Sampled != 1 {
-				t.Fatalf("death %d got the record of %d", pid, u.ReadBytes)
+			if u := j.Total(l.Set); u[ReadBytes] != uint64(pid) || u[Sampled] != 1 {
+				t.Fatalf("death %d got the record of %d", pid, u[ReadBytes])
 			}
 		}
 		if len(j.precise.nodes) != n {
@@ -170,7 +170,7 @@ func TestExactOfReusedPid(t *testing.T) {
 			give()
 		}
 		for i := range int64(lives) {
-			if u := j.Total(groups.SetID(10 + i)); i != missing && u.CPU() != time.Duration(i+1)*time.Second || i == missing && u.Exact != 0 {
+			if u := j.Total(groups.SetID(10 + i)); i != missing && u.CPU() != time.Duration(i+1)*time.Second || i == missing && u[Exact] != 0 {
 				t.Errorf("late %v: life %d is billed %v", late, i, u.CPU())
 			}
 		}

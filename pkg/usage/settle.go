@@ -117,7 +117,7 @@ func (j *Join) Settle(key groups.Key, cpu time.Duration) {
 		if d.key == key && !d.final {
 			d.final = true
 			m := d.estimate
-			m.split(cpu, m.User, m.System)
+			m.setCPU(cpu)
 			j.lift(d, &m, exact, nil)
 			j.settle(d)
 			return

@@ -43,7 +43,7 @@ func TestSnapshot(t *testing.T) {
 		cpu                  int64
 		started, ended, live uint64
 	}
-	of := func(u Usage) short { return short{int64(u.CPU() / ms), u.Started, u.Ended, u.Live} }
+	of := func(u Usage) short { return short{int64(u.CPU() / ms), u[Started], u[Ended], u[Live]} }
 	got := map[string]short{
 		"any": of(s.AnyGroup), "ungrouped": of(s.Ungrouped), "unattributed": of(s.Unattributed), "total": of(s.Total),
 	}

@@ -23,6 +23,9 @@ type OpenDeath struct {
 	Grade uint8
 	// Cell is where in the history it was put.
 	Cell Cell
+	// Lined tells that it has a ledger line, Exited that its exit status was
+	// counted.
+	Lined, Exited bool
 }
 
 // TakeChanged calls f with the stored part of every set's bill that changed
@@ -62,7 +65,7 @@ func (j *Join) OpenDeaths(f func(OpenDeath)) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
 			if !d.final {
-				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell})
+				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell, d.lined, d.exited})
 			}
 		}
 	}
@@ -90,7 +93,7 @@ func (j *Join) RestoreDeath(o OpenDeath, at clock.Boot) {
 	d := j.newDeath()
 	*d = death{at: at, key: o.Key, set: o.Set, begin: j.second(o.Key.Start), base: o.Base, charged: o.Charged,
 		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade), cell: o.Cell,
-		lined: true, exited: true}
+		lined: o.Lined, exited: o.Exited}
 	j.wait(d)
 }
 
@@ -106,7 +109,7 @@ func (j *Join) Snapshot(t *groups.Tracker, gs []groups.Group) *Snapshot {
 	for id := range max(t.Sets.Len(), len(j.sets)) {
 		set := groups.SetID(id)
 		u := j.Total(set)
-		u.Live = uint64(t.LiveIn(set))
+		u[Live] = uint64(t.LiveIn(set))
 		switch {
 		case set == groups.Ungrouped:
 			s.Ungrouped.Add(&u)

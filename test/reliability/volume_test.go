@@ -228,7 +228,7 @@ func TestMembers(t *testing.T) {
 	var lost, doubled uint64
 	for i := range st.Sets {
 		for _, g := range st.Sets[i].Groups {
-			got[g] += st.Sets[i].Usage.Ended
+			got[g] += st.Sets[i].Usage[usage.Ended]
 		}
 	}
 	for g, n := range want {
