@@ -17,7 +17,7 @@ func (e *Engine) Running(pid int32) (p proc.Process, l groups.Life, ok bool, err
 		return p, l, false, nil
 	}
 	l, ok = e.tracker.Live(pid)
-	return p, l, ok && err == nil && !p.Dead() && proc.SameStart(p.Start, l.Start), err
+	return p, l, ok && err == nil && !p.Dead() && p.Start.Same(l.Start), err
 }
 
 // Descendants are the live processes that descend from pid.

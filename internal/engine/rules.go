@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"elsa/internal/rules"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -52,8 +53,8 @@ func (e *Engine) applyRules(pid int32) {
 		return
 	}
 	p, err := e.options.World.Process(pid)
-	if err != nil || !proc.SameStart(p.Start, life.Start) {
-		e.counters.RuleMisses++ // it ended before it could be looked at
+	if err != nil || !p.Start.Same(life.Start) {
+		e.counts[tally.RulesLate]++ // it ended before it could be looked at
 		return
 	}
 	for _, m := range e.ruleset.Match(e.facts(p, life.Set)) {
@@ -71,7 +72,7 @@ func (e *Engine) applyRule(life groups.Life, m rules.Match) {
 	if change, ok := e.tracker.Add(life.PID, g.ID, false); ok && change.From != change.To {
 		e.move(change, false)
 		e.origin(life, g.ID, 0, m.Rule.Line)
-		e.counters.Ruled++
+		e.counts[tally.Ruled]++
 	}
 }
 
@@ -81,7 +82,7 @@ func (e *Engine) full(set groups.SetID, g *groups.Group) bool {
 	if !e.tracker.Sets.Full(set, g.ID) {
 		return false
 	}
-	e.counters.ProcessGroups++
+	e.counts[tally.ProcessGroups]++
 	return true
 }
 
@@ -114,7 +115,7 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 		}
 	}
 	if life.Set != groups.Ungrouped {
-		e.counters.Ruled++
+		e.counts[tally.Ruled]++
 		e.tracker.Stray(life.Set)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"elsa/internal/fault"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -120,7 +121,7 @@ func (tx *Tx) PutMember(l groups.Life, a usage.Account) {
 			flags |= 1 << i
 		}
 	}
-	v := list{uint64(l.PPID), uint64(l.Set), uint64(l.Exit), flags}.append(make([]byte, 0, 64))
+	v := list{uint64(l.PPID), uint64(l.Set), uint64(l.Exit), flags, uint64(l.Start.Grain())}.append(make([]byte, 0, 64))
 	v = measureList(&a.Base).append(v)
 	v = measureList(&a.Last).append(v)
 	tx.note(tx.members.Put(memberKey(l.Key()), v))
@@ -132,7 +133,8 @@ func (tx *Tx) DeleteMember(k groups.Key) { tx.note(tx.members.Delete(memberKey(k
 // PutDeath puts a death that waits for its exact record. Every transaction must
 // put all of them: those of the transaction before are forgotten.
 func (tx *Tx) PutDeath(d usage.OpenDeath) {
-	v := list{uint64(d.Key.PID), uint64(d.Key.Start), uint64(d.Set), uint64(d.Reported), uint64(d.Grade), flag(d.Known)}.append(nil)
+	v := list{uint64(d.Key.PID), uint64(d.Key.Start.Boot()), uint64(d.Set), uint64(d.Reported), uint64(d.Grade),
+		flag(d.Key.Start.Grain() != clock.Second), uint64(d.Key.Start.Grain()), flag(d.Lined), flag(d.Exited)}.append(nil)
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		v = measureList(m).append(v)
 	}
@@ -160,9 +162,10 @@ func key32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 
 func memberKey(k groups.Key) []byte {
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 12), uint32(k.PID))
-	return binary.BigEndian.AppendUint64(b, uint64(k.Start))
+	return binary.BigEndian.AppendUint64(b, uint64(k.Start.Boot()))
 }
 
-func keyOfMember(b []byte) groups.Key {
-	return groups.Key{PID: int32(binary.BigEndian.Uint32(b)), Start: int64(binary.BigEndian.Uint64(b[4:]))}
+// pidAndStart decodes what memberKey encodes.
+func pidAndStart(b []byte) (pid int32, start clock.Boot) {
+	return int32(binary.BigEndian.Uint32(b)), clock.Boot(binary.BigEndian.Uint64(b[4:]))
 }

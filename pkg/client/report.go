@@ -76,27 +76,3 @@ type Spent struct {
 	Rounded  uint64 `json:"rounded"`
 	Inferred uint64 `json:"inferred"`
 }
-
-// Add adds t to s: sums, and the larger MaxRSSBytes.
-func (s *Spent) Add(t *Spent) {
-	s.Processes += t.Processes
-	s.ElapsedSeconds += t.ElapsedSeconds
-	s.CPUUserSeconds += t.CPUUserSeconds
-	s.CPUSystemSeconds += t.CPUSystemSeconds
-	s.CPUSeconds += t.CPUSeconds
-	s.MinorFaults += t.MinorFaults
-	s.MajorFaults += t.MajorFaults
-	s.ReadBytes += t.ReadBytes
-	s.WriteBytes += t.WriteBytes
-	s.ReadChars += t.ReadChars
-	s.WriteChars += t.WriteChars
-	s.MaxRSSBytes = max(s.MaxRSSBytes, t.MaxRSSBytes)
-	s.VoluntarySwitches += t.VoluntarySwitches
-	s.InvoluntarySwitches += t.InvoluntarySwitches
-	s.ExitNonzero += t.ExitNonzero
-	s.ExitSignal += t.ExitSignal
-	s.Exact += t.Exact
-	s.Sampled += t.Sampled
-	s.Rounded += t.Rounded
-	s.Inferred += t.Inferred
-}

@@ -34,14 +34,14 @@ func (j *Join) MarkSets(used *groups.InUse) {
 // alone takes it over, for each of the groups.
 func (j *Join) PassOnPeaks(sets *groups.Sets, used *groups.InUse) {
 	for id := range j.sets {
-		set, peak := groups.SetID(id), j.sets[id].MaxRSS
+		set, peak := groups.SetID(id), j.sets[id][MaxRSS]
 		gs := sets.Groups(set)
 		if len(gs) < 2 || peak == 0 || used.Has(set) || j.sets[id] != (Usage{MaxRSS: peak}) {
 			continue
 		}
 		for _, g := range gs {
-			if alone := sets.Only(g); j.at(alone).MaxRSS < peak {
-				j.set(alone).MaxRSS = peak
+			if alone := sets.Only(g); j.at(alone)[MaxRSS] < peak {
+				j.set(alone)[MaxRSS] = peak
 			}
 		}
 		*j.set(set) = Usage{}
