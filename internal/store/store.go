@@ -21,7 +21,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
-	"elsa/internal/history"
 	"elsa/internal/lineage"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
@@ -279,32 +278,6 @@ func (s *Store) Backup(w io.Writer) error {
 	return s.db.View(func(tx *bolt.Tx) error {
 		_, err := tx.WriteTo(w)
 		return err
-	})
-}
-
-// Verify checks every page of the database and every value in it.
-func (s *Store) Verify() error {
-	err := sound(s.verify)
-	if err == nil {
-		_, err = s.Load()
-	}
-	if err == nil {
-		err = sound(func() error {
-			return s.History(0, 1<<32-1, func(*history.Key, *usage.Usage) error { return nil })
-		})
-	}
-	return err
-}
-
-func (s *Store) verify() error {
-	return s.db.View(func(tx *bolt.Tx) error {
-		var first error
-		for err := range tx.Check() {
-			if first == nil {
-				first = err
-			}
-		}
-		return first
 	})
 }
 

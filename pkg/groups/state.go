@@ -32,10 +32,12 @@ func (t *Tracker) Note(k Key) {
 	}
 }
 
-// TouchAll queues every life for TakeChanged, for a store that was emptied.
+// TouchAll queues every life for TakeChanged, in order of the pids, for a store that
+// was emptied.
 func (t *Tracker) TouchAll() {
+	t.changed = t.changed[:0]
 	t.table.all(func(pid int32, e *entry) {
-		e.flags &^= stored
+		e.flags &^= stored | dirty
 		t.touch(pid, e)
 	})
 	for _, lives := range t.older {
