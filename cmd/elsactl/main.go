@@ -15,9 +15,6 @@ import (
 )
 
 func main() {
-	if os.Args[0] == execName {
-		os.Exit(execMain(os.Args[1:]))
-	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

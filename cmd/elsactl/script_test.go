@@ -22,8 +22,7 @@ import (
 var update = flag.Bool("update", false, "rewrite what scripts expect, the manual page and the completions")
 
 func TestMain(m *testing.M) {
-	// The child of run is elsactl too, under another name.
-	testscript.Main(m, map[string]func(){"elsactl": main, execName: main, "interrupts": interrupts})
+	testscript.Main(m, map[string]func(){"elsactl": main, "interrupts": interrupts})
 }
 
 // TestScript runs elsactl's real main against a real server of a fake service,

@@ -55,6 +55,7 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 		case cnfork.Exit:
 			e.counters.Exits++
 			e.tracker.Exit(ev.PID, ev.TGID, at)
+			e.closeEnded(ev.TGID)
 		default:
 			e.counters.OtherEvents++
 		}
