@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -35,11 +36,18 @@ const handed = ^uint64(0) &^ (1<<(unix.SIGKILL-1) | 1<<(unix.SIGSTOP-1) | 1<<(un
 	1<<(unix.SIGILL-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGBUS-1) | 1<<(unix.SIGFPE-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGSYS-1) |
 	1<<(32-1) | 1<<(33-1)) // of the threads library
 
+func init() {
+	// The kernel keeps some of what is inherited by thread, as the signal for the
+	// parent's death: the first thread has it.
+	if slices.Contains(os.Args, "run") {
+		runtime.LockOSThread()
+	}
+}
+
 // start starts a command and returns once it executes, or failed, with the group
-// that it joined. The goroutine stays on its thread: the signals come there, and the
-// command may be told of its death.
+// that it joined. It is to be called on the first thread: the signals come there, and
+// the command may be told of its death.
 func start(c launch.Command) (*child, launch.Failure, error) {
-	runtime.LockOSThread()
 	// What was ignored stays so here too. (The end of children must not be.)
 	siginfo.Ignore(c.Ignore & handed)
 	k := &child{caught: handed &^ c.Ignore}
