@@ -12,9 +12,12 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"elsa/internal/launch"
 )
 
 func main() {
+	launch.Try(os.Args)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

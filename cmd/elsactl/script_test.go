@@ -16,13 +16,15 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/launch"
 	"elsa/pkg/api"
 )
 
 var update = flag.Bool("update", false, "rewrite what scripts expect, the manual page and the completions")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"elsactl": main, "interrupts": interrupts})
+	// The child of run is elsactl too, under another name.
+	testscript.Main(m, map[string]func(){"elsactl": main, launch.ChildName: main, "interrupts": interrupts})
 }
 
 // TestScript runs elsactl's real main against a real server of a fake service,

@@ -56,23 +56,36 @@ func Blocked() uint64 {
 // Closed reports whether the standard descriptor fd (0, 1 or 2) was closed.
 func Closed(fd int) bool { return closed>>fd&1 != 0 }
 
+// Args are the program's arguments, its name first, even before package os has
+// them; nil without the look.
+func Args() []string {
+	if stack == nil {
+		return nil
+	}
+	return texts(unsafe.Add(stack, 8))
+}
+
 // Environ is the environment as it came. [syscall.Environ] drops what has a name
 // that was there before.
-func Environ() (env []string) {
+func Environ() []string {
 	if stack == nil {
 		return syscall.Environ()
 	}
 	argc := *(*int)(stack)
-	p := unsafe.Add(stack, (1+argc+1)*8) // past argc, argv and its NULL
+	return texts(unsafe.Add(stack, (1+argc+1)*8)) // past argc, argv and its NULL
+}
+
+// texts reads a list of C strings that ends with NULL.
+func texts(p unsafe.Pointer) (all []string) {
 	for ; *(*unsafe.Pointer)(p) != nil; p = unsafe.Add(p, 8) {
 		s := *(**byte)(p)
 		n := 0
 		for *(*byte)(unsafe.Add(unsafe.Pointer(s), n)) != 0 {
 			n++
 		}
-		env = append(env, unsafe.String(s, n))
+		all = append(all, unsafe.String(s, n))
 	}
-	return env
+	return all
 }
 
 const (

@@ -4,7 +4,6 @@ package launch
 
 import (
 	"strconv"
-	"strings"
 	"syscall"
 	"unicode/utf8"
 )
@@ -39,23 +38,23 @@ func (c *Command) join() Failure {
 
 // understand reads an answer to join.
 func understand(answer string) Failure {
-	head, body, ok := strings.Cut(answer, "\r\n\r\n")
-	_, rest, _ := strings.Cut(head, " ")
-	number, _, _ := strings.Cut(rest, " ")
+	head, body, ok := cut(answer, "\r\n\r\n")
+	_, rest, _ := cut(head, " ")
+	number, _, _ := cut(rest, " ")
 	status, err := strconv.Atoi(number)
-	if !ok || err != nil || !strings.HasPrefix(head, "HTTP/1.") {
+	if !ok || err != nil || head[:min(7, len(head))] != "HTTP/1." {
 		return Failure{Stage: Ask, Errno: syscall.EPROTO}
 	}
 	if status != 200 {
 		return Failure{Stage: Refused, Status: status, Body: body}
 	}
 	// A name has no character that JSON escapes.
-	_, rest, _ = strings.Cut(body, `"group":"`)
-	name, rest, ok := strings.Cut(rest, `"`)
+	_, rest, _ = cut(body, `"group":"`)
+	name, rest, ok := cut(rest, `"`)
 	if !ok {
 		return Failure{Stage: Ask, Errno: syscall.EPROTO}
 	}
-	return Failure{Group: name, Created: strings.Contains(rest, `"created":true`)}
+	return Failure{Group: name, Created: contains(rest, `"created":true`)}
 }
 
 func connect(path string) (fd int, errno syscall.Errno) {
@@ -126,26 +125,48 @@ func code(err error) syscall.Errno {
 	return errno
 }
 
-func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+// base is what follows the last slash.
+func base(path string) string {
+	for i := len(path) - 1; i >= 0; i-- {
+		if path[i] == '/' {
+			return path[i+1:]
+		}
+	}
+	return path
+}
+
+// cut is [strings.Cut].
+func cut(s, sep string) (before, after string, found bool) {
+	for i := 0; i+len(sep) <= len(s); i++ {
+		if s[i:i+len(sep)] == sep {
+			return s[:i], s[i+len(sep):], true
+		}
+	}
+	return s, "", false
+}
+
+func contains(s, part string) bool {
+	_, _, found := cut(s, part)
+	return found
+}
 
 // quote writes a JSON string; what cannot be printed becomes \xNN in it.
 func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
+	b := []byte{'"'}
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		switch {
 		case r == '"', r == '\\':
-			b.WriteString(`\` + string(r))
+			b = append(b, '\\', s[i])
 		case strconv.IsPrint(r) && (r != utf8.RuneError || n > 1):
-			b.WriteString(s[i : i+n])
+			b = append(b, s[i:i+n]...)
 		default:
 			for _, c := range []byte(s[i : i+n]) {
-				b.WriteString(`\\x` + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15]))
+				b = append(b, `\\x`...)
+				b = append(b, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
 			}
 		}
 		i += n
 	}
-	b.WriteByte('"')
-	return b.String()
+	return string(append(b, '"'))
 }

@@ -5,12 +5,12 @@
 // had without.
 //
 // What is a command line of elsactl run without a bill is launched when this package
-// is initialized: it imports next to nothing, so that this is long before all that
-// the other verbs need is set up, which takes several times as long.
+// is initialized: it imports next to nothing, not even package os or strings, so that
+// this is before what they and all the other verbs need is set up, which takes
+// several times as long.
 package launch
 
 import (
-	"os"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -63,14 +63,19 @@ type Failure struct {
 // if nothing was.
 var Early *Failure
 
-func init() {
-	if len(os.Args) == 0 {
+func init() { Try(inherited.Args()) }
+
+// Try launches what a command line, the program's name first, asks to be launched,
+// and returns if that is nothing or fails; see Early. The package does so itself
+// where it knows the command line when it is initialized; main must otherwise.
+func Try(args []string) {
+	if len(args) == 0 || Early != nil {
 		return
 	}
-	if os.Args[0] == childName {
-		childMain(os.Args[1:])
+	if args[0] == ChildName {
+		childMain(args[1:])
 	}
-	if c, ok := parse(os.Args[1:]); ok {
+	if c, ok := parse(args[1:]); ok {
 		f := c.Become()
 		Early = &f
 	}
@@ -106,33 +111,33 @@ func (c Command) Become() Failure {
 	return f
 }
 
-// childName is the name by which elsactl is told to become a command.
-const childName = "elsactl-exec"
+// ChildName is the name by which elsactl is told to become a command.
+const ChildName = "elsactl-exec"
 
 // Child are the file to execute and its arguments with which a process launches c
 // and reports on the open descriptor report: what Report reads.
 func (c Command) Child(report int) (path string, argv []string) {
-	return "/proc/self/exe", append([]string{childName, strconv.Itoa(report), strconv.FormatUint(c.Ignore, 16), strconv.FormatUint(c.Block, 16), c.Socket, c.Group}, c.Argv...)
+	return "/proc/self/exe", append([]string{ChildName, strconv.Itoa(report), strconv.FormatUint(c.Ignore, 16), strconv.FormatUint(c.Block, 16), c.Socket, c.Group}, c.Argv...)
 }
 
 // childMain is the child. It does not return.
 func childMain(args []string) {
 	if len(args) < 6 {
-		syscall.Write(2, []byte("elsactl: "+childName+" is for elsactl run alone\n"))
-		os.Exit(2)
+		syscall.Write(2, []byte("elsactl: "+ChildName+" is for elsactl run alone\n"))
+		syscall.Exit(2)
 	}
 	report, err := strconv.Atoi(args[0])
 	ignore, err2 := strconv.ParseUint(args[1], 16, 64)
 	block, err3 := strconv.ParseUint(args[2], 16, 64)
 	if err != nil || err2 != nil || err3 != nil {
-		os.Exit(2)
+		syscall.Exit(2)
 	}
 	syscall.CloseOnExec(report)
 	c := Command{Socket: args[3], Group: args[4], Argv: args[5:], Ignore: ignore, Block: block}
 	c.Joined = func(f Failure) { writeAll(report, f.encode()) }
 	f := c.Become()
 	writeAll(report, f.encode())
-	os.Exit(126)
+	syscall.Exit(126)
 }
 
 // encode writes a failure as a line of fields and, for a refusal, its body.

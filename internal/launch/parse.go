@@ -2,11 +2,7 @@
 
 package launch
 
-import (
-	"strings"
-
-	"elsa/internal/inherited"
-)
+import "elsa/internal/inherited"
 
 // DefaultSocket is the control socket of the service if none is named.
 const DefaultSocket = "/run/elsa/elsad.sock"
@@ -20,7 +16,7 @@ func parse(args []string) (c Command, ok bool) {
 	for len(args) > 0 {
 		a := args[0]
 		args = args[1:]
-		name, value, given := strings.Cut(a, "=")
+		name, value, given := cut(a, "=")
 		switch {
 		case a == "run" && !run:
 			run = true
@@ -40,7 +36,7 @@ func parse(args []string) (c Command, ok bool) {
 			}
 		case a == "--" && run:
 			rest, args = args, nil
-		case run && !strings.HasPrefix(a, "-"):
+		case run && a[:min(1, len(a))] != "-":
 			rest, args = append([]string{a}, args...), nil
 		default:
 			return c, false

@@ -3,7 +3,6 @@
 package launch
 
 import (
-	"strings"
 	"syscall"
 	"unsafe"
 )
@@ -12,7 +11,7 @@ import (
 // name has a slash, and past files that may not be executed. ([os/exec.LookPath]
 // does not tell "may not" from "is not there".)
 func LookPath(name string) (string, syscall.Errno) {
-	if strings.Contains(name, "/") {
+	if base(name) != name {
 		return name, executable(name)
 	}
 	if name == "" {
@@ -23,7 +22,9 @@ func LookPath(name string) (string, syscall.Errno) {
 		path = "/usr/local/bin:/usr/bin:/bin"
 	}
 	found := syscall.ENOENT
-	for dir := range strings.SplitSeq(path, ":") {
+	for more := true; more; {
+		var dir string
+		dir, path, more = cut(path, ":")
 		if dir == "" {
 			dir = "."
 		}

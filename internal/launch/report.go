@@ -4,7 +4,6 @@ package launch
 
 import (
 	"strconv"
-	"strings"
 	"syscall"
 )
 
@@ -15,10 +14,10 @@ func Report(fd int) (joined Failure, failed *Failure) {
 	text, _ := readAll(fd)
 	for text != "" {
 		var line string
-		line, text, _ = strings.Cut(text, "\n")
-		fields := strings.Split(line, "\t")
-		if len(fields) != 6 {
-			break
+		line, text, _ = cut(text, "\n")
+		var fields [6]string
+		for i := range fields {
+			fields[i], line, _ = cut(line, "\t")
 		}
 		errno, _ := strconv.Atoi(fields[1])
 		status, _ := strconv.Atoi(fields[2])
