@@ -10,6 +10,7 @@ import (
 
 	"elsa/internal/store"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
@@ -54,7 +55,7 @@ func (g *growth) one() {
 		g.Fatal(err)
 	}
 	g.MakeTemporary(group)
-	g.Events([]cnfork.Event{{Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: 1, ParentTGID: 1, Time: g.now.Boot}}, 0, 0, g.now)
+	g.Events([]cnfork.Event{{Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: 1, ParentTGID: 1, Time: clock.Mono(g.now.Boot)}}, 0, 0, g.now)
 	life, _ := g.tracker.Live(pid)
 	if !g.Add(life, group, false, false, 1000, g.now) {
 		g.Fatal("a process was not added")
@@ -64,8 +65,8 @@ func (g *growth) one() {
 		Comm: [16]byte{'r', 'u', 'n'},
 	}
 	exact := line
-	exact.Source, exact.Start = acct.Exact, life.Start
-	g.Events([]cnfork.Event{{Kind: cnfork.Exit, PID: pid, TGID: pid, Time: g.now.Boot + 1e6}}, 0, 0, g.now)
+	exact.Source, exact.Start = acct.Exact, int64(g.now.Boot)
+	g.Events([]cnfork.Event{{Kind: cnfork.Exit, PID: pid, TGID: pid, Time: clock.Mono(g.now.Boot) + 1e6}}, 0, 0, g.now)
 	g.Exact([]acct.Record{exact}, 0, 0, g.now)
 	g.Lines([]acct.Record{line}, nil, g.now)
 	g.CloseGroup(group, g.now)
@@ -87,10 +88,10 @@ func (g *growth) commit() {
 	}
 	g.saving, g.showing = min(g.saving, saved.Sub(began)), min(g.showing, time.Since(saved))
 	u := s.AnyGroup
-	if u.Ended < g.ended || u.Ended != uint64(g.runs) || u.CPU() != time.Duration(g.runs)*time.Millisecond {
-		g.Fatalf("after %d runs any group has %d ended and %v CPU", g.runs, u.Ended, u.CPU())
+	if u[usage.Ended] < g.ended || u[usage.Ended] != uint64(g.runs) || u.CPU() != time.Duration(g.runs)*time.Millisecond {
+		g.Fatalf("after %d runs any group has %d ended and %v CPU", g.runs, u[usage.Ended], u.CPU())
 	}
-	g.ended = u.Ended
+	g.ended = u[usage.Ended]
 }
 
 func heap() float64 {

@@ -8,7 +8,9 @@ import (
 
 	"elsa/internal/history"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
@@ -27,8 +29,8 @@ func TestOversizedSet(t *testing.T) {
 			tx.PutGroup(groups.Group{ID: id + 1, Name: "g" + time.Duration(id).String(), Created: now.Wall})
 		}
 		tx.PutSet(2, all, &usage.Usage{})
-		tx.PutMember(groups.Life{PID: 100, PPID: 1, Start: 1e9, Set: 2}, usage.Account{})
-		tx.PutMember(groups.Life{PID: 101, PPID: 1, Start: 1e9, Set: 2}, usage.Account{})
+		tx.PutMember(groups.Life{PID: 100, PPID: 1, Start: clock.At(1e9, clock.Tick), Set: 2}, usage.Account{})
+		tx.PutMember(groups.Life{PID: 101, PPID: 1, Start: clock.At(1e9, clock.Tick), Set: 2}, usage.Account{})
 		tx.Meta(store.Meta{Created: now.Wall, NextGroup: many + 1, BootID: "boot", AsOf: now.Boot})
 	})
 	if err != nil {
@@ -43,7 +45,7 @@ func TestOversizedSet(t *testing.T) {
 	}
 	m := newMachine()
 	for pid := range int32(2) {
-		m.procs[100+pid] = &proc.Process{PID: 100 + pid, PPID: 1, Start: 1e9, State: 'S', Threads: 1}
+		m.procs[100+pid] = &proc.Process{PID: 100 + pid, PPID: 1, Start: clock.At(1e9, clock.Tick), State: 'S', Threads: 1}
 		m.used[100+pid] = &proc.Sample{CPU: time.Second, User: time.Second}
 	}
 	e := newEngine(t, m, now)
@@ -68,11 +70,11 @@ func TestOversizedSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range s.Groups {
-		if u, n := &s.Groups[i].Usage, s.Groups[i].Group.ID; u.Ended != 1 || u.CPU() != 3*time.Second {
-			t.Fatalf("group %d has %d ended, %v CPU; want 1, 3s", n, u.Ended, u.CPU())
+		if u, n := &s.Groups[i].Usage, s.Groups[i].Group.ID; u[usage.Ended] != 1 || u.CPU() != 3*time.Second {
+			t.Fatalf("group %d has %d ended, %v CPU; want 1, 3s", n, u[usage.Ended], u.CPU())
 		}
 	}
-	if n := s.Service.Limited["history_groups"]; n != 2 {
+	if n := s.Service.Counts[tally.HistoryGroups]; n != 2 {
 		t.Errorf("%d are counted, want the move and the death", n)
 	}
 	var cells []history.Key
@@ -89,7 +91,7 @@ func TestOversizedSet(t *testing.T) {
 			t.Errorf("cell %.100v", k)
 		}
 	}
-	if len(cells) == 0 || sum.Ended != 1 || sum.CPU() != 3*time.Second {
-		t.Errorf("%d cells have %d ended, %v CPU; want 1, 3s", len(cells), sum.Ended, sum.CPU())
+	if len(cells) == 0 || sum[usage.Ended] != 1 || sum.CPU() != 3*time.Second {
+		t.Errorf("%d cells have %d ended, %v CPU; want 1, 3s", len(cells), sum[usage.Ended], sum.CPU())
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"elsa/internal/history"
 	"elsa/internal/store"
+	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/usage"
 )
@@ -26,7 +27,7 @@ func TestRetryIsLinear(t *testing.T) {
 				t.Fatal(err)
 			}
 			pid := int32(i + 10)
-			e.Events([]cnfork.Event{{Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: 1, ParentTGID: 1, Time: now.Boot}}, 0, 0, now)
+			e.Events([]cnfork.Event{{Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: 1, ParentTGID: 1, Time: clock.Mono(now.Boot)}}, 0, 0, now)
 			life, _ := e.tracker.Live(pid)
 			e.Add(life, g, false, false, 0, now)
 		}

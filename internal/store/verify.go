@@ -63,12 +63,12 @@ func (s *Store) rehearse(st *State) error {
 		for i := range st.Members {
 			m := &st.Members[i]
 			tx.PutMember(m.Life, m.Account)
-			rolls.Roll(&usage.Cell{Set: m.Life.Set, UID: usage.UnknownUID, Comm: usage.Unknown}).Ended++
+			rolls.Roll(&usage.Cell{Set: m.Life.Set, UID: usage.UnknownUID, Comm: usage.Unknown})[usage.Ended]++
 		}
 		for i := range st.Deaths {
 			tx.PutDeath(st.Deaths[i])
 			cell := st.Deaths[i].Cell
-			rolls.Roll(&cell).Ended++
+			rolls.Roll(&cell)[usage.Ended]++
 		}
 		for _, o := range st.Origins {
 			tx.PutOrigin(o)
