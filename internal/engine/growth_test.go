@@ -65,8 +65,8 @@ func (g *growth) one() {
 		Comm: [16]byte{'r', 'u', 'n'},
 	}
 	exact := line
-	exact.Source, exact.Start = acct.Exact, int64(life.Start.Boot())
-	g.Events([]cnfork.Event{{Kind: cnfork.Exit, PID: pid, TGID: pid, Time: clock.Mono(g.now.Boot + 1e6)}}, 0, 0, g.now)
+	exact.Source, exact.Start = acct.Exact, int64(g.now.Boot)
+	g.Events([]cnfork.Event{{Kind: cnfork.Exit, PID: pid, TGID: pid, Time: clock.Mono(g.now.Boot) + 1e6}}, 0, 0, g.now)
 	g.Exact([]acct.Record{exact}, 0, 0, g.now)
 	g.Lines([]acct.Record{line}, nil, g.now)
 	g.CloseGroup(group, g.now)
