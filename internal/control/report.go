@@ -20,7 +20,7 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 		return out, api.BadRequest("bad query: since is in the future")
 	}
 	if q.Wait {
-		if err := s.Pipeline.Settle(ctx, nil); err != nil {
+		if err := s.Pipeline.WaitSettled(ctx, nil); err != nil {
 			return out, stopping(err)
 		}
 	}

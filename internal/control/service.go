@@ -136,7 +136,7 @@ func (s *Service) DeleteGroup(ctx context.Context, who api.Caller, name string) 
 // Usage reports the bills of groups.
 func (s *Service) Usage(ctx context.Context, _ api.Caller, names []string, wait bool) (api.UsageReport, error) {
 	if wait {
-		if err := s.Pipeline.Settle(ctx, names); err != nil {
+		if err := s.Pipeline.WaitSettled(ctx, names); err != nil {
 			return api.UsageReport{}, stopping(err)
 		}
 	}

@@ -223,7 +223,7 @@ func (m *reclaimModel) work(t *rapid.T) {
 	p.used += time.Duration(rapid.IntRange(1, 9).Draw(t, "ms")) * time.Millisecond
 	s := m.machine.used[p.pid]
 	s.CPU, s.User = p.used, p.used
-	if l := m.life(t, p); l.Set != groups.Ungrouped || l.Noted {
+	if l := m.life(t, p); l.Set != groups.Ungrouped || l.HasAccount {
 		m.TakeSample(l.Key(), s)
 	}
 }

@@ -118,10 +118,10 @@ const (
 	settlePoll    = 10 * time.Millisecond
 )
 
-// Settle returns once every process that died before the call is on its bill
+// WaitSettled returns once every process that died before the call is on its bill
 // with the best record it will get, or after settleTimeout. names are the groups
 // to wait for; none is all.
-func (p *Pipeline) Settle(ctx context.Context, names []string) error {
+func (p *Pipeline) WaitSettled(ctx context.Context, names []string) error {
 	deadline := time.NewTimer(settleTimeout)
 	defer deadline.Stop()
 	poll := time.NewTicker(settlePoll)

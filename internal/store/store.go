@@ -367,7 +367,7 @@ func (st *State) readMember(k, v []byte) error {
 	st.Members = append(st.Members, Member{
 		Life: groups.Life{
 			PID: pid, Start: l.startAt(start, 4), PPID: int32(l[0]), Set: groups.SetID(l[1]), Exit: clock.Boot(l[2]),
-			Inferred: l[3]&1 != 0, Unproven: l[3]&2 != 0, Noted: l[3]&4 != 0,
+			Inferred: l[3]&1 != 0, Unproven: l[3]&2 != 0, HasAccount: l[3]&4 != 0,
 		},
 		Account: usage.Account{Base: base.measure(), Last: last.measure()},
 	})
