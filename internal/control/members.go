@@ -5,6 +5,8 @@ package control
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -88,8 +90,8 @@ func (s *Service) look(lives []groups.Life, detail bool, f func(groups.Life, *pr
 func (s *Service) AddMembers(ctx context.Context, who api.Caller, name string, r api.AddRequest) (out api.AddResult, err error) {
 	out.Added = []int{}
 	err = s.change(ctx, who, name, r.PIDs, r.Tree, func(e *engine.Engine, g *groups.Group, lives []groups.Life, now engine.Now) error {
-		if !g.Open() {
-			return api.Conflict("group %s is closed: it takes no new members", name)
+		if err := joinable(who, g); err != nil {
+			return err
 		}
 		for _, l := range lives {
 			if !r.Move && e.Full(l, g) {
@@ -104,6 +106,99 @@ func (s *Service) AddMembers(ctx context.Context, who api.Caller, name string, r
 		return nil
 	})
 	return out, err
+}
+
+// Join puts the caller's own process in a group, which it makes if it is missing.
+// The answer does not wait for the disk: the command that the caller is about to
+// run need not either.
+func (s *Service) Join(ctx context.Context, who api.Caller, r api.JoinRequest) (api.JoinResult, error) {
+	type answer struct {
+		api.JoinResult
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		var out api.JoinResult
+		err := s.do(ctx, func(t pipeline.Turn) (err error) {
+			if out, err = join(t, who, r); err != nil {
+				return err
+			}
+			answers <- answer{out, nil}
+			t.Commit() // says itself when it fails, and is tried again
+			return nil
+		})
+		if err != nil {
+			answers <- answer{err: err}
+		}
+	}()
+	a := <-answers
+	return a.JoinResult, a.err
+}
+
+func join(t pipeline.Turn, who api.Caller, r api.JoinRequest) (out api.JoinResult, err error) {
+	e := t.Engine()
+	if err := t.Sync(!e.TellsExits()); err != nil {
+		return out, err
+	}
+	p, l, ok, err := e.Running(who.PID)
+	switch {
+	case err != nil:
+		return out, err
+	case !ok:
+		return out, api.NotFound("the process that asks cannot be seen from here, or has ended")
+	}
+	if err := who.MayAdd(int(who.PID), p.UID); err != nil {
+		return out, err
+	}
+	g := e.Group(r.Group)
+	switch {
+	case r.Group == "":
+		if g, err = makeFresh(e, who, r.Labels, t.Now()); err != nil {
+			return out, err
+		}
+		e.CloseWith(g, l)
+	case g == nil:
+		if g, err = e.MakeGroup(r.Group, who.UID, r.Labels, t.Now()); err != nil {
+			return out, api.Conflict("%v", err)
+		}
+	default:
+		if err := joinable(who, g); err != nil {
+			return out, err
+		}
+		e.Add(l, g, false, false, who.UID, t.Now())
+		return api.JoinResult{Group: g.Name}, nil
+	}
+	e.Add(l, g, false, false, who.UID, t.Now())
+	return api.JoinResult{Group: g.Name, Created: true}, nil
+}
+
+// joinable says whether the caller may put processes in a group.
+func joinable(who api.Caller, g *groups.Group) error {
+	if err := who.MayChange(g); err != nil {
+		return err
+	}
+	if !g.Open() {
+		return api.Conflict("group %s is closed: it takes no new members", g.Name)
+	}
+	return nil
+}
+
+// makeFresh makes a temporary group that nobody else uses, named after the time and
+// the caller.
+func makeFresh(e *engine.Engine, who api.Caller, labels map[string]string, now engine.Now) (*groups.Group, error) {
+	base := fmt.Sprintf("run-%s-%d", now.Wall.UTC().Format("20060102T150405"), who.PID)
+	name := base
+	for try := 2; ; try++ {
+		g, err := e.MakeGroup(name, who.UID, labels, now)
+		switch {
+		case err == nil:
+			e.MakeTemporary(g)
+			return g, nil
+		case !errors.Is(err, groups.ErrExists) || try > 99:
+			return nil, api.Conflict("%v", err)
+		}
+		name = fmt.Sprintf("%s-%d", base, try)
+	}
 }
 
 // RemoveMembers takes running processes out of a group.

@@ -87,6 +87,10 @@ func (s *Service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateG
 // Groups lists all groups.
 func (s *Service) Groups(ctx context.Context, _ api.Caller) (out []api.Group, err error) {
 	err = s.do(ctx, func(t pipeline.Turn) error {
+		// The last exits: a group may be closed by one.
+		if err := t.Sync(false); err != nil {
+			return err
+		}
 		gs := t.Engine().Groups()
 		out = make([]api.Group, len(gs))
 		for i, g := range gs {

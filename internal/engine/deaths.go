@@ -57,6 +57,9 @@ func (e *Engine) EndStep(now Now) {
 	e.now = now
 	e.loss.gaps = max(e.loss.gaps-1, 0)
 	e.tracker.Barrier(e.unledgered)
+	for pid := range e.until { // its exit may be lost, or the source tells none
+		e.closeEnded(pid)
+	}
 	e.settleUnreaped()
 	e.join.Step(now.Boot, e.unmatched)
 }

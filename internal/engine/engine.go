@@ -112,6 +112,9 @@ type Engine struct {
 	// that a rule named could not be made.
 	ruleset *rules.Set
 	ruleErr error
+	// until are the groups that close when a process ends, by its pid. It is not
+	// kept over a restart, after which Expire closes them.
+	until map[int32]uint32
 	// created is when the database was made.
 	created time.Time
 	// boot is the kernel's id of the running boot.

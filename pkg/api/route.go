@@ -27,6 +27,7 @@ var routes = []route{
 	{"POST", "/v1/groups/{name}/members", addMembers},
 	{"POST", "/v1/groups/{name}/members/remove", removeMembers},
 	{"POST", "/v1/groups/{name}/close", closeGroup},
+	{"POST", "/v1/join", join},
 	{"GET", "/v1/usage", usageReport},
 	{"GET", "/v1/report", report},
 	{"GET", "/v1/explain", explain},
@@ -124,6 +125,9 @@ func addMembers(s Service, c Caller, r *http.Request) (int, any, error) {
 	if err := readJSON(r, &q, checkAdd); err != nil {
 		return 0, nil, err
 	}
+	if err := c.MayName(); err != nil {
+		return 0, nil, err
+	}
 	a, err := s.AddMembers(r.Context(), c, name, q)
 	if a.Added == nil {
 		a.Added = []int{}
@@ -138,6 +142,9 @@ func removeMembers(s Service, c Caller, r *http.Request) (int, any, error) {
 	}
 	var q RemoveRequest
 	if err := readJSON(r, &q, checkRemove); err != nil {
+		return 0, nil, err
+	}
+	if err := c.MayName(); err != nil {
 		return 0, nil, err
 	}
 	a, err := s.RemoveMembers(r.Context(), c, name, q)
@@ -159,6 +166,15 @@ func closeGroup(s Service, c Caller, r *http.Request) (int, any, error) {
 	}
 	g, err := s.CloseGroup(r.Context(), c, name)
 	return http.StatusOK, g, err
+}
+
+func join(s Service, c Caller, r *http.Request) (int, any, error) {
+	var q JoinRequest
+	if err := readJSON(r, &q, checkJoin); err != nil {
+		return 0, nil, err
+	}
+	j, err := s.Join(r.Context(), c, q)
+	return http.StatusOK, j, err
 }
 
 func usageReport(s Service, c Caller, r *http.Request) (int, any, error) {

@@ -378,3 +378,22 @@ func TestBacklogIsNotHeld(t *testing.T) {
 		t.Errorf("in the end: user %v, want %v", time.Duration(u[User]), (maxOpen+1000)*line.User)
 	}
 }
+
+// Only taskstats tells how long a process waited for a CPU: its bill has that
+// whatever other records come.
+func TestCPUDelay(t *testing.T) {
+	delayed := ts
+	delayed.CPUDelay = 70 * ms
+	for _, exact := range []bool{false, true} {
+		j := newTestJoin(exact)
+		j.Precise(&delayed, now)
+		j.Line(&line, life, true, now)
+		if exact {
+			j.Precise(&ex, now)
+		}
+		later(j, 3*time.Second)
+		if u := j.Total(5); time.Duration(u[CPUDelay]) != 70*ms || u[Exact] != map[bool]uint64{true: 1}[exact] {
+			t.Errorf("exact %v: waited %v; want 70ms; %d exact", exact, time.Duration(u[CPUDelay]), u[Exact])
+		}
+	}
+}
