@@ -175,7 +175,7 @@ func (f *fake) Join(_ context.Context, c api.Caller, r api.JoinRequest) (api.Joi
 	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.PID))
 	argv0, _, _ := strings.Cut(string(comm), "\x00")
 	f.note("join %s %d as %s %v", out.Group, c.PID, argv0, r.Labels)
-	g.Usage.Started++
+	g.Usage[usage.Started]++
 	f.pending[out.Group]++
 	return out, nil
 }
