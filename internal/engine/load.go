@@ -33,6 +33,7 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 	}
 	for i := range st.Deaths {
 		e.join.RestoreDeath(st.Deaths[i], charged)
+		e.history.rolls.Remember(st.Deaths[i].Cell.Set)
 	}
 	e.join.Reported = st.Meta.Reported
 	fault.Point(fault.RestoreLoaded)

@@ -67,7 +67,7 @@ func TestModelReclaim(t *testing.T) {
 // left, and the groups that it is in, or was in when it ended.
 type member struct {
 	pid       int32
-	parent    int32 // at its end
+	parent    int32 // or its reaper
 	begun     clock.Boot
 	wall      int64
 	in        map[uint32]bool
@@ -206,15 +206,15 @@ func (m *reclaimModel) fork(t *rapid.T) {
 		parent, in = p.pid, maps.Clone(p.in)
 	}
 	m.pids++
-	p := &member{pid: 100 + m.pids, begun: m.now.Boot, wall: m.now.Wall.Unix(), in: in}
+	p := &member{pid: 100 + m.pids, parent: parent, begun: m.now.Boot, wall: m.now.Wall.Unix(), in: in}
 	m.living[p.pid] = p
-	m.show(p, parent)
+	m.show(p)
 	m.event(cnfork.Fork, parent, p.pid)
 }
 
 // show lets the machine have a process.
-func (m *reclaimModel) show(p *member, parent int32) {
-	m.machine.procs[p.pid] = &proc.Process{PID: p.pid, PPID: parent, Start: clock.At(p.begun, clock.Tick), State: 'S', Threads: 1}
+func (m *reclaimModel) show(p *member) {
+	m.machine.procs[p.pid] = &proc.Process{PID: p.pid, PPID: p.parent, Start: clock.At(p.begun, clock.Tick), State: 'S', Threads: 1}
 	m.machine.used[p.pid] = &proc.Sample{CPU: p.used, User: p.used, MaxRSS: 1 << 20}
 }
 
@@ -260,11 +260,10 @@ func (m *reclaimModel) end(t *rapid.T) {
 	p := m.some(t)
 	m.pass(10 * time.Millisecond)
 	delete(m.living, p.pid)
-	p.parent = m.machine.procs[p.pid].PPID
 	delete(m.machine.procs, p.pid)
-	for _, c := range m.machine.procs {
-		if c.PPID == p.pid {
-			c.PPID = 1
+	for pid, c := range m.living {
+		if c.parent == p.pid {
+			c.parent, m.machine.procs[pid].PPID = 1, 1
 		}
 	}
 	p.used += time.Duration(rapid.IntRange(0, 9).Draw(t, "ms")) * time.Millisecond
@@ -332,19 +331,13 @@ func (m *reclaimModel) crash(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.truth = m.saved.clone()
-	parents := map[int32]int32{}
-	for pid, p := range m.machine.procs {
-		parents[pid] = p.PPID
+	for pid := range m.machine.procs {
 		if pid != 1 {
 			delete(m.machine.procs, pid)
 		}
 	}
-	for pid, p := range m.living {
-		parent := max(parents[pid], 1)
-		if m.living[parent] == nil {
-			parent = 1
-		}
-		m.show(p, parent)
+	for _, p := range m.living {
+		m.show(p)
 	}
 	m.Engine = newEngine(m, m.machine, m.now)
 	m.Load(st, "", m.now)

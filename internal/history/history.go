@@ -202,6 +202,10 @@ func (r *Rolls) Done() {
 	}
 }
 
+// Remember notes the groups of a set, for a cell that may be asked for when the set
+// is no more: that of a death which waits since an earlier run.
+func (r *Rolls) Remember(set groups.SetID) { r.groups(set) }
+
 // Len counts the cells in memory.
 func (r *Rolls) Len() int { return len(r.cells) }
 
