@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"elsa/internal/history"
+	"elsa/internal/tally"
 	"elsa/pkg/api"
 	"elsa/pkg/client"
 	"elsa/pkg/groups"
@@ -34,20 +35,20 @@ type fake struct {
 }
 
 var perProcess = usage.Usage{
-	Ended: 1, User: 1500 * time.Millisecond, System: 250 * time.Millisecond, Elapsed: 2 * time.Second,
-	ReadBytes: 1 << 20, WriteBytes: 4096, MaxRSS: 3 << 20, Exact: 1,
+	usage.Ended: 1, usage.User: uint64(1500 * time.Millisecond), usage.System: uint64(250 * time.Millisecond), usage.Elapsed: uint64(2 * time.Second),
+	usage.ReadBytes: 1 << 20, usage.WriteBytes: 4096, usage.MaxRSS: 3 << 20, usage.Exact: 1,
 }
 
 var day = time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
 
 func newFake() *fake {
 	web := usage.Usage{
-		Started: 501, Ended: 500, Live: 1, User: 1234567891, System: 2 * time.Second, Elapsed: 90 * time.Minute,
-		MinorFaults: 11, MajorFaults: 12, ReadBytes: 13 << 20, WriteBytes: 1536, ReadChars: 15, WriteChars: 16,
-		MaxRSS: 17 << 20, VoluntarySwitches: 18, InvoluntarySwitches: 19, ExitNonzero: 20, ExitSignal: 21,
-		Exact: 400, Sampled: 70, Rounded: 30, Inferred: 5,
+		usage.Started: 501, usage.Ended: 500, usage.Live: 1, usage.User: 1234567891, usage.System: uint64(2 * time.Second), usage.Elapsed: uint64(90 * time.Minute),
+		usage.MinorFaults: 11, usage.MajorFaults: 12, usage.ReadBytes: 13 << 20, usage.WriteBytes: 1536, usage.ReadChars: 15, usage.WriteChars: 16,
+		usage.MaxRSS: 17 << 20, usage.VoluntarySwitches: 18, usage.InvoluntarySwitches: 19, usage.ExitNonzero: 20, usage.ExitSignal: 21, usage.CPUDelay: 2_250_000_000,
+		usage.Exact: 400, usage.Sampled: 70, usage.Rounded: 30, usage.Inferred: 5,
 	}
-	ci := usage.Usage{Started: 2, Ended: 2, User: 26 * time.Hour, System: 100 * time.Second, MaxRSS: 5 << 30, Exact: 2}
+	ci := usage.Usage{usage.Started: 2, usage.Ended: 2, usage.User: uint64(26 * time.Hour), usage.System: uint64(100 * time.Second), usage.MaxRSS: 5 << 30, usage.Exact: 2}
 	f := &fake{members: map[string][]client.Member{}, pending: map[string]int{}}
 	f.snapshot = usage.Snapshot{
 		Time: day.Add(10*time.Hour + 123456789),
@@ -55,12 +56,14 @@ func newFake() *fake {
 			{Group: groups.Group{ID: 1, Name: "ci", Created: day, Closed: day.Add(9 * time.Hour)}, Usage: ci},
 			{Group: groups.Group{ID: 2, Name: "web", Owner: 4242, Created: day.Add(time.Hour), Labels: map[string]string{"team": "shop", "a": "b c"}}, Usage: web},
 		},
-		Ungrouped: usage.Usage{Started: 7, Ended: 7, User: 7 * time.Second}, Unattributed: usage.Usage{Ended: 1, User: time.Millisecond},
+		Ungrouped: usage.Usage{usage.Started: 7, usage.Ended: 7, usage.User: uint64(7 * time.Second)}, Unattributed: usage.Usage{usage.Ended: 1, usage.User: uint64(time.Millisecond)},
 		Service: usage.Service{
 			Created: day.Add(-24 * time.Hour), Started: day.Add(8 * time.Hour), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF",
-			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 1,
-			RecordsBSD: 41, RecordsTaskstats: 42, RecordsExact: 43, TaskstatsLost: 44, ExactLost: 45, LedgerSkipped: 64, LedgerLost: 65, LedgerGaps: 66, MissingLedger: 48,
-			Joined: map[string]uint64{"taskstats": 47, "bsd": 3}, BacklogBytes: 128, Processes: 52, Members: 1, StoreBytes: 32768, ConservationRatio: 0.99995,
+			Counts: tally.Counts{
+				tally.Forks: 31, tally.Execs: 32, tally.Exits: 33, tally.OtherEvents: 34, tally.EventsLost: 35, tally.EventsRejected: 36, tally.Rescans: 1, tally.Lines: 41, tally.Taskstats: 42, tally.Exact: 43, tally.TaskstatsLost: 44, tally.ExactLost: 45, tally.SkippedBytes: 64, tally.LinesLost: 65, tally.Gaps: 66, tally.Missing: 48,
+				tally.JoinedLedger: 5, tally.JoinedExact: 570,
+			},
+			BacklogBytes: 128, Processes: 52, Members: 1, StoreBytes: 32768, ConservationRatio: 0.99995,
 		},
 	}
 	f.snapshot.AnyGroup.Add(&web)
@@ -147,7 +150,7 @@ func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r client
 		if !slices.ContainsFunc(f.members[name], func(m client.Member) bool { return m.PID == pid }) {
 			f.members[name] = append(f.members[name], client.Member{PID: pid})
 			added = append(added, pid)
-			g.Usage.Started++
+			g.Usage[usage.Started]++
 			f.pending[name]++
 		}
 	}
@@ -172,7 +175,7 @@ func (f *fake) Join(_ context.Context, c api.Caller, r api.JoinRequest) (api.Joi
 	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.PID))
 	argv0, _, _ := strings.Cut(string(comm), "\x00")
 	f.note("join %s %d as %s %v", out.Group, c.PID, argv0, r.Labels)
-	g.Usage.Started++
+	g.Usage[usage.Started]++
 	f.pending[out.Group]++
 	return out, nil
 }
@@ -264,10 +267,10 @@ func (f *fake) Report(_ context.Context, _ api.Caller, q client.ReportQuery) (cl
 		history.Key
 		usage.Usage
 	}{
-		{history.Key{Hour: hour, UID: 0, Groups: []uint32{1}, Command: "cc1"}, usage.Usage{Ended: 3, User: 5 * time.Second, System: time.Second, Elapsed: time.Minute, MinorFaults: 1000, MajorFaults: 2, MaxRSS: 9 << 20, Exact: 3}},
-		{history.Key{Hour: hour + 1, UID: 0, Groups: []uint32{1, 2}, Command: "ld"}, usage.Usage{Ended: 1, User: 1500 * time.Millisecond, Elapsed: 2 * time.Second, MinorFaults: 50, ReadBytes: 4096, MaxRSS: 20 << 20, Sampled: 1}},
-		{history.Key{Hour: hour + 2, UID: 4242, Command: "bash\x1b[2J"}, usage.Usage{Ended: 7, System: 4 * time.Millisecond, Elapsed: 26 * time.Hour, Exact: 7}},
-		{history.Key{Hour: hour + 2, UID: usage.UnknownUID, Unattributed: true, Command: "(unknown)"}, usage.Usage{Ended: 1, Rounded: 1}},
+		{history.Key{Hour: hour, UID: 0, Groups: []uint32{1}, Command: "cc1"}, usage.Usage{usage.Ended: 3, usage.User: uint64(5 * time.Second), usage.System: uint64(time.Second), usage.Elapsed: uint64(time.Minute), usage.MinorFaults: 1000, usage.MajorFaults: 2, usage.MaxRSS: 9 << 20, usage.Exact: 3}},
+		{history.Key{Hour: hour + 1, UID: 0, Groups: []uint32{1, 2}, Command: "ld"}, usage.Usage{usage.Ended: 1, usage.User: uint64(1500 * time.Millisecond), usage.Elapsed: uint64(2 * time.Second), usage.MinorFaults: 50, usage.ReadBytes: 4096, usage.MaxRSS: 20 << 20, usage.Sampled: 1}},
+		{history.Key{Hour: hour + 2, UID: 4242, Command: "bash\x1b[2J"}, usage.Usage{usage.Ended: 7, usage.System: uint64(4 * time.Millisecond), usage.Elapsed: uint64(26 * time.Hour), usage.Exact: 7}},
+		{history.Key{Hour: hour + 2, UID: usage.UnknownUID, Unattributed: true, Command: "(unknown)"}, usage.Usage{usage.Ended: 1, usage.Rounded: 1}},
 	} {
 		r.Add(&c.Key, &c.Usage)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elsa/pkg/client"
+	"elsa/pkg/usage"
 )
 
 // reportBy are the values of report --by: those of the service, and day, which
@@ -107,19 +108,15 @@ type column struct {
 	value func(*client.Spent) float64
 }
 
-var reportColumns = []column{
-	{"name", nil},
-	{"cpu", func(s *client.Spent) float64 { return s.CPUSeconds }},
-	{"processes", func(s *client.Spent) float64 { return float64(s.Processes) }},
-	{"elapsed", func(s *client.Spent) float64 { return s.ElapsedSeconds }},
-	{"user", func(s *client.Spent) float64 { return s.CPUUserSeconds }},
-	{"system", func(s *client.Spent) float64 { return s.CPUSystemSeconds }},
-	{"minor", func(s *client.Spent) float64 { return float64(s.MinorFaults) }},
-	{"major", func(s *client.Spent) float64 { return float64(s.MajorFaults) }},
-	{"read", func(s *client.Spent) float64 { return float64(s.ReadBytes) }},
-	{"written", func(s *client.Spent) float64 { return float64(s.WriteBytes) }},
-	{"memory", func(s *client.Spent) float64 { return float64(s.MaxRSSBytes) }},
-}
+var reportColumns = func() []column {
+	columns := []column{{"name", nil}, {"cpu", func(s *client.Spent) float64 { return s.CPUSeconds }}}
+	for _, f := range usage.Stored {
+		if i := f.Info(); i.Sort != "" {
+			columns = append(columns, column{i.Sort, func(s *client.Spent) float64 { return client.Figure(s, i.InReport()) }})
+		}
+	}
+	return columns
+}()
 
 func columnNames() (names []string) {
 	for _, c := range reportColumns {

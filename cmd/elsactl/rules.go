@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -144,7 +143,7 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t client.Rules
 	if err != nil {
 		c.complain(fmt.Errorf("the process is taken to be in no group: %w", err))
 	}
-	return api.Try(set, pid, proc.BootTime().Add(time.Duration(p.Start)), f, func(g string) bool { return closed[g] }), nil
+	return api.Try(set, pid, p.Start.Boot().Wall(proc.Booted()).Time(), f, func(g string) bool { return closed[g] }), nil
 }
 
 func (c *ctl) trial(t *client.RulesTrial, file string) {

@@ -40,13 +40,13 @@ var doings = []struct {
 	live int
 	usage.Usage
 }{
-	{"backup", 2, usage.Usage{Started: 0, User: 90 * time.Millisecond, System: 150 * time.Millisecond, ReadBytes: 84 << 20, WriteBytes: 79 << 20, MaxRSS: 61 << 20}},
-	{"ci/linux-arm64", 38, usage.Usage{Started: 1730, User: 5430 * time.Millisecond, System: 1310 * time.Millisecond, ReadBytes: 1 << 20, WriteBytes: 17 << 20, MaxRSS: 612 << 20}},
-	{"ci/linux-amd64", 24, usage.Usage{Started: 911, User: 3100 * time.Millisecond, System: 640 * time.Millisecond, WriteBytes: 9 << 20, MaxRSS: 588 << 20}},
-	{"postgres", 31, usage.Usage{Started: 3, User: 620 * time.Millisecond, System: 210 * time.Millisecond, ReadBytes: 3 << 20, WriteBytes: 12 << 20, MaxRSS: 1843 << 20}},
-	{"user/ana", 57, usage.Usage{Started: 9, User: 380 * time.Millisecond, System: 60 * time.Millisecond, MaxRSS: 2270 << 20}},
-	{"user/ben", 12, usage.Usage{MaxRSS: 190 << 20}},
-	{"web", 9, usage.Usage{Started: 14, User: 1180 * time.Millisecond, System: 440 * time.Millisecond, WriteBytes: 300 << 10, MaxRSS: 141 << 20}},
+	{"backup", 2, usage.Usage{usage.User: uint64(90 * time.Millisecond), usage.System: uint64(150 * time.Millisecond), usage.ReadBytes: 84 << 20, usage.WriteBytes: 79 << 20, usage.MaxRSS: 61 << 20}},
+	{"ci/linux-arm64", 38, usage.Usage{usage.Started: 1730, usage.User: uint64(5430 * time.Millisecond), usage.System: uint64(1310 * time.Millisecond), usage.ReadBytes: 1 << 20, usage.WriteBytes: 17 << 20, usage.MaxRSS: 612 << 20}},
+	{"ci/linux-amd64", 24, usage.Usage{usage.Started: 911, usage.User: uint64(3100 * time.Millisecond), usage.System: uint64(640 * time.Millisecond), usage.WriteBytes: 9 << 20, usage.MaxRSS: 588 << 20}},
+	{"postgres", 31, usage.Usage{usage.Started: 3, usage.User: uint64(620 * time.Millisecond), usage.System: uint64(210 * time.Millisecond), usage.ReadBytes: 3 << 20, usage.WriteBytes: 12 << 20, usage.MaxRSS: 1843 << 20}},
+	{"user/ana", 57, usage.Usage{usage.Started: 9, usage.User: uint64(380 * time.Millisecond), usage.System: uint64(60 * time.Millisecond), usage.MaxRSS: 2270 << 20}},
+	{"user/ben", 12, usage.Usage{usage.MaxRSS: 190 << 20}},
+	{"web", 9, usage.Usage{usage.Started: 14, usage.User: uint64(1180 * time.Millisecond), usage.System: uint64(440 * time.Millisecond), usage.WriteBytes: 300 << 10, usage.MaxRSS: 141 << 20}},
 }
 
 func (b *busy) Usage(context.Context, api.Caller, []string, bool) (client.UsageReport, error) {
@@ -62,11 +62,11 @@ func (b *busy) Usage(context.Context, api.Caller, []string, bool) (client.UsageR
 		for range 500 + b.calls {
 			u.Add(&d.Usage)
 		}
-		u.Live = uint64(d.live)
+		u[usage.Live] = uint64(d.live)
 		s.Groups = append(s.Groups, usage.GroupTotal{Group: groups.Group{ID: uint32(i + 1), Name: d.name, Created: day}, Usage: u})
 		s.AnyGroup.Add(&u)
 	}
-	s.Ungrouped = usage.Usage{Live: 112, Started: uint64(20 * b.calls), User: time.Duration(b.calls) * 170 * time.Millisecond, MaxRSS: 310 << 20}
+	s.Ungrouped = usage.Usage{usage.Live: 112, usage.Started: uint64(20 * b.calls), usage.User: uint64(time.Duration(b.calls) * 170 * time.Millisecond), usage.MaxRSS: 310 << 20}
 	s.Total.Add(&s.AnyGroup)
 	s.Total.Add(&s.Ungrouped)
 	return api.FromSnapshot(&s, nil)
@@ -168,7 +168,7 @@ type screen struct {
 	sock string
 }
 
-var tmux = kerneltest.Requirement{Name: "tmux", Probe: func() error { _, err := exec.LookPath("tmux"); return err }}
+var tmux = kerneltest.Program("tmux", "tmux")
 
 func openScreen(t *testing.T, width, height int, command string) *screen {
 	t.Helper()
@@ -201,21 +201,22 @@ func (s *screen) press(keys string, want ...string) (shown string) {
 	if keys != "" {
 		s.tmux("send-keys", keys)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		shown = s.tmux("capture-pane", "-p")
-		missing := ""
+	var missing string
+	s.t.Cleanup(func() {
+		if missing != "" {
+			s.t.Logf("after %q the screen never shows %q:\n%s", keys, missing, shown)
+		}
+	})
+	kerneltest.Eventually(s.t, "the screen shows it", func() bool {
+		shown, missing = s.tmux("capture-pane", "-p"), ""
 		for _, w := range want {
 			if !regexp.MustCompile(w).MatchString(shown) {
 				missing = w
 			}
 		}
-		if missing == "" {
-			return shown
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("after %q the screen never shows %q:\n%s", keys, missing, shown)
-		}
-	}
+		return missing == ""
+	})
+	return shown
 }
 
 // On a terminal it shows the groups, sorts them, shows one in detail and ends

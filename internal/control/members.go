@@ -72,17 +72,17 @@ func (s *Service) PageMembers(ctx context.Context, group uint32) (members []web.
 // look adds what /proc knows of processes, outside the pipeline. One that ended
 // meanwhile is left out.
 func (s *Service) look(lives []groups.Life, detail bool, f func(groups.Life, *proc.Process, *proc.Sample, time.Time)) {
-	sampler, boot := s.Proc.NewSampler(), proc.BootTime()
+	sampler, booted := s.Proc.NewSampler(), proc.Booted()
 	for _, l := range lives {
 		p, err := s.Proc.Process(l.PID)
-		if err != nil || !proc.SameStart(p.Start, l.Start) {
+		if err != nil || !p.Start.Same(l.Start) {
 			continue
 		}
 		var used proc.Sample
 		if sampler.Sample(l.PID, l.Start, &used, detail) != nil {
 			continue
 		}
-		f(l, &p, &used, boot.Add(time.Duration(p.Start)))
+		f(l, &p, &used, p.Start.Boot().Wall(booted).Time())
 	}
 }
 
@@ -92,6 +92,11 @@ func (s *Service) AddMembers(ctx context.Context, who api.Caller, name string, r
 	err = s.change(ctx, who, name, r.PIDs, r.Tree, func(e *engine.Engine, g *groups.Group, lives []groups.Life, now engine.Now) error {
 		if err := joinable(who, g); err != nil {
 			return err
+		}
+		for _, l := range lives {
+			if !r.Move && e.Full(l, g) {
+				return api.Conflict("process %d is in %d groups, the most that a process may be in; none was added: take it out of one, or move it (--move)", l.PID, groups.MaxGroups)
+			}
 		}
 		for _, l := range lives {
 			if e.Add(l, g, r.Move, r.WholeLife, who.UID, now) {

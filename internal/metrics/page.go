@@ -21,8 +21,8 @@ type page struct {
 	// move: the families point into them.
 	chunks []*[chunkRows]row
 	// series lists, for each figure, the series of all rows in order.
-	series [len(figures)][]*dto.Metric
-	groups [len(figures)]*dto.MetricFamily
+	series [][]*dto.Metric
+	groups []*dto.MetricFamily
 
 	// The shares that are not one group's, and their families.
 	any, ungrouped, unattributed row
@@ -31,27 +31,17 @@ type page struct {
 
 const chunkRows = 128
 
-// counters is how many of the columns are counters; the others are gauges.
-var counters = func() (n int) {
-	for _, c := range columns {
-		if figures[c.family].kind == dto.MetricType_COUNTER {
-			n++
-		}
-	}
-	return n
-}()
-
 // row is one share of the bill as series, with everything they point to.
 type row struct {
 	group   dto.LabelPair
 	name    string
 	created timestamppb.Timestamp
-	metrics [len(columns)]dto.Metric
-	values  [len(columns)]float64
+	metrics []dto.Metric // by column
+	values  []float64
 }
 
 func newPage() *page {
-	p := &page{}
+	p := &page{series: make([][]*dto.Metric, len(figures)), groups: make([]*dto.MetricFamily, len(figures))}
 	for f := range figures {
 		p.groups[f] = family(prefixGroup, f, "in the group", " A process counts in each of its groups.")
 	}
@@ -63,7 +53,7 @@ func newPage() *page {
 		{&p.ungrouped, prefixUngrouped, "in no group", ""},
 		{&p.unattributed, prefixUnattributed, "whose groups are not known", ""},
 	} {
-		s.row.wire(false)
+		s.row.wire(false, newMemory(1))
 		for f := range figures {
 			mf := family(s.prefix, f, s.which, s.note)
 			mf.Metric = s.row.appendTo(nil, f)
@@ -75,47 +65,49 @@ func newPage() *page {
 
 func family(prefix string, f int, which, note string) *dto.MetricFamily {
 	return &dto.MetricFamily{
-		Name: proto.String(prefix + figures[f].name),
-		Help: proto.String(fmt.Sprintf(figures[f].help, which) + note),
-		Type: figures[f].kind.Enum(),
+		Name: proto.String(prefix + figures[f].Name),
+		Help: proto.String(fmt.Sprintf(figures[f].Help, which) + note),
+		Type: kind(figures[f]).Enum(),
 	}
 }
 
-// wire makes the series of a row point at the row's own labels and values.
-func (r *row) wire(grouped bool) {
-	counter := make([]dto.Counter, counters)
-	gauge := make([]dto.Gauge, len(columns)-counters)
+// memory is what rows are made of, side by side: a scrape walks through it.
+type memory struct {
+	metrics  []dto.Metric
+	values   []float64
+	counters []dto.Counter
+	gauges   []dto.Gauge
+}
+
+func newMemory(rows int) *memory {
+	n := rows * len(columns)
+	return &memory{make([]dto.Metric, n), make([]float64, n), make([]dto.Counter, n-rows*gaugeColumns), make([]dto.Gauge, rows*gaugeColumns)}
+}
+
+// wire makes the series of a row point at the row's own labels and values, of m.
+func (r *row) wire(grouped bool, m *memory) {
+	r.metrics, m.metrics = m.metrics[:len(columns)], m.metrics[len(columns):]
+	r.values, m.values = m.values[:len(columns)], m.values[len(columns):]
 	var labels []*dto.LabelPair
 	if grouped {
 		r.group.Name, r.group.Value = proto.String(labelGroup), &r.name
 		labels = []*dto.LabelPair{&r.group}
 	}
-	for i := range columns {
-		m := &r.metrics[i]
-		m.Label = labels
-		if second := secondLabel[i]; second != nil {
-			m.Label = append(labels[:len(labels):len(labels)], second)
+	for i, c := range columns {
+		s := &r.metrics[i]
+		s.Label = labels
+		if c.label != nil { // "group" sorts before it
+			s.Label = append(labels[:len(labels):len(labels)], c.label)
 		}
-		if figures[columns[i].family].kind == dto.MetricType_COUNTER {
-			m.Counter, counter = &counter[0], counter[1:]
-			m.Counter.Value = &r.values[i]
+		if figures[c.family].Gauge {
+			s.Gauge, m.gauges = &m.gauges[0], m.gauges[1:]
+			s.Gauge.Value = &r.values[i]
 		} else {
-			m.Gauge, gauge = &gauge[0], gauge[1:]
-			m.Gauge.Value = &r.values[i]
+			s.Counter, m.counters = &m.counters[0], m.counters[1:]
+			s.Counter.Value = &r.values[i]
 		}
 	}
 }
-
-// secondLabel holds the label of each column that has one of its own. Label
-// "group" sorts before them.
-var secondLabel = func() (pairs [len(columns)]*dto.LabelPair) {
-	for i, c := range columns {
-		if c.label != "" {
-			pairs[i] = &dto.LabelPair{Name: proto.String(c.label), Value: proto.String(c.value)}
-		}
-	}
-	return pairs
-}()
 
 // set gives the row its figures, its group's name and the time its counters
 // began; a zero time says that it is not known.
@@ -127,7 +119,7 @@ func (r *row) set(name string, created time.Time, u *usage.Usage) {
 		ts = &r.created
 	}
 	for i := range columns {
-		r.values[i] = columns[i].get(u)
+		r.values[i] = u.Value(columns[i].field)
 		if c := r.metrics[i].Counter; c != nil {
 			c.CreatedTimestamp = ts
 		}
@@ -149,8 +141,9 @@ func (p *page) row(i int) *row {
 	if i/chunkRows == len(p.chunks) {
 		chunk := new([chunkRows]row)
 		p.chunks = append(p.chunks, chunk)
+		m := newMemory(chunkRows)
 		for j := range chunk {
-			chunk[j].wire(true)
+			chunk[j].wire(true, m)
 			for f := range figures {
 				p.series[f] = chunk[j].appendTo(p.series[f], f)
 			}

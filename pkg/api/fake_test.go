@@ -159,7 +159,7 @@ func (f *fake) Report(ctx context.Context, c Caller, q ReportQuery) (Report, err
 	sets := groups.NewSets()
 	names := map[uint32]string{1: "a"}
 	r := history.NewReport(history.By(q.By), func(g uint32) bool { return g == 1 }, true)
-	r.Add(&history.Key{Hour: 490000, UID: 7, Groups: sets.Groups(sets.Only(1)), Command: "x\xff"}, &usage.Usage{Ended: 2, User: time.Second, Exact: 2})
+	r.Add(&history.Key{Hour: 490000, UID: 7, Groups: sets.Groups(sets.Only(1)), Command: "x\xff"}, &usage.Usage{usage.Ended: 2, usage.User: uint64(time.Second), usage.Exact: 2})
 	out := Report{Time: fakeTime, Since: fakeTime, Until: fakeTime, By: q.By}
 	FillReport(&out, r, names)
 	return out, nil

@@ -13,20 +13,7 @@ import (
 	"elsa/internal/history"
 	"elsa/pkg/client"
 	"elsa/pkg/groups"
-	"elsa/pkg/usage"
 )
-
-func spent(u *usage.Usage) Spent {
-	return Spent{
-		Processes: u.Ended, ElapsedSeconds: u.Elapsed.Seconds(),
-		CPUUserSeconds: u.User.Seconds(), CPUSystemSeconds: u.System.Seconds(), CPUSeconds: u.CPU().Seconds(),
-		MinorFaults: u.MinorFaults, MajorFaults: u.MajorFaults, ReadBytes: u.ReadBytes, WriteBytes: u.WriteBytes,
-		ReadChars: u.ReadChars, WriteChars: u.WriteChars, MaxRSSBytes: u.MaxRSS,
-		VoluntarySwitches: u.VoluntarySwitches, InvoluntarySwitches: u.InvoluntarySwitches,
-		ExitNonzero: u.ExitNonzero, ExitSignal: u.ExitSignal,
-		Exact: u.Exact, Sampled: u.Sampled, Rounded: u.Rounded, Inferred: u.Inferred,
-	}
-}
 
 // FillReport gives r, whose By is set, the rows and sums of a report of the
 // history. names are the groups'.

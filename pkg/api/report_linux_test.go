@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"elsa/pkg/client"
 	"github.com/google/go-cmp/cmp"
+
+	"elsa/pkg/client"
 )
 
 // What the client is asked for arrives at the service, and its answer comes back.

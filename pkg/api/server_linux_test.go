@@ -17,8 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"elsa/pkg/client"
 	"github.com/google/go-cmp/cmp"
+
+	"elsa/pkg/client"
 )
 
 // Every call of the client reaches the service and its answer comes back.

@@ -25,6 +25,8 @@ type (
 	StatusSources      = client.StatusSources
 	StatusEvents       = client.StatusEvents
 	StatusRecords      = client.StatusRecords
+	StatusSamples      = client.StatusSamples
+	StatusRules        = client.StatusRules
 	StatusConservation = client.StatusConservation
 	ReportQuery        = client.ReportQuery
 	Report             = client.Report

@@ -68,35 +68,13 @@ type Spent struct {
 	MaxRSSBytes         uint64  `json:"max_rss_bytes"`
 	VoluntarySwitches   uint64  `json:"voluntary_switches"`
 	InvoluntarySwitches uint64  `json:"involuntary_switches"`
-	ExitNonzero         uint64  `json:"exit_nonzero"`
-	ExitSignal          uint64  `json:"exit_signal"`
+	// CPUDelaySeconds was spent waiting for a CPU, zero without taskstats.
+	CPUDelaySeconds float64 `json:"cpu_delay_seconds"`
+	ExitNonzero     uint64  `json:"exit_nonzero"`
+	ExitSignal      uint64  `json:"exit_signal"`
 	// Exact, Sampled and Rounded add up to Processes; see [Precision].
 	Exact    uint64 `json:"exact"`
 	Sampled  uint64 `json:"sampled"`
 	Rounded  uint64 `json:"rounded"`
 	Inferred uint64 `json:"inferred"`
-}
-
-// Add adds t to s: sums, and the larger MaxRSSBytes.
-func (s *Spent) Add(t *Spent) {
-	s.Processes += t.Processes
-	s.ElapsedSeconds += t.ElapsedSeconds
-	s.CPUUserSeconds += t.CPUUserSeconds
-	s.CPUSystemSeconds += t.CPUSystemSeconds
-	s.CPUSeconds += t.CPUSeconds
-	s.MinorFaults += t.MinorFaults
-	s.MajorFaults += t.MajorFaults
-	s.ReadBytes += t.ReadBytes
-	s.WriteBytes += t.WriteBytes
-	s.ReadChars += t.ReadChars
-	s.WriteChars += t.WriteChars
-	s.MaxRSSBytes = max(s.MaxRSSBytes, t.MaxRSSBytes)
-	s.VoluntarySwitches += t.VoluntarySwitches
-	s.InvoluntarySwitches += t.InvoluntarySwitches
-	s.ExitNonzero += t.ExitNonzero
-	s.ExitSignal += t.ExitSignal
-	s.Exact += t.Exact
-	s.Sampled += t.Sampled
-	s.Rounded += t.Rounded
-	s.Inferred += t.Inferred
 }

@@ -123,6 +123,9 @@ type Usage struct {
 	MaxRSSBytes         uint64 `json:"max_rss_bytes"`
 	VoluntarySwitches   uint64 `json:"voluntary_switches"`
 	InvoluntarySwitches uint64 `json:"involuntary_switches"`
+	// CPUDelaySeconds is what the ended processes spent waiting for a CPU, zero
+	// without taskstats.
+	CPUDelaySeconds float64 `json:"cpu_delay_seconds"`
 
 	// ExitNonzero counts exits with another status than 0, ExitSignal deaths
 	// by a signal.
@@ -174,6 +177,13 @@ type Status struct {
 	Sources StatusSources `json:"sources"`
 	Events  StatusEvents  `json:"events"`
 	Records StatusRecords `json:"records"`
+	Samples StatusSamples `json:"samples"`
+	Rules   StatusRules   `json:"rules"`
+	// Limited counts what was left out because a limit was reached, by the limit's
+	// name: "process_groups", times that a rule could not put a process in a group
+	// because it was in as many as a process may be in; "history_groups", deaths and
+	// moves of processes in more groups than the history tells apart.
+	Limited map[string]uint64 `json:"limited"`
 
 	// Groups counts groups, Processes live processes, and Members those of
 	// them that are in a group.
@@ -199,6 +209,9 @@ type StatusSources struct {
 	// Taskstats and Exact are "on" or "off: reason".
 	Taskstats string `json:"taskstats"`
 	Exact     string `json:"exact"`
+	// ExactMissing are fields that this kernel does not have: exact records have
+	// zero there.
+	ExactMissing []string `json:"exact_missing,omitempty"`
 	// Suspended is true while the kernel withholds accounting records because
 	// the disk is nearly full.
 	Suspended bool `json:"suspended"`
@@ -212,6 +225,12 @@ type StatusEvents struct {
 	Other    uint64 `json:"other"`
 	Lost     uint64 `json:"lost"`
 	Rejected uint64 `json:"rejected"`
+	// Ignored named no possible process.
+	Ignored uint64 `json:"ignored"`
+	// Adopted counts processes whose membership was found late, by their parent,
+	// and Evicted those taken for ended because their pid was forked again.
+	Adopted uint64 `json:"adopted"`
+	Evicted uint64 `json:"evicted"`
 	// Resyncs counts the rescans of /proc that repaired a loss.
 	Resyncs uint64 `json:"resyncs"`
 }
@@ -224,6 +243,8 @@ type StatusRecords struct {
 	Exact         uint64 `json:"exact"`
 	TaskstatsLost uint64 `json:"taskstats_lost"`
 	ExactLost     uint64 `json:"exact_lost"`
+	// ExactIncomplete counts exact records that lack the figures of some thread.
+	ExactIncomplete uint64 `json:"exact_incomplete"`
 	// LedgerSkippedBytes were in the accounting file and were no record.
 	LedgerSkippedBytes uint64 `json:"ledger_skipped_bytes"`
 	// LedgerLost lines were written and gone before they could be read. LedgerGaps
@@ -235,6 +256,20 @@ type StatusRecords struct {
 	Joined map[string]uint64 `json:"joined"`
 	// MissingLedger counts deaths that the accounting file never told of.
 	MissingLedger uint64 `json:"missing_ledger"`
+}
+
+// StatusSamples counts samples of live processes.
+type StatusSamples struct {
+	// Denied lacked I/O for want of permission (CAP_SYS_PTRACE).
+	Denied uint64 `json:"denied"`
+}
+
+// StatusRules counts what rules did with processes.
+type StatusRules struct {
+	// Applied counts the processes that a rule put in a group, Missed those that
+	// ended before the rules could look at them.
+	Applied uint64 `json:"applied"`
+	Missed  uint64 `json:"missed"`
 }
 
 // StatusConservation is the check that no CPU time is lost or counted twice.

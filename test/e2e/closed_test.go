@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"elsa/internal/kerneltest"
 	"elsa/pkg/client"
 )
 
@@ -33,7 +34,7 @@ func TestKernelClosedGroup(t *testing.T) {
 	if !strings.Contains(d.scrape(), series) {
 		t.Error("the group has no series in its grace")
 	}
-	eventually(t, "its series have ended", func() bool { return !strings.Contains(d.scrape(), series) })
+	kerneltest.Eventually(t, "its series have ended", func() bool { return !strings.Contains(d.scrape(), series) })
 	if !strings.Contains(d.scrape(), `{group="keep"`) || !strings.Contains(d.scrape(), "elsa_groups 2\n") {
 		t.Error("a group that is open has no series, or not all are counted")
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"elsa/internal/kerneltest"
 	"elsa/pkg/client"
 )
 
@@ -57,7 +58,7 @@ func TestKernelExplain(t *testing.T) {
 		in.Close()
 		cmd.Wait()
 	})
-	eventually(t, "the middle one has ended", func() bool { return d.report("g").Groups[0].Usage.ProcessesEnded >= 1 })
+	kerneltest.Eventually(t, "the middle one has ended", func() bool { return d.report("g").Groups[0].Usage.ProcessesEnded >= 1 })
 
 	check := func(when string) {
 		t.Helper()

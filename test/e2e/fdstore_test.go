@@ -149,7 +149,7 @@ func plannedRestart(t *testing.T, args []string, best func(client.Precision) uin
 	// ends as mv.
 	load := d.ctlCommand("run", "-g", "a", "--quiet", "--", "sh", "-c", `cd `+dir+`; n=0
 		while [ ! -e stop ]; do
-			/bin/true; n=$((n+1))
+			/bin/true; n=$((n+1)); echo $n >made
 			if [ -e gap ] && [ ! -e orphan ]; then (sleep 600 & echo $! >orphan.new; mv orphan.new orphan); n=$((n+1)); fi
 		done; echo $n`)
 	out, err := load.StdoutPipe()
@@ -164,7 +164,15 @@ func plannedRestart(t *testing.T, args []string, best func(client.Precision) uin
 		load.Wait()
 	})
 	d.ctl("group", "create", "b")
-	time.Sleep(300 * time.Millisecond)
+	// made is how many children the load has made.
+	most := 0
+	made := func() int {
+		text, _ := os.ReadFile(file("made")) // empty while it is written
+		n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+		most = max(most, n)
+		return most
+	}
+	kerneltest.Eventually(t, "the load runs", func() bool { return made() >= 50 })
 
 	orphan := 0
 	t.Cleanup(func() {
@@ -179,9 +187,10 @@ func plannedRestart(t *testing.T, args []string, best func(client.Precision) uin
 		if m.stored["elsa-events"] == nil {
 			t.Fatalf("no events are stored at the stop: %v\n%s", m.stored, d.said())
 		}
+		atStop := made()
 		touch("gap")
-		eventually(t, "the load makes an orphan", func() bool { _, err := os.Stat(file("orphan")); return err == nil })
-		time.Sleep(500 * time.Millisecond) // more of the load
+		kerneltest.Eventually(t, "the load makes an orphan", func() bool { _, err := os.Stat(file("orphan")); return err == nil })
+		kerneltest.Eventually(t, "more of the load", func() bool { return made() >= atStop+200 })
 		d.start()
 		m.read()
 		if len(m.stored) != 0 {

@@ -15,10 +15,24 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/fault"
+	"elsa/test/workload"
 )
 
 // small makes segments of 512 lines, so that they are changed all the time.
 const small = "ELSA_FAULT_SIZES=segment=32768"
+
+// random draws the same in every run, but anew in the long forms, which say how
+// to draw it again: by ELSA_SEED.
+func random(t testing.TB) *rand.Rand {
+	seed := uint64(1)
+	if n, err := strconv.ParseUint(os.Getenv("ELSA_SEED"), 10, 64); err == nil {
+		seed = n
+	} else if soak() {
+		seed = rand.Uint64()
+	}
+	t.Logf("ELSA_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
 
 // elsad is killed at every fault point and at random instants, with a load that
 // never stops. At the end every line the kernel wrote is on a bill, once; the
@@ -26,19 +40,20 @@ const small = "ELSA_FAULT_SIZES=segment=32768"
 // orphans what is not is unattributed.
 func TestKernelCrash(t *testing.T) {
 	needKernel(t)
-	random, rounds := 6, 1
+	rnd := random(t)
+	randomly, rounds := 6, 1
 	if soak() {
-		random, rounds = 250, 4
+		randomly, rounds = 250, 4
 	}
 	if n, err := strconv.Atoi(os.Getenv("ELSA_KILLS")); err == nil {
-		random = n
+		randomly = n
 	}
 	d := newDaemon(t, t.TempDir(), "--commit-interval", "100ms")
 	w := newWitness(t, d)
 	d.start(small)
 	unwritten := d.unwritten()
 
-	cg := newCgroup(t)
+	cg := workload.NewCgroup(t)
 	proved := d.load("proved", cg, "churn", "cbz", "2", "4000")
 	mixed := d.load("mixed", nil, "churn", "codzc", "2", "6000")
 
@@ -73,7 +88,7 @@ func TestKernelCrash(t *testing.T) {
 	args := d.args
 	for range rounds {
 		for _, point := range fault.Points {
-			pass := 1 + rand.IntN(3)
+			pass := 1 + rnd.IntN(3)
 			if strings.HasPrefix(point, "re") || strings.HasPrefix(point, "stop.") {
 				pass = 1
 			}
@@ -99,16 +114,16 @@ func TestKernelCrash(t *testing.T) {
 			killed(where)
 		}
 	}
-	for range random {
+	for range randomly {
 		d.launch(small)
-		until := time.Now().Add(time.Duration(rand.IntN(900)) * time.Millisecond)
+		until := time.Now().Add(time.Duration(rnd.IntN(900)) * time.Millisecond)
 		for time.Now().Before(until) {
 			scrape()
-			time.Sleep(min(time.Until(until), 20*time.Millisecond))
+			time.Sleep(min(time.Until(until), 20*time.Millisecond)) // sleep: until the random instant
 		}
 		d.kill()
 		killed("at a random instant")
-		time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
+		time.Sleep(time.Duration(rnd.IntN(200)) * time.Millisecond) // sleep: how long elsad is down is random
 	}
 	d.start(small)
 	scrape()
@@ -148,7 +163,7 @@ func TestKernelCrash(t *testing.T) {
 	if cg != nil {
 		// Deaths while elsad was down are known by the tick: cut to 10 ms of
 		// user and of system time each.
-		cpu, billed := cg.cpu(t), time.Duration(got.Usage.CPUSeconds*1e9)
+		cpu, billed := cg.CPU(t), time.Duration(got.Usage.CPUSeconds*1e9)
 		coarse := time.Duration(got.Precision.Rounded+got.Precision.Sampled) * 10 * time.Millisecond
 		if billed < cpu-2*coarse-cpu/50 || billed > cpu+coarse+cpu/50 {
 			t.Errorf("proved: %v of CPU billed, the scheduler counted %v; %+v", billed, cpu, got.Precision)

@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
+	"elsa/pkg/acct"
 	"elsa/pkg/client"
 	"elsa/test/workload"
 )
@@ -171,8 +172,8 @@ func (d *daemon) start(env ...string) {
 	case <-d.ready:
 	case <-d.exited:
 		d.t.Fatalf("elsad ended before it was ready: %v\n%s", d.cmd.ProcessState, d.said())
-	case <-time.After(time.Minute):
-		d.t.Fatalf("elsad is not ready after a minute\n%s", d.said())
+	case <-time.After(kerneltest.Patience):
+		d.t.Fatalf("elsad is not ready after %v\n%s", kerneltest.Patience, d.said())
 	}
 }
 
@@ -205,7 +206,7 @@ func (d *daemon) await() {
 	d.t.Helper()
 	select {
 	case <-d.exited:
-	case <-time.After(time.Minute):
+	case <-time.After(kerneltest.Patience):
 		d.cmd.Process.Kill()
 		d.t.Fatalf("elsad does not end\n%s", d.said())
 	}
@@ -296,11 +297,11 @@ type load struct {
 }
 
 // load starts one. With a cgroup, all of it is in that too.
-func (d *daemon) load(group string, c *cgroup, args ...string) *load {
+func (d *daemon) load(group string, c *workload.Cgroup, args ...string) *load {
 	d.t.Helper()
 	run := append([]string{workload.Build(d.t)}, args...)
 	if c != nil {
-		run = append([]string{"sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(c.dir, "cgroup.procs")}, run...)
+		run = c.Command(run...)
 	}
 	l := &load{t: d.t, cmd: d.command(append([]string{"run", "-g", group, "--quiet", "--"}, run...)...)}
 	l.cmd.Stderr = os.Stderr
@@ -317,12 +318,40 @@ func (d *daemon) load(group string, c *cgroup, args ...string) *load {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { l.in.Close(); l.cmd.Wait() })
-	eventually(d.t, "the load is in group "+group, func() bool {
-		var r client.UsageReport
-		out, err := d.command("usage", group, "-o", "json").Output()
-		return err == nil && json.Unmarshal(out, &r) == nil && len(r.Groups) == 1 && r.Groups[0].Usage.ProcessesStarted > 2
-	})
+	kerneltest.Eventually(d.t, "the load is in group "+group, func() bool { return d.started(group) > 2 })
 	return l
+}
+
+// started is how many processes a group has had; none if elsad does not answer.
+func (d *daemon) started(group string) uint64 {
+	var r client.UsageReport
+	out, err := d.command("usage", group, "-o", "json").Output()
+	if err != nil || json.Unmarshal(out, &r) != nil || len(r.Groups) != 1 {
+		return 0
+	}
+	return r.Groups[0].Usage.ProcessesStarted
+}
+
+// more waits until a running load has made n more processes.
+func (d *daemon) more(group string, n uint64) {
+	d.t.Helper()
+	was := d.started(group)
+	kerneltest.Eventually(d.t, "more of the load in group "+group, func() bool { return d.started(group) >= was+n })
+}
+
+// written waits until the kernel has written n more lines to the segments while
+// nobody reads them.
+func (d *daemon) written(n int64) {
+	d.t.Helper()
+	was := d.size()
+	kerneltest.Eventually(d.t, "the kernel writes lines", func() bool { return d.size() >= was+n*acct.BSDSize })
+}
+
+// without waits until n more deaths are on bills that have no line.
+func (d *daemon) without(n uint64) {
+	d.t.Helper()
+	was := d.status().Records.MissingLedger
+	kerneltest.Eventually(d.t, "deaths without a line", func() bool { return d.status().Records.MissingLedger >= was+n })
 }
 
 // end stops the load and returns what it says it made. All of it is gone then.
@@ -339,54 +368,4 @@ func (l *load) end() workload.Truth {
 	}
 	l.cmd.Wait()
 	return truth
-}
-
-// eventually waits until f is true; it asks again after every tenth of a second
-// and gives up after a minute.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
-}
-
-// cgroup is a control group, whose CPU time the scheduler counts for itself.
-type cgroup struct{ dir, file string }
-
-// newCgroup makes one; nil where there is no place for it.
-func newCgroup(t testing.TB) *cgroup {
-	for _, c := range []cgroup{
-		{"/sys/fs/cgroup/cpuacct", "cpuacct.usage"}, {"/sys/fs/cgroup/cpu,cpuacct", "cpuacct.usage"},
-		{"/sys/fs/cgroup", "cpu.stat"},
-	} {
-		c.dir = filepath.Join(c.dir, "elsa-reliability-"+strconv.Itoa(os.Getpid()))
-		if os.Mkdir(c.dir, 0o755) != nil {
-			continue
-		}
-		t.Cleanup(func() {
-			eventually(t, "the control group is empty", func() bool { return os.Remove(c.dir) == nil })
-		})
-		return &c
-	}
-	t.Log("no control groups: CPU is not compared")
-	return nil
-}
-
-func (c *cgroup) cpu(t testing.TB) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(c.dir, c.file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	number, unit := strings.TrimSpace(string(text)), time.Nanosecond
-	if c.file == "cpu.stat" {
-		number, unit = strings.Fields(number)[1], time.Microsecond
-	}
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(n) * unit
 }

@@ -14,6 +14,7 @@ import (
 
 	"elsa/internal/kerneltest"
 	"elsa/pkg/ledger"
+	"elsa/test/workload"
 )
 
 // elsad is stopped or killed again and again, and a group grows while it is down:
@@ -78,6 +79,15 @@ func TestKernelRestart(t *testing.T) {
 		fmt.Sprintf("stopped in order %d times: what was born and died then is not known to anyone", stopped))
 }
 
+// committed waits until all that is on bills is stored.
+func (d *daemon) committed() {
+	d.t.Helper()
+	// The second commit from now has begun after now.
+	const commits = "elsa_commit_duration_seconds_count"
+	was := d.metrics()[commits]
+	kerneltest.Eventually(d.t, "commits", func() bool { return d.metrics()[commits] >= was+2 })
+}
+
 // The machine is started anew: elsad finds another boot id. Those of the last
 // boot's members whose lines were written are billed by them, the others, which
 // the machine's end took, by their last sample, and none is left.
@@ -97,12 +107,12 @@ func TestKernelReboot(t *testing.T) {
 		held.grow(10)
 		l := d.load("proved", nil, "churn", "cbz", "2", "1000")
 		d.report()
-		time.Sleep(300 * time.Millisecond) // and committed
+		d.committed()
 		d.kill()
 		// The load goes on for a while and ends, with lines in the ledger that
 		// nobody has read. The others stay: to the next boot they are strangers
 		// that by chance have the pids and starts of members.
-		time.Sleep(200 * time.Millisecond)
+		d.written(20)
 		made += uint64(l.end().Processes)
 		if err := ledger.SwitchOff(); err != nil {
 			t.Fatal(err)
@@ -167,7 +177,7 @@ func TestKernelCrashOfUnit(t *testing.T) {
 	l := d.load("proved", nil, "churn", "cbz", "2", "1000")
 	for range kills {
 		d.kill()
-		time.Sleep(300 * time.Millisecond)
+		d.written(30)
 		d.start(small)
 	}
 	want := l.end()
@@ -207,7 +217,7 @@ func TestKernelClockStep(t *testing.T) {
 	unwritten := d.unwritten()
 	held := d.tree("held")
 	held.grow(10)
-	cg := newCgroup(t)
+	cg := workload.NewCgroup(t)
 	l := d.load("proved", cg, "churn", "cbzod", "2", "1000")
 	steps := 0
 	offset := time.Duration(0)
@@ -227,7 +237,7 @@ func TestKernelClockStep(t *testing.T) {
 	})
 	for _, by := range []time.Duration{step, -step, -step, step} {
 		set(by)
-		time.Sleep(700 * time.Millisecond)
+		d.more("proved", 100)
 	}
 	held.fell()
 	want := l.end()
@@ -251,7 +261,7 @@ func TestKernelClockStep(t *testing.T) {
 	note := ""
 	if cg != nil {
 		got := groupOf(t, r, "proved")
-		cpu, billed := cg.cpu(t), time.Duration(got.Usage.CPUSeconds*1e9)
+		cpu, billed := cg.CPU(t), time.Duration(got.Usage.CPUSeconds*1e9)
 		note = fmt.Sprintf("CPU %.2f %% of the scheduler's count", 100*billed.Seconds()/cpu.Seconds())
 		if d := billed - cpu; d.Abs() > cpu/50+50*time.Millisecond {
 			t.Errorf("%v of CPU billed, the scheduler counted %v; %+v", billed, cpu, got.Precision)
