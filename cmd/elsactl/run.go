@@ -27,8 +27,8 @@ func runCommand(c *ctl) *cobra.Command {
 		Use:   "run [-g NAME] [--quiet] -- COMMAND [ARG...]",
 		Short: "Run a command in a group and print its bill",
 		Long: `Run a command in a group, wait until it ends, print its bill on standard error,
-and end as it did: with its status, or by the signal that ended it, which a shell
-shows as 128+N; 127 if it was not found and 126 if it could not be executed.
+and exit with its status: 127 if it was not found, 126 if it could not be executed.
+If a signal ended it, the same signal ends elsactl: a shell shows 128+N.
 
 The command is in the group from its first instruction on, and so is all that
 it starts. It finds what it would have found without elsactl: open files, the

@@ -112,10 +112,12 @@ func (p *Pipeline) view() (*usage.Snapshot, error) {
 }
 
 // settleTimeout bounds how long a reader waits for the best record of every
-// death, and settlePoll is how often it looks.
+// death. It looks soon at first, since the record of a death that was waited for
+// comes at once, and then more and more seldom.
 const (
 	settleTimeout = 2 * time.Second
-	settlePoll    = 10 * time.Millisecond
+	settleSoon    = time.Millisecond
+	settleSeldom  = 16 * time.Millisecond
 )
 
 // WaitSettled returns once every process that died before the call is on its bill
@@ -124,10 +126,8 @@ const (
 func (p *Pipeline) WaitSettled(ctx context.Context, names []string) error {
 	deadline := time.NewTimer(settleTimeout)
 	defer deadline.Stop()
-	poll := time.NewTicker(settlePoll)
-	defer poll.Stop()
 	called := clock.Boot(0)
-	for {
+	for pause := settleSoon; ; pause = min(2*pause, settleSeldom) {
 		waiting := 0
 		if err := p.Do(ctx, func(t Turn) error {
 			if err := t.Step(); err != nil {
@@ -142,7 +142,7 @@ func (p *Pipeline) WaitSettled(ctx context.Context, names []string) error {
 			return err
 		}
 		select {
-		case <-poll.C:
+		case <-time.After(pause):
 		case <-deadline.C:
 			return nil
 		case <-ctx.Done():
