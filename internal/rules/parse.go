@@ -121,7 +121,7 @@ func (r *Rule) parseGroup(v *yaml.Node) error {
 	if err != nil {
 		return errorAt(v, "bad group template %q: %v", v.Value, strings.TrimPrefix(err.Error(), "template: "))
 	}
-	r.name = t
+	r.name, r.shape = t, shapeOf(t)
 	return nil
 }
 
