@@ -59,7 +59,7 @@ func newFake() *fake {
 			Created: day.Add(-24 * time.Hour), Started: day.Add(8 * time.Hour), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF",
 			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 1,
 			RecordsBSD: 41, RecordsTaskstats: 42, RecordsExact: 43, TaskstatsLost: 44, ExactLost: 45, LedgerSkipped: 64, LedgerLost: 65, LedgerGaps: 66, MissingLedger: 48,
-			Joined: map[string]uint64{"taskstats": 47, "bsd": 3}, BacklogBytes: 128, Processes: 52, Members: 1, StoreBytes: 32768, ConservationRatio: 0.99995,
+			Joined: map[string]uint64{"taskstats": 47, "bsd": 3}, Refused: map[string]uint64{"rule_owner": 2, "rule_limit": 7, "memory": 0}, BacklogBytes: 128, Processes: 52, Members: 1, StoreBytes: 32768, ConservationRatio: 0.99995,
 		},
 	}
 	f.snapshot.AnyGroup.Add(&web)

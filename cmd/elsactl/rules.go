@@ -137,7 +137,7 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t api.RulesTri
 		var all []api.Group
 		all, err = c.client().Groups(ctx)
 		for _, g := range all {
-			closed[g.Name] = g.State == "closed"
+			closed[g.Name] = g.State == "closed" || g.Owner != 0
 		}
 	}
 	if err != nil {

@@ -63,6 +63,16 @@ func statusTable(s api.Status) *table {
 	}
 	t.row("joined", strings.Join(joined, ", "))
 	t.row("precision", precision(s.Precision))
+	var refused []string
+	for _, what := range slices.Sorted(maps.Keys(s.Refused)) {
+		if n := s.Refused[what]; n > 0 {
+			refused = append(refused, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	if len(refused) == 0 {
+		refused = []string{"nothing"}
+	}
+	t.row("refused", strings.Join(refused, ", "))
 	t.row("backlog", bytes(uint64(max(s.BacklogBytes, 0))))
 	t.row("store", bytes(uint64(max(s.StoreBytes, 0))))
 	k := s.Conservation

@@ -18,6 +18,7 @@ import (
 	"elsa/internal/history"
 	"elsa/internal/metrics"
 	"elsa/internal/pipeline"
+	"elsa/internal/refusals"
 	"elsa/internal/rules"
 	"elsa/internal/store"
 	"elsa/internal/web"
@@ -46,7 +47,8 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	}
 
 	// The doors: control socket and HTTP. They are answered once we are ready.
-	service := &control.Service{Store: db, Proc: proc.Default, Version: version()}
+	refused := &refusals.Counts{}
+	service := &control.Service{Refused: refused, Store: db, Proc: proc.Default, Version: version()}
 	show := func(ctx context.Context) *usage.Snapshot { return service.Pipeline.Show(ctx) }
 	socket, err := api.Listen(cfg.Socket)
 	if err != nil {
@@ -72,7 +74,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		return err
 	}
 	defer closing(&err, src.close)
-	know, err := newEngine(cfg, set, src, db, log)
+	know, err := newEngine(cfg, set, src, db, refused, log)
 	if err != nil {
 		return err
 	}
@@ -115,7 +117,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 }
 
 // newEngine returns an engine for what the sources can tell.
-func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, log *slog.Logger) (*engine.Engine, error) {
+func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, refused *refusals.Counts, log *slog.Logger) (*engine.Engine, error) {
 	now := engine.Now{Boot: proc.Boottime(), Wall: time.Now()}
 	return engine.New(engine.Options{
 		World:   pipeline.NewWorld(proc.Default),
@@ -125,6 +127,7 @@ func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store
 		Commands: cfg.HistoryCommands, Retention: time.Duration(cfg.HistoryRetention), Hours: time.Duration(cfg.HistoryHours),
 		KnownCommands: func(hour uint32) []string { return knownCommands(db, hour, log) },
 		Rules:         set,
+		Refused:       refused,
 	}, now)
 }
 

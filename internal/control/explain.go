@@ -19,7 +19,7 @@ import (
 func (s *Service) Explain(ctx context.Context, who api.Caller, pid int) (out api.Explanation, err error) {
 	var memberships []engine.Membership
 	boot := proc.BootTime()
-	err = s.do(ctx, func(t pipeline.Turn) error {
+	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		p, l, err := running(t, pid)
 		if err != nil {
 			return err
@@ -92,7 +92,7 @@ func wall(boot time.Time, at int64) time.Time {
 
 // TryRules says what the rules would do with a process.
 func (s *Service) TryRules(ctx context.Context, who api.Caller, pid int) (out api.RulesTrial, err error) {
-	err = s.do(ctx, func(t pipeline.Turn) error {
+	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		if !who.Admin {
 			return api.Forbidden("rules are for root and members of unix group %s to try", api.AdminGroup)
 		}
@@ -104,7 +104,7 @@ func (s *Service) TryRules(ctx context.Context, who api.Caller, pid int) (out ap
 		var set *rules.Set
 		var facts rules.Facts
 		set, facts = e.Facts(p, l)
-		out = api.Try(set, pid, wall(proc.BootTime(), l.Start), facts, func(name string) bool { g := e.Group(name); return g != nil && !g.Open() })
+		out = api.Try(set, pid, wall(proc.BootTime(), l.Start), facts, func(name string) bool { g := e.Group(name); return g != nil && (!g.Open() || g.Owner != 0) })
 		return nil
 	})
 	return out, err

@@ -17,6 +17,7 @@ import (
 
 	"elsa/internal/engine"
 	"elsa/internal/pipeline"
+	"elsa/internal/refusals"
 	"elsa/internal/rules"
 	"elsa/internal/store"
 	"elsa/pkg/acct"
@@ -48,9 +49,10 @@ func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Even
 			t.Fatal(err)
 		}
 	}
+	refused := &refusals.Counts{}
 	e, err := engine.New(engine.Options{
 		World: pipeline.NewWorld(proc.Default), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
-		KnownCommands: func(uint32) []string { return nil }, Rules: &rules.Set{},
+		KnownCommands: func(uint32) []string { return nil }, Rules: &rules.Set{}, Refused: refused,
 	}, engine.Now{Boot: proc.Boottime(), Wall: time.Now()})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +78,7 @@ func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Even
 		}
 		db.Close()
 	})
-	return &Service{Pipeline: p, Store: db, Proc: proc.Default}, events
+	return &Service{Pipeline: p, Store: db, Proc: proc.Default, Refused: refused}, events
 }
 
 // TestGroupIsTheOneNamed lets a rule make a group while a request is served, which

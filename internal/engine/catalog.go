@@ -17,6 +17,10 @@ func (e *Engine) GroupByID(id uint32) *groups.Group { return e.catalog.ByID(id) 
 // deleted.
 func (e *Engine) Groups() []*groups.Group { return e.catalog.All() }
 
+// CopyGroups returns a copy of every group, in order of name. Labels are shared and
+// must not be changed.
+func (e *Engine) CopyGroups() []groups.Group { return e.catalog.Copy() }
+
 // GroupNames are the names of the groups that a process is in, in order.
 func (e *Engine) GroupNames(set groups.SetID) []string { return e.groupNames(set) }
 
@@ -41,10 +45,21 @@ func (e *Engine) CloseGroup(g *groups.Group, now Now) {
 	e.catalog.Touch(g)
 }
 
+// GroupsOf are the groups that a process is in.
+func (e *Engine) GroupsOf(l groups.Life) (gs []*groups.Group) {
+	for _, id := range e.tracker.Sets.Groups(l.Set) {
+		if g := e.catalog.ByID(id); g != nil {
+			gs = append(gs, g)
+		}
+	}
+	return gs
+}
+
 // DeleteGroup deletes a group. What it used stays in the totals.
 func (e *Engine) DeleteGroup(g *groups.Group) {
 	e.tracker.TakeStarts(e.join.Start)
 	e.join.Merge(e.tracker.DropGroup(g.ID), e.tracker.Sets.Only(groups.Former))
 	e.lineage.DropGroup(g.ID)
 	e.catalog.Delete(g)
+	e.ruled.made = nil // to be counted again
 }

@@ -17,6 +17,7 @@ import (
 
 	"elsa/internal/history"
 	"elsa/internal/lineage"
+	"elsa/internal/refusals"
 	"elsa/internal/rules"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -69,6 +70,8 @@ type Options struct {
 	KnownCommands func(hour uint32) []string
 	// Rules put processes in groups; nil is none.
 	Rules *rules.Set
+	// Refused counts what was refused; nil counts nothing.
+	Refused *refusals.Counts
 }
 
 func (o *Options) check() error {
@@ -106,10 +109,9 @@ type Engine struct {
 	lineage *lineage.Book
 	// history adds up what is billed by the hour, user and command.
 	history past
-	// ruleset decides on groups by what processes are; ruleErr is why the last group
-	// that a rule named could not be made.
+	// ruleset decides on groups by what processes are; ruled is what it came to.
 	ruleset *rules.Set
-	ruleErr error
+	ruled   ruled
 	// created is when the database was made.
 	created time.Time
 	// boot is the kernel's id of the running boot.

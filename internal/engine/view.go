@@ -32,6 +32,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 		"unknown": j.Unknown, "duplicate": j.Duplicate, "unmatched": j.Unmatched, "late": j.Late,
 		"part": n.Parts, // records of single threads, left out
 	}
+	v.Refused = e.options.Refused.Map()
 	v.Processes, v.Members = e.tracker.Processes(), e.members()
 	v.ConservationRatio = e.join.Conservation()
 	return s, nil

@@ -46,6 +46,7 @@ const (
 	nameMissingLedger  = "elsa_ledger_missing_total"
 	nameLedgerSkipped  = "elsa_ledger_skipped_bytes_total"
 	nameLedgerGaps     = "elsa_ledger_gaps_total"
+	nameRefused        = "elsa_refused_total"
 	nameSuspended      = "elsa_accounting_suspended"
 	nameBacklog        = "elsa_backlog_bytes"
 	nameStoreBytes     = "elsa_store_bytes"

@@ -27,6 +27,10 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 	for _, how := range slices.Sorted(maps.Keys(v.Joined)) {
 		joined = append(joined, sample{how, v.Joined[how]})
 	}
+	refused := make([]sample, 0, len(v.Refused))
+	for _, what := range slices.Sorted(maps.Keys(v.Refused)) {
+		refused = append(refused, sample{what, v.Refused[what]})
+	}
 	families := []*dto.MetricFamily{
 		info(nameBuildInfo, "The build that is running; always 1.",
 			"goversion", runtime.Version(), "revision", o.Revision, "version", o.Version),
@@ -58,6 +62,7 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 			sample{"", v.LedgerSkipped}),
 		counter(nameLedgerGaps, "Times that an unknown number of lines of the accounting file may be missing.", v.Started, "",
 			sample{"", v.LedgerGaps}),
+		counter(nameRefused, "What was refused or cut because the service is bounded, by what it was.", v.Started, "what", refused...),
 
 		gauge(nameSuspended, "1 while the kernel writes no accounting records, as when the disk is full.", suspended),
 		gauge(nameBacklog, "Bytes of the accounting file that are not on the bill yet.", float64(v.BacklogBytes)),

@@ -115,8 +115,8 @@ const (
 
 // Settle returns once every process that died before the call is on its bill
 // with the best record it will get, or after settleTimeout. names are the groups
-// to wait for; none is all.
-func (p *Pipeline) Settle(ctx context.Context, names []string) error {
+// to wait for; none is all. do is [Pipeline.Do], or what calls it.
+func Settle(ctx context.Context, do func(context.Context, func(Turn) error) error, names []string) error {
 	deadline := time.NewTimer(settleTimeout)
 	defer deadline.Stop()
 	poll := time.NewTicker(settlePoll)
@@ -124,7 +124,7 @@ func (p *Pipeline) Settle(ctx context.Context, names []string) error {
 	called := int64(0)
 	for {
 		waiting := 0
-		if err := p.Do(ctx, func(t Turn) error {
+		if err := do(ctx, func(t Turn) error {
 			if err := t.Step(); err != nil {
 				return err
 			}

@@ -56,6 +56,8 @@ type Rule struct {
 	Line int
 	// Group is the group's name, which may be a template.
 	Group string
+	// Limit is how many groups a template may make.
+	Limit int
 
 	conditions []condition
 	name       *template.Template

@@ -107,7 +107,7 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 			Joined: maps.Clone(v.Joined), MissingLedger: v.MissingLedger,
 		},
 		Groups: len(s.Groups), Processes: v.Processes, Members: v.Members,
-		BacklogBytes: v.BacklogBytes, StoreBytes: v.StoreBytes,
+		Refused: maps.Clone(v.Refused), BacklogBytes: v.BacklogBytes, StoreBytes: v.StoreBytes,
 		Precision: fromPrecision(&s.Total),
 		Conservation: StatusConservation{
 			Ratio:                  v.ConservationRatio,
@@ -119,6 +119,9 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 	}
 	if st.Records.Joined == nil {
 		st.Records.Joined = map[string]uint64{}
+	}
+	if st.Refused == nil {
+		st.Refused = map[string]uint64{}
 	}
 	return st
 }

@@ -44,7 +44,7 @@ func snapshot() usage.Snapshot {
 			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 37,
 			RecordsBSD: 41, RecordsTaskstats: 42, RecordsExact: 43, TaskstatsLost: 44, ExactLost: 45,
 			LedgerSkipped: 46, LedgerLost: 51, LedgerGaps: 52, Joined: map[string]uint64{"both": 47}, MissingLedger: 48,
-			BacklogBytes: 51, Processes: 52, Members: 53, StoreBytes: 54, ConservationRatio: 0.5,
+			Refused: map[string]uint64{"memory": 3}, BacklogBytes: 51, Processes: 52, Members: 53, StoreBytes: 54, ConservationRatio: 0.5,
 		},
 	}
 }

@@ -58,8 +58,12 @@ type AddRequest struct {
 	Tree bool `json:"tree,omitempty"`
 	// WholeLife charges what they used since they began, not since the call.
 	WholeLife bool `json:"whole_life,omitempty"`
-	// Move takes them out of every group they were in.
+	// Move takes them out of every group they were in, of which the caller must be
+	// the owner or an admin.
 	Move bool `json:"move,omitempty"`
+	// Owner is needed of an admin who puts processes in another user's group that
+	// are not that user's: its uid. The user will see them.
+	Owner *uint32 `json:"owner,omitempty"`
 }
 
 // AddResult names the processes that are in the group now and were not before.
@@ -170,6 +174,10 @@ type Status struct {
 	// Precision is that of all ended processes since Created.
 	Precision    Precision          `json:"precision"`
 	Conservation StatusConservation `json:"conservation"`
+
+	// Refused counts what was refused or cut since Started, because the service is
+	// bounded, by what it was.
+	Refused map[string]uint64 `json:"refused"`
 }
 
 // StatusSources says where the figures come from.

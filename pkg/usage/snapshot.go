@@ -56,6 +56,8 @@ type Service struct {
 	Joined map[string]uint64
 	// MissingLedger counts deaths since start that never got a ledger line.
 	MissingLedger uint64
+	// Refused counts what was refused or cut since start, by what it was.
+	Refused map[string]uint64
 
 	// BacklogBytes is what the ledger holds that is not joined yet.
 	BacklogBytes int64
