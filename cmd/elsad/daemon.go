@@ -55,6 +55,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		return err
 	}
 	defer socket.Close()
+	socket.Refused = refused
 	exporter := metrics.New(metrics.Options{
 		Snapshot: show, MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: version(), Log: log,
 	})
@@ -63,7 +64,9 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		pages.Members = service.PageMembers
 	}
 	page := web.NewPage(pages)
-	http, err := web.Listen(cfg.Listen, cfg.WebConfig, web.Routes(exporter.Handler(), page, func() error { return nil }), log)
+	http, err := web.Listen(web.ServerOptions{
+		Addr: cfg.Listen, ConfigFile: cfg.WebConfig, Hosts: cfg.WebHosts, Refused: refused, Log: log,
+	}, web.Routes(exporter.Handler(), page, func() error { return nil }, refused))
 	if err != nil {
 		return err
 	}

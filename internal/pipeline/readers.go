@@ -70,15 +70,6 @@ func (t Turn) list() error {
 	})
 }
 
-// Snapshot samples the living and computes every bill as of now.
-func (p *Pipeline) Snapshot(ctx context.Context) (s *usage.Snapshot, err error) {
-	err = p.refresh(ctx, func(*engine.Engine) (err error) {
-		s, err = p.view()
-		return err
-	})
-	return s, err
-}
-
 // Show is Snapshot for those who have no use for an error: it is logged, and the
 // snapshot is nil.
 func (p *Pipeline) Show(ctx context.Context) *usage.Snapshot {
