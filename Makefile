@@ -6,10 +6,10 @@ BIN      ?= bin
 DESTDIR  ?=
 prefix   ?= /usr
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS  := -s -w -X main.release=$(VERSION)
+LDFLAGS  := -s -w -X elsa/internal/build.version=$(VERSION)
 export GOFLAGS += -buildvcs=false
 
-.PHONY: help build demo check test bench install clean
+.PHONY: help build demo check test test-random test-load bench install clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,12 +25,18 @@ check: ## gofmt, vet, staticcheck, govulncheck, and that the pure packages need 
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	GO=$(GO) test/vuln.sh
-	GOOS=darwin $(GO) build ./pkg/acct ./pkg/api ./pkg/cnfork ./pkg/groups ./internal/history ./internal/lineage ./pkg/stream ./pkg/usage
+	GOOS=darwin $(GO) build ./pkg/acct ./pkg/api ./pkg/client ./pkg/cnfork ./pkg/groups ./pkg/ledger ./pkg/stream ./pkg/taskrelease ./pkg/taskstats ./pkg/usage ./internal/engine ./internal/history ./internal/lineage
 
 test: ## every test this machine can run; ELSA_KERNEL=require makes skips failures
 	test/setup.sh
-	$(GO) test -race -run '^$$' ./... >/dev/null # build all at once
-	$(GO) test -race -p 1 ./... # then one after the other: they share the kernel
+	GO=$(GO) test/run.sh
+
+test-random: ## random tests with new draws, and fuzzing: 20 minutes. MINUTES=20
+	GO=$(GO) test/random.sh $(or $(MINUTES),20)
+
+test-load: ## every test TIMES=3 times, while a build and as many loops as twice the CPUs take the machine
+	test/setup.sh
+	GO=$(GO) test/load.sh $(or $(TIMES),3)
 
 clean: ## remove what was built
 	rm -rf $(BIN) dist/out

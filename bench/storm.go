@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/proc"
 	"elsa/test/workload"
 )
@@ -82,7 +82,7 @@ func (b *bench) elsad(args ...string) (*program, error) {
 // lost is how much of what the kernel said an elsad has missed: events,
 // taskstats and exact records.
 func (p *program) lost(ctx context.Context) (uint64, error) {
-	c := api.NewClient(p.socket)
+	c := client.New(p.socket)
 	defer c.Close()
 	st, err := c.Status(ctx)
 	return st.Events.Lost + st.Records.TaskstatsLost + st.Records.ExactLost, err

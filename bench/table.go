@@ -84,9 +84,9 @@ func (b *bench) growing() error {
 		return float64(after - before), err
 	}
 	used := usage.Usage{
-		Started: 12345, Ended: 12345, User: 1234567891234, System: 234567891234, Elapsed: 9876543219876,
-		MinorFaults: 12345678, MajorFaults: 1234, ReadBytes: 1 << 33, WriteBytes: 1 << 32, ReadChars: 1 << 35, WriteChars: 1 << 34,
-		MaxRSS: 1 << 28, VoluntarySwitches: 123456, InvoluntarySwitches: 12345, Exact: 12345,
+		usage.Started: 12345, usage.Ended: 12345, usage.User: 1234567891234, usage.System: 234567891234, usage.Elapsed: 9876543219876,
+		usage.MinorFaults: 12345678, usage.MajorFaults: 1234, usage.ReadBytes: 1 << 33, usage.WriteBytes: 1 << 32, usage.ReadChars: 1 << 35, usage.WriteChars: 1 << 34,
+		usage.MaxRSS: 1 << 28, usage.VoluntarySwitches: 123456, usage.InvoluntarySwitches: 12345, usage.Exact: 12345,
 	}
 	group, err := grown(func(tx *store.Tx) {
 		for i := range uint32(many) {

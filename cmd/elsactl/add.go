@@ -7,11 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 func addCommand(c *ctl) *cobra.Command {
-	var r api.AddRequest
+	var r client.AddRequest
 	var owner uint32
 	cmd := &cobra.Command{
 		Use:   "add NAME PID... [--tree] [--whole-life] [--move]",

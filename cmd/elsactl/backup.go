@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elsa/internal/progress"
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // backedUp is what elsactl backup did.
@@ -52,7 +52,7 @@ elsa, and FILE is readable by its owner only.`,
 
 // backup writes a copy under another name in path's directory first, so that path
 // never holds half of one.
-func backup(ctx context.Context, client *api.Client, path string, written *counter) (n int64, err error) {
+func backup(ctx context.Context, client *client.Client, path string, written *counter) (n int64, err error) {
 	if fi, err := os.Stat(path); err == nil && fi.IsDir() {
 		return 0, fmt.Errorf("make backup: %s is a directory; name a file in it", path)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 func createCommand(c *ctl) *cobra.Command {
@@ -20,7 +20,7 @@ func createCommand(c *ctl) *cobra.Command {
 		Example: "  elsactl group create web --label team=shop --label tier=front",
 		Args:    between(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r := api.CreateGroupRequest{Name: args[0], Labels: map[string]string{}}
+			r := client.CreateGroupRequest{Name: args[0], Labels: map[string]string{}}
 			for _, l := range labels {
 				k, v, ok := strings.Cut(l, "=")
 				if !ok || k == "" {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/ledger"
 )
 
@@ -25,10 +25,10 @@ func healthyHost(t *testing.T) *host {
 		space:  func(string) (uint64, uint64, error) { return 1000, 400, nil },
 		events: func(context.Context) (string, error) { return "proc", nil },
 		owner:  func() error { return nil },
-		status: func(context.Context) (api.Status, error) {
-			return api.Status{
-				Version: "1.2", Started: day, Groups: 1, Processes: 99, Conservation: api.StatusConservation{Ratio: 1},
-				Sources: api.StatusSources{Events: "proc", Accounting: "own", Taskstats: "on", Exact: "on"},
+		status: func(context.Context) (client.Status, error) {
+			return client.Status{
+				Version: "1.2", Started: day, Groups: 1, Processes: 99, Conservation: client.StatusConservation{Ratio: 1},
+				Sources: client.StatusSources{Events: "proc", Accounting: "own", Taskstats: "on", Exact: "on"},
 			}, nil
 		},
 	}
@@ -65,9 +65,9 @@ func (h *host) link(t *testing.T, path, to string) {
 	}
 }
 
-func (h *host) changeStatus(f func(*api.Status)) {
+func (h *host) changeStatus(f func(*client.Status)) {
 	old := h.status
-	h.status = func(ctx context.Context) (api.Status, error) {
+	h.status = func(ctx context.Context) (client.Status, error) {
 		s, err := old(ctx)
 		f(&s)
 		return s, err
@@ -113,15 +113,15 @@ func TestDoctor(t *testing.T) {
 		{name: "nearly full disk", change: func(t *testing.T, h *host) { h.space = free(45) }, want: []string{"warn disk: 4.5 % free"}},
 		{name: "accounting is another's", change: func(t *testing.T, h *host) {
 			h.owner = func() error { return &ledger.ConflictError{Path: "/var/log/account/pacct"} }
-			h.changeStatus(func(s *api.Status) { s.Sources.Accounting = "off" })
+			h.changeStatus(func(s *client.Status) { s.Sources.Accounting = "off" })
 		}, want: []string{"warn accounting: on, by another program, to /var/log/account/pacct", "warn elsad: it runs without accounting"}},
 		{name: "no elsad", change: func(t *testing.T, h *host) {
-			h.status = func(context.Context) (api.Status, error) {
-				return api.Status{}, &api.UnreachableError{Socket: "/s", Err: os.ErrNotExist}
+			h.status = func(context.Context) (client.Status, error) {
+				return client.Status{}, &client.UnreachableError{Socket: "/s", Err: os.ErrNotExist}
 			}
 		}, want: []string{"fail elsad: nobody answers at /s"}},
 		{name: "elsad is ill", change: func(t *testing.T, h *host) {
-			h.changeStatus(func(s *api.Status) {
+			h.changeStatus(func(s *client.Status) {
 				s.Sources.Suspended, s.Sources.Exact, s.Events.Lost, s.Conservation.Ratio, s.BacklogBytes = true, "off: no BPF", 3, 1.2, 1<<30
 			})
 		}, want: []string{"fail elsad: the kernel has suspended accounting", "warn elsad: exact CPU is off: no BPF", "warn elsad: 3 events were lost",

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 func explainCommand(c *ctl) *cobra.Command {
@@ -41,7 +41,7 @@ most; of each group the last 256 processes that were put in it.`,
 	}
 }
 
-func (c *ctl) explain(e *api.Explanation) {
+func (c *ctl) explain(e *client.Explanation) {
 	who := fmt.Sprintf("process %d (%s, user %s, started %s)", e.PID, visible(e.Command), userName(e.UID), clock(e.Started))
 	switch {
 	case e.Unattributed:
@@ -82,7 +82,7 @@ func (c *ctl) explain(e *api.Explanation) {
 	}
 }
 
-func fate(a api.Ancestor) string {
+func fate(a client.Ancestor) string {
 	switch {
 	case !a.Ended.IsZero():
 		return "ended " + clock(a.Ended)
@@ -93,7 +93,7 @@ func fate(a api.Ancestor) string {
 }
 
 // reason is why the process at place i of the chain is in the group.
-func reason(m *api.Membership, i int) string {
+func reason(m *client.Membership, i int) string {
 	if i == len(m.Chain)-1 {
 		if m.Origin != nil {
 			return putBy(m.Origin)
@@ -103,7 +103,7 @@ func reason(m *api.Membership, i int) string {
 	return fmt.Sprintf("forked %s by", clock(m.Chain[i].Started))
 }
 
-func putBy(o *api.Origin) string {
+func putBy(o *client.Origin) string {
 	switch {
 	case o.Rule > 0:
 		return fmt.Sprintf("put in %s by the rule in line %d", clock(o.Time), o.Rule)
@@ -129,7 +129,7 @@ type explainRow struct {
 	Rule     int       `json:"rule"`
 }
 
-func explainRows(e *api.Explanation) []explainRow {
+func explainRows(e *client.Explanation) []explainRow {
 	rows := []explainRow{}
 	for _, m := range e.Groups {
 		for i, a := range m.Chain {

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"elsa/internal/history"
+	"elsa/internal/tally"
 	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -23,7 +25,7 @@ import (
 type fake struct {
 	mu       sync.Mutex
 	snapshot usage.Snapshot
-	members  map[string][]api.Member
+	members  map[string][]client.Member
 	// journal is what was asked, a line each.
 	journal []string
 	// pending counts the processes added since somebody waited, by group.
@@ -33,33 +35,35 @@ type fake struct {
 }
 
 var perProcess = usage.Usage{
-	Ended: 1, User: 1500 * time.Millisecond, System: 250 * time.Millisecond, Elapsed: 2 * time.Second,
-	ReadBytes: 1 << 20, WriteBytes: 4096, MaxRSS: 3 << 20, Exact: 1,
+	usage.Ended: 1, usage.User: uint64(1500 * time.Millisecond), usage.System: uint64(250 * time.Millisecond), usage.Elapsed: uint64(2 * time.Second),
+	usage.ReadBytes: 1 << 20, usage.WriteBytes: 4096, usage.MaxRSS: 3 << 20, usage.Exact: 1,
 }
 
 var day = time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
 
 func newFake() *fake {
 	web := usage.Usage{
-		Started: 501, Ended: 500, Live: 1, User: 1234567891, System: 2 * time.Second, Elapsed: 90 * time.Minute,
-		MinorFaults: 11, MajorFaults: 12, ReadBytes: 13 << 20, WriteBytes: 1536, ReadChars: 15, WriteChars: 16,
-		MaxRSS: 17 << 20, VoluntarySwitches: 18, InvoluntarySwitches: 19, ExitNonzero: 20, ExitSignal: 21,
-		Exact: 400, Sampled: 70, Rounded: 30, Inferred: 5,
+		usage.Started: 501, usage.Ended: 500, usage.Live: 1, usage.User: 1234567891, usage.System: uint64(2 * time.Second), usage.Elapsed: uint64(90 * time.Minute),
+		usage.MinorFaults: 11, usage.MajorFaults: 12, usage.ReadBytes: 13 << 20, usage.WriteBytes: 1536, usage.ReadChars: 15, usage.WriteChars: 16,
+		usage.MaxRSS: 17 << 20, usage.VoluntarySwitches: 18, usage.InvoluntarySwitches: 19, usage.ExitNonzero: 20, usage.ExitSignal: 21,
+		usage.Exact: 400, usage.Sampled: 70, usage.Rounded: 30, usage.Inferred: 5,
 	}
-	ci := usage.Usage{Started: 2, Ended: 2, User: 26 * time.Hour, System: 100 * time.Second, MaxRSS: 5 << 30, Exact: 2}
-	f := &fake{members: map[string][]api.Member{}, pending: map[string]int{}}
+	ci := usage.Usage{usage.Started: 2, usage.Ended: 2, usage.User: uint64(26 * time.Hour), usage.System: uint64(100 * time.Second), usage.MaxRSS: 5 << 30, usage.Exact: 2}
+	f := &fake{members: map[string][]client.Member{}, pending: map[string]int{}}
 	f.snapshot = usage.Snapshot{
 		Time: day.Add(10*time.Hour + 123456789),
 		Groups: []usage.GroupTotal{
 			{Group: groups.Group{ID: 1, Name: "ci", Created: day, Closed: day.Add(9 * time.Hour)}, Usage: ci},
 			{Group: groups.Group{ID: 2, Name: "web", Owner: 4242, Created: day.Add(time.Hour), Labels: map[string]string{"team": "shop", "a": "b c"}}, Usage: web},
 		},
-		Ungrouped: usage.Usage{Started: 7, Ended: 7, User: 7 * time.Second}, Unattributed: usage.Usage{Ended: 1, User: time.Millisecond},
+		Ungrouped: usage.Usage{usage.Started: 7, usage.Ended: 7, usage.User: uint64(7 * time.Second)}, Unattributed: usage.Usage{usage.Ended: 1, usage.User: uint64(time.Millisecond)},
 		Service: usage.Service{
 			Created: day.Add(-24 * time.Hour), Started: day.Add(8 * time.Hour), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF",
-			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 1,
-			RecordsBSD: 41, RecordsTaskstats: 42, RecordsExact: 43, TaskstatsLost: 44, ExactLost: 45, LedgerSkipped: 64, LedgerLost: 65, LedgerGaps: 66, MissingLedger: 48,
-			Joined: map[string]uint64{"taskstats": 47, "bsd": 3}, Refused: map[string]uint64{"rule_owner": 2, "rule_limit": 7, "memory": 0}, BacklogBytes: 128, Processes: 52, Members: 1, StoreBytes: 32768, ConservationRatio: 0.99995,
+			Counts: tally.Counts{
+				tally.Forks: 31, tally.Execs: 32, tally.Exits: 33, tally.OtherEvents: 34, tally.EventsLost: 35, tally.EventsRejected: 36, tally.Rescans: 1, tally.Lines: 41, tally.Taskstats: 42, tally.Exact: 43, tally.TaskstatsLost: 44, tally.ExactLost: 45, tally.SkippedBytes: 64, tally.LinesLost: 65, tally.Gaps: 66, tally.Missing: 48,
+				tally.JoinedLedger: 5, tally.JoinedExact: 570,
+			},
+			BacklogBytes: 128, Processes: 52, Members: 1, StoreBytes: 32768, ConservationRatio: 0.99995,
 		},
 	}
 	f.snapshot.AnyGroup.Add(&web)
@@ -67,7 +71,7 @@ func newFake() *fake {
 	f.snapshot.Total.Add(&f.snapshot.AnyGroup)
 	f.snapshot.Total.Add(&f.snapshot.Ungrouped)
 	f.snapshot.Total.Add(&f.snapshot.Unattributed)
-	f.members["web"] = []api.Member{
+	f.members["web"] = []client.Member{
 		{PID: 17, PPID: 1, Command: "nginx", Started: day.Add(2 * time.Hour), CPUSeconds: 0.25, Groups: []string{"web"}},
 		{PID: 4711, PPID: 17, Command: "evil\x1b[2J", Started: day.Add(3 * time.Hour), CPUSeconds: 75.06, Groups: []string{"ci", "web"}},
 	}
@@ -88,12 +92,12 @@ func (f *fake) find(name string) (*usage.GroupTotal, error) {
 	return nil, api.NoSuchGroup(name)
 }
 
-func (f *fake) CreateGroup(_ context.Context, c api.Caller, r api.CreateGroupRequest) (api.Group, error) {
+func (f *fake) CreateGroup(_ context.Context, c api.Caller, r client.CreateGroupRequest) (client.Group, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("create %s %v", r.Name, r.Labels)
 	if _, err := f.find(r.Name); err == nil {
-		return api.Group{}, api.Conflict("group %s exists", r.Name)
+		return client.Group{}, api.Conflict("group %s exists", r.Name)
 	}
 	id := uint32(len(f.snapshot.Groups) + 1)
 	g := groups.Group{ID: id, Name: r.Name, Owner: c.UID, Labels: r.Labels, Temporary: r.Temporary, Created: day.Add(time.Duration(id) * time.Minute)}
@@ -101,7 +105,7 @@ func (f *fake) CreateGroup(_ context.Context, c api.Caller, r api.CreateGroupReq
 	return api.FromGroup(&g), nil
 }
 
-func (f *fake) Groups(context.Context, api.Caller) (gs []api.Group, err error) {
+func (f *fake) Groups(context.Context, api.Caller) (gs []client.Group, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range f.snapshot.Groups {
@@ -110,31 +114,31 @@ func (f *fake) Groups(context.Context, api.Caller) (gs []api.Group, err error) {
 	return gs, nil
 }
 
-func (f *fake) Group(_ context.Context, _ api.Caller, name string) (api.GroupDetail, error) {
+func (f *fake) Group(_ context.Context, _ api.Caller, name string) (client.GroupDetail, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	g, err := f.find(name)
 	if err != nil {
-		return api.GroupDetail{}, err
+		return client.GroupDetail{}, err
 	}
-	return api.GroupDetail{Group: api.FromGroup(&g.Group), Members: f.members[name]}, nil
+	return client.GroupDetail{Group: api.FromGroup(&g.Group), Members: f.members[name]}, nil
 }
 
-func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r api.AddRequest) (api.AddResult, error) {
+func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r client.AddRequest) (client.AddResult, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	g, err := f.find(name)
 	if err != nil {
-		return api.AddResult{}, err
+		return client.AddResult{}, err
 	}
 	if !g.Group.Open() {
-		return api.AddResult{}, api.Conflict("group %s is closed", name)
+		return client.AddResult{}, api.Conflict("group %s is closed", name)
 	}
 	var added []int
 	for _, pid := range r.PIDs {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err != nil {
-			return api.AddResult{}, api.NotFound("no process has pid %d", pid)
+			return client.AddResult{}, api.NotFound("no process has pid %d", pid)
 		}
 		argv0, _, _ := strings.Cut(string(line), "\x00")
 		// The child of run marks its socket once it has started, which is when
@@ -147,41 +151,41 @@ func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r api.Ad
 			}
 		}
 		f.note("add %s %d as %s tree=%v whole_life=%v move=%v", name, pid, argv0, r.Tree, r.WholeLife, r.Move)
-		if !slices.ContainsFunc(f.members[name], func(m api.Member) bool { return m.PID == pid }) {
-			f.members[name] = append(f.members[name], api.Member{PID: pid})
+		if !slices.ContainsFunc(f.members[name], func(m client.Member) bool { return m.PID == pid }) {
+			f.members[name] = append(f.members[name], client.Member{PID: pid})
 			added = append(added, pid)
-			g.Usage.Started++
+			g.Usage[usage.Started]++
 			f.pending[name]++
 		}
 	}
-	return api.AddResult{Added: added}, nil
+	return client.AddResult{Added: added}, nil
 }
 
-func (f *fake) RemoveMembers(_ context.Context, _ api.Caller, name string, r api.RemoveRequest) (api.RemoveResult, error) {
+func (f *fake) RemoveMembers(_ context.Context, _ api.Caller, name string, r client.RemoveRequest) (client.RemoveResult, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, err := f.find(name); err != nil {
-		return api.RemoveResult{}, err
+		return client.RemoveResult{}, err
 	}
 	f.note("remove %s %v tree=%v", name, r.PIDs, r.Tree)
 	var removed []int
-	f.members[name] = slices.DeleteFunc(f.members[name], func(m api.Member) bool {
+	f.members[name] = slices.DeleteFunc(f.members[name], func(m client.Member) bool {
 		gone := slices.Contains(r.PIDs, m.PID)
 		if gone {
 			removed = append(removed, m.PID)
 		}
 		return gone
 	})
-	return api.RemoveResult{Removed: removed}, nil
+	return client.RemoveResult{Removed: removed}, nil
 }
 
-func (f *fake) CloseGroup(_ context.Context, _ api.Caller, name string) (api.Group, error) {
+func (f *fake) CloseGroup(_ context.Context, _ api.Caller, name string) (client.Group, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("close %s", name)
 	g, err := f.find(name)
 	if err != nil {
-		return api.Group{}, err
+		return client.Group{}, err
 	}
 	if g.Group.Open() {
 		g.Group.Closed = g.Group.Created.Add(time.Hour)
@@ -204,7 +208,7 @@ func (f *fake) DeleteGroup(_ context.Context, _ api.Caller, name string) error {
 	return nil
 }
 
-func (f *fake) Usage(_ context.Context, _ api.Caller, names []string, wait bool) (api.UsageReport, error) {
+func (f *fake) Usage(_ context.Context, _ api.Caller, names []string, wait bool) (client.UsageReport, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("usage %v wait=%v", names, wait)
@@ -222,7 +226,7 @@ func (f *fake) Usage(_ context.Context, _ api.Caller, names []string, wait bool)
 }
 
 // Report is of three hours: two of the evening, one of the next day.
-func (f *fake) Report(_ context.Context, _ api.Caller, q api.ReportQuery) (api.Report, error) {
+func (f *fake) Report(_ context.Context, _ api.Caller, q client.ReportQuery) (client.Report, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("report %v by %s", q.Groups, q.By)
@@ -235,7 +239,7 @@ func (f *fake) Report(_ context.Context, _ api.Caller, q api.ReportQuery) (api.R
 	}
 	for _, name := range q.Groups {
 		if _, err := f.find(name); err != nil {
-			return api.Report{}, err
+			return client.Report{}, err
 		}
 	}
 	r := history.NewReport(history.By(q.By), func(g uint32) bool { return names[g] != "" }, len(q.Groups) == 0)
@@ -244,55 +248,55 @@ func (f *fake) Report(_ context.Context, _ api.Caller, q api.ReportQuery) (api.R
 		history.Key
 		usage.Usage
 	}{
-		{history.Key{Hour: hour, UID: 0, Groups: []uint32{1}, Command: "cc1"}, usage.Usage{Ended: 3, User: 5 * time.Second, System: time.Second, Elapsed: time.Minute, MinorFaults: 1000, MajorFaults: 2, MaxRSS: 9 << 20, Exact: 3}},
-		{history.Key{Hour: hour + 1, UID: 0, Groups: []uint32{1, 2}, Command: "ld"}, usage.Usage{Ended: 1, User: 1500 * time.Millisecond, Elapsed: 2 * time.Second, MinorFaults: 50, ReadBytes: 4096, MaxRSS: 20 << 20, Sampled: 1}},
-		{history.Key{Hour: hour + 2, UID: 4242, Command: "bash\x1b[2J"}, usage.Usage{Ended: 7, System: 4 * time.Millisecond, Elapsed: 26 * time.Hour, Exact: 7}},
-		{history.Key{Hour: hour + 2, UID: usage.UnknownUID, Unattributed: true, Command: "(unknown)"}, usage.Usage{Ended: 1, Rounded: 1}},
+		{history.Key{Hour: hour, UID: 0, Groups: []uint32{1}, Command: "cc1"}, usage.Usage{usage.Ended: 3, usage.User: uint64(5 * time.Second), usage.System: uint64(time.Second), usage.Elapsed: uint64(time.Minute), usage.MinorFaults: 1000, usage.MajorFaults: 2, usage.MaxRSS: 9 << 20, usage.Exact: 3}},
+		{history.Key{Hour: hour + 1, UID: 0, Groups: []uint32{1, 2}, Command: "ld"}, usage.Usage{usage.Ended: 1, usage.User: uint64(1500 * time.Millisecond), usage.Elapsed: uint64(2 * time.Second), usage.MinorFaults: 50, usage.ReadBytes: 4096, usage.MaxRSS: 20 << 20, usage.Sampled: 1}},
+		{history.Key{Hour: hour + 2, UID: 4242, Command: "bash\x1b[2J"}, usage.Usage{usage.Ended: 7, usage.System: uint64(4 * time.Millisecond), usage.Elapsed: uint64(26 * time.Hour), usage.Exact: 7}},
+		{history.Key{Hour: hour + 2, UID: usage.UnknownUID, Unattributed: true, Command: "(unknown)"}, usage.Usage{usage.Ended: 1, usage.Rounded: 1}},
 	} {
 		r.Add(&c.Key, &c.Usage)
 	}
-	out := api.Report{Time: day.Add(25 * time.Hour), Since: day.Add(22 * time.Hour), Until: day.Add(25 * time.Hour), By: q.By}
-	out.Fill(r, names)
+	out := client.Report{Time: day.Add(25 * time.Hour), Since: day.Add(22 * time.Hour), Until: day.Add(25 * time.Hour), By: q.By}
+	api.FillReport(&out, r, names)
 	return out, nil
 }
 
 // Explain knows process 10, of two groups, 11, of none, and 12, of who knows.
-func (f *fake) Explain(_ context.Context, _ api.Caller, pid int) (api.Explanation, error) {
-	e := api.Explanation{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []api.Membership{}}
+func (f *fake) Explain(_ context.Context, _ api.Caller, pid int) (client.Explanation, error) {
+	e := client.Explanation{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []client.Membership{}}
 	root := uint32(0)
-	chain := []api.Ancestor{{PID: 10, Command: "cc1", Started: e.Started}, {PID: 9, Command: "make\x1b[2J", Started: day.Add(4 * time.Hour), Ended: day.Add(6 * time.Hour)}}
+	chain := []client.Ancestor{{PID: 10, Command: "cc1", Started: e.Started}, {PID: 9, Command: "make\x1b[2J", Started: day.Add(4 * time.Hour), Ended: day.Add(6 * time.Hour)}}
 	switch pid {
 	case 10:
-		e.Groups = append(e.Groups, api.Membership{
-			Group: "ci", Origin: &api.Origin{PID: 8, Command: "sh", Time: day.Add(2 * time.Hour), UID: &root},
-			Chain: append(chain[:2:2], api.Ancestor{PID: 8, Command: "sh", Started: day.Add(time.Hour), Left: true}),
-		}, api.Membership{
+		e.Groups = append(e.Groups, client.Membership{
+			Group: "ci", Origin: &client.Origin{PID: 8, Command: "sh", Time: day.Add(2 * time.Hour), UID: &root},
+			Chain: append(chain[:2:2], client.Ancestor{PID: 8, Command: "sh", Started: day.Add(time.Hour), Left: true}),
+		}, client.Membership{
 			Group: "web", Inferred: true, Chain: chain,
-			Candidates: []api.Origin{{PID: 7, Command: "init", Time: day.Add(3 * time.Hour), Rule: 12}},
+			Candidates: []client.Origin{{PID: 7, Command: "init", Time: day.Add(3 * time.Hour), Rule: 12}},
 		})
 	case 11:
 	case 12:
 		e.Unattributed = true
 	default:
-		return api.Explanation{}, api.NotFound("no process %d is running", pid)
+		return client.Explanation{}, api.NotFound("no process %d is running", pid)
 	}
 	return e, nil
 }
 
 // TryRules knows process 10, of which each rule says something else, and 11,
 // which there are no rules for.
-func (f *fake) TryRules(_ context.Context, _ api.Caller, pid int) (api.RulesTrial, error) {
-	t := api.RulesTrial{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []string{}, Joins: []string{}, Match: "all", Rules: []api.RuleVerdict{}}
-	none := []api.RuleCondition{}
+func (f *fake) TryRules(_ context.Context, _ api.Caller, pid int) (client.RulesTrial, error) {
+	t := client.RulesTrial{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []string{}, Joins: []string{}, Match: "all", Rules: []client.RuleVerdict{}}
+	none := []client.RuleCondition{}
 	switch pid {
 	case 10:
 		t.Groups, t.Joins = []string{"ci", "web"}, []string{"user/root"}
-		t.Rules = []api.RuleVerdict{
+		t.Rules = []client.RuleVerdict{
 			{Line: 4, Rule: "ci", Group: "ci", Outcome: "member", Conditions: none},
 			{Line: 5, Rule: "user/{{.User}}", Group: "user/root", Outcome: "joins", Conditions: none},
 			{Line: 6, Rule: "old", Group: "old", Outcome: "closed", Conditions: none},
 			{Line: 7, Rule: "{{.Unit}}", Outcome: "unnamed", Conditions: none},
-			{Line: 8, Rule: "jobs", Outcome: "mismatch", Conditions: []api.RuleCondition{
+			{Line: 8, Rule: "jobs", Outcome: "mismatch", Conditions: []client.RuleCondition{
 				{Name: "command", Want: []string{"make", "ninja*"}, Have: []string{"cc1\x1b[2J"}},
 				{Name: "user", Want: []string{"root"}, Have: []string{"root", "0"}, Fulfilled: true},
 				{Name: "unix-group", Want: []string{"users"}, Have: []string{"root", "0"}},
@@ -309,7 +313,7 @@ func (f *fake) TryRules(_ context.Context, _ api.Caller, pid int) (api.RulesTria
 	return t, nil
 }
 
-func (f *fake) Status(context.Context, api.Caller) (api.Status, error) {
+func (f *fake) Status(context.Context, api.Caller) (client.Status, error) {
 	return api.StatusFromSnapshot(&f.snapshot, "1.2.3"), nil
 }
 

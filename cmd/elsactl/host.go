@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/ledger"
 )
@@ -35,7 +35,7 @@ type host struct {
 	space  func(path string) (total, free uint64, err error)
 	events func(context.Context) (source string, err error)
 	owner  func() error
-	status func(context.Context) (api.Status, error)
+	status func(context.Context) (client.Status, error)
 
 	found  []finding
 	config map[string]string // of the kernel; nil if it is not to be read
@@ -59,7 +59,7 @@ func thisHost(socket, stateDir string) *host {
 			return conn.Source().String(), conn.Close()
 		},
 		owner:  ledger.Owner,
-		status: func(ctx context.Context) (api.Status, error) { return api.NewClient(socket).Status(ctx) },
+		status: func(ctx context.Context) (client.Status, error) { return client.New(socket).Status(ctx) },
 	}
 }
 
@@ -319,8 +319,8 @@ func (h *host) disk() {
 }
 
 // service judges the running elsad by what it says of itself.
-func (h *host) service(s api.Status, err error) {
-	var unreachable *api.UnreachableError
+func (h *host) service(s client.Status, err error) {
+	var unreachable *client.UnreachableError
 	switch {
 	case errors.As(err, &unreachable):
 		h.add("elsad", fail, "systemctl start elsad; or name its socket with --socket", "nobody answers at %s: %v", unreachable.Socket, unreachable.Err)

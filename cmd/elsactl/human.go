@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // seconds is a duration for a person: 0.004s, 12.345s, 2m03.4s, 5h00m, 3d04h.
@@ -83,7 +83,7 @@ func labelText(labels map[string]string) string {
 }
 
 // precision names what the figures are, with numbers if they are not all one.
-func precision(p api.Precision) string {
+func precision(p client.Precision) string {
 	var kinds, list []string
 	for _, k := range []struct {
 		name string

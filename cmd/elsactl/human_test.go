@@ -6,7 +6,7 @@ import (
 	"math"
 	"testing"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 func TestSeconds(t *testing.T) {
@@ -41,14 +41,14 @@ func TestBytes(t *testing.T) {
 
 func TestPrecision(t *testing.T) {
 	for _, tc := range []struct {
-		p    api.Precision
+		p    client.Precision
 		want string
 	}{
-		{api.Precision{}, ""},
-		{api.Precision{Exact: 5}, "exact"},
-		{api.Precision{Rounded: 5}, "rounded"},
-		{api.Precision{Sampled: 5, Inferred: 2}, "sampled, 2 inferred"},
-		{api.Precision{Exact: 5, Rounded: 1}, "5 exact, 1 rounded"},
+		{client.Precision{}, ""},
+		{client.Precision{Exact: 5}, "exact"},
+		{client.Precision{Rounded: 5}, "rounded"},
+		{client.Precision{Sampled: 5, Inferred: 2}, "sampled, 2 inferred"},
+		{client.Precision{Exact: 5, Rounded: 1}, "5 exact, 1 rounded"},
 	} {
 		if got := precision(tc.p); got != tc.want {
 			t.Errorf("precision(%+v) = %q, want %q", tc.p, got, tc.want)

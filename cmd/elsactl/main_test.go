@@ -99,7 +99,7 @@ func TestHelp(t *testing.T) {
 		{"help run", "exit with its status"},
 		{"group --help", "add         Put running processes in a group\n"},
 		{"group add -h", "--whole-life"},
-		{"--version", "elsactl "},
+		{"--version", "elsactl version "},
 		{"completion bash", "complete -o default"},
 	} {
 		var stdout, stderr strings.Builder

@@ -7,11 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 func removeCommand(c *ctl) *cobra.Command {
-	var r api.RemoveRequest
+	var r client.RemoveRequest
 	cmd := &cobra.Command{
 		Use:     "remove NAME PID... [--tree]",
 		Short:   "Take running processes out of a group",

@@ -11,7 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
+	"elsa/pkg/usage"
 )
 
 // reportBy are the values of report --by: those of the service, and day, which
@@ -19,7 +20,7 @@ import (
 var reportBy = []string{"group", "command", "user", "hour", "day"}
 
 func reportCommand(c *ctl) *cobra.Command {
-	var q api.ReportQuery
+	var q client.ReportQuery
 	var since, until, order string
 	cmd := &cobra.Command{
 		Use:   "report [--group NAME]... [--by WHAT] [--since TIME] [--until TIME] [--sort COLUMN] [--wait]",
@@ -81,7 +82,7 @@ unix group elsa.`,
 				r.By, r.Rows = by, perDay(r.Rows)
 			}
 			if order != "" {
-				slices.SortStableFunc(r.Rows, func(a, b api.ReportRow) int { return col.compare(by, &a, &b) })
+				slices.SortStableFunc(r.Rows, func(a, b client.ReportRow) int { return col.compare(by, &a, &b) })
 			}
 			return c.printAs(r, reportRows(&r, len(q.Groups) == 0), func() { c.reportTable(&r, len(q.Groups) == 0) })
 		},
@@ -104,22 +105,18 @@ unix group elsa.`,
 // others from the most to the least.
 type column struct {
 	name  string
-	value func(*api.Spent) float64
+	value func(*client.Spent) float64
 }
 
-var reportColumns = []column{
-	{"name", nil},
-	{"cpu", func(s *api.Spent) float64 { return s.CPUSeconds }},
-	{"processes", func(s *api.Spent) float64 { return float64(s.Processes) }},
-	{"elapsed", func(s *api.Spent) float64 { return s.ElapsedSeconds }},
-	{"user", func(s *api.Spent) float64 { return s.CPUUserSeconds }},
-	{"system", func(s *api.Spent) float64 { return s.CPUSystemSeconds }},
-	{"minor", func(s *api.Spent) float64 { return float64(s.MinorFaults) }},
-	{"major", func(s *api.Spent) float64 { return float64(s.MajorFaults) }},
-	{"read", func(s *api.Spent) float64 { return float64(s.ReadBytes) }},
-	{"written", func(s *api.Spent) float64 { return float64(s.WriteBytes) }},
-	{"memory", func(s *api.Spent) float64 { return float64(s.MaxRSSBytes) }},
-}
+var reportColumns = func() []column {
+	columns := []column{{"name", nil}, {"cpu", func(s *client.Spent) float64 { return s.CPUSeconds }}}
+	for _, f := range usage.Stored {
+		if i := f.Info(); i.Sort != "" {
+			columns = append(columns, column{i.Sort, func(s *client.Spent) float64 { return client.Figure(s, i.InReport()) }})
+		}
+	}
+	return columns
+}()
 
 func columnNames() (names []string) {
 	for _, c := range reportColumns {
@@ -133,7 +130,7 @@ func findColumn(name string) (column, bool) {
 	return reportColumns[max(i, 0)], i >= 0
 }
 
-func (c column) compare(by string, a, b *api.ReportRow) int {
+func (c column) compare(by string, a, b *client.ReportRow) int {
 	if c.value != nil {
 		return cmp.Compare(c.value(&b.Spent), c.value(&a.Spent))
 	}
@@ -141,7 +138,7 @@ func (c column) compare(by string, a, b *api.ReportRow) int {
 }
 
 // rowName is what a row is about, for a person.
-func rowName(by string, r *api.ReportRow) string {
+func rowName(by string, r *client.ReportRow) string {
 	switch by {
 	case "group":
 		return r.Group
@@ -164,10 +161,10 @@ func rowName(by string, r *api.ReportRow) string {
 	return r.Hour.Local().Format("2006-01-02 15:04")
 }
 
-func (c *ctl) reportTable(r *api.Report, all bool) {
+func (c *ctl) reportTable(r *client.Report, all bool) {
 	fmt.Fprintf(c.stdout, "from %s to %s\n", clock(r.Since), clock(r.Until))
 	t := newTable(strings.ToUpper(r.By), "PROCESSES>", "ELAPSED>", "USER>", "SYSTEM>", "MINOR>", "MAJOR>")
-	row := func(name string, s *api.Spent) {
+	row := func(name string, s *client.Spent) {
 		t.row(name, fmt.Sprint(s.Processes), seconds(s.ElapsedSeconds), seconds(s.CPUUserSeconds), seconds(s.CPUSystemSeconds),
 			fmt.Sprint(s.MinorFaults), fmt.Sprint(s.MajorFaults))
 	}
@@ -189,11 +186,11 @@ type reportRow struct {
 	Until time.Time `json:"until"`
 	Scope string    `json:"scope"`
 	Name  string    `json:"name"`
-	api.Spent
+	client.Spent
 }
 
-func reportRows(r *api.Report, all bool) (rows []reportRow) {
-	add := func(scope, name string, s api.Spent) {
+func reportRows(r *client.Report, all bool) (rows []reportRow) {
+	add := func(scope, name string, s client.Spent) {
 		rows = append(rows, reportRow{r.Since, r.Until, scope, name, s})
 	}
 	for i := range r.Rows {
@@ -220,8 +217,8 @@ func reportRows(r *api.Report, all bool) (rows []reportRow) {
 }
 
 // perDay adds hours up to days of the local zone.
-func perDay(hours []api.ReportRow) []api.ReportRow {
-	days := []api.ReportRow{}
+func perDay(hours []client.ReportRow) []client.ReportRow {
+	days := []client.ReportRow{}
 	for _, h := range hours {
 		if h.Daily { // the parts of a local day are not told apart any more
 			days = append(days, h)
@@ -230,7 +227,7 @@ func perDay(hours []api.ReportRow) []api.ReportRow {
 		y, m, d := h.Hour.Local().Date()
 		day := time.Date(y, m, d, 0, 0, 0, 0, time.Local)
 		if n := len(days); n == 0 || days[n-1].Daily || !days[n-1].Hour.Equal(day) {
-			days = append(days, api.ReportRow{Hour: day})
+			days = append(days, client.ReportRow{Hour: day})
 		}
 		days[len(days)-1].Spent.Add(&h.Spent)
 	}

@@ -9,17 +9,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // Where only UTC days are known, a report by hour or by a day of another zone
 // says so.
 func TestReportDaily(t *testing.T) {
-	rows := []api.ReportRow{
-		{Hour: day, Daily: true, Spent: api.Spent{Processes: 1}},
-		{Hour: day.Add(24 * time.Hour), Spent: api.Spent{Processes: 2}},
-		{Hour: day.Add(25 * time.Hour), Spent: api.Spent{Processes: 4}},
-		{Hour: day.Add(47 * time.Hour), Spent: api.Spent{Processes: 8}},
+	rows := []client.ReportRow{
+		{Hour: day, Daily: true, Spent: client.Spent{Processes: 1}},
+		{Hour: day.Add(24 * time.Hour), Spent: client.Spent{Processes: 2}},
+		{Hour: day.Add(25 * time.Hour), Spent: client.Spent{Processes: 4}},
+		{Hour: day.Add(47 * time.Hour), Spent: client.Spent{Processes: 8}},
 	}
 	old := time.Local
 	defer func() { time.Local = old }()
@@ -41,7 +41,7 @@ func TestReportDaily(t *testing.T) {
 	if a, b := rowName("hour", &rows[0]), rowName("hour", &rows[1]); a != "2026-03-04 (UTC day)" || b != "2026-03-05 00:00" {
 		t.Errorf("by hour: %q and %q", a, b)
 	}
-	lines := reportRows(&api.Report{By: "hour", Rows: rows}, true)
+	lines := reportRows(&client.Report{By: "hour", Rows: rows}, true)
 	if lines[0].Scope != "day" || lines[0].Name != "2026-03-04T00:00:00Z" || lines[1].Scope != "hour" {
 		t.Errorf("as CSV: %+v", lines[:2])
 	}

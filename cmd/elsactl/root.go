@@ -5,13 +5,13 @@ package main
 import (
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"elsa/pkg/api"
+	"elsa/internal/build"
+	"elsa/pkg/client"
 )
 
 // ctl is what the verbs share: the global flags and where output goes.
@@ -22,7 +22,7 @@ type ctl struct {
 	started bool
 }
 
-func (c *ctl) client() *api.Client { return api.NewClient(c.socket) }
+func (c *ctl) client() *client.Client { return client.New(c.socket) }
 
 // formats are the values of --output.
 var formats = []string{"table", "json", "csv"}
@@ -41,7 +41,7 @@ Group names are 1 to 128 letters, digits and the characters . _ - / : @`,
   elsactl group add web 4711 --tree      a running process and its descendants
   elsactl usage                          all bills, ended and live processes
   elsactl usage web -o json              in base units, for a program`,
-		Version:       version(),
+		Version:       build.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noVerb,
@@ -59,12 +59,11 @@ Group names are 1 to 128 letters, digits and the characters . _ - / : @`,
 		"{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1))
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.SetVersionTemplate("elsactl {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return badUsage("%w (see %s --help)", err, cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
-	flags.StringVar(&c.socket, "socket", api.DefaultSocket, "ask the elsad whose control socket is at `PATH`")
+	flags.StringVar(&c.socket, "socket", client.DefaultSocket, "ask the elsad whose control socket is at `PATH`")
 	flags.StringVarP(&c.format, "output", "o", "table", "print in `FORMAT` table, json or csv; the latter two in bytes and seconds")
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(groupCommand(c), runCommand(c), usageCommand(c), reportCommand(c), explainCommand(c), rulesCommand(c),
@@ -102,19 +101,6 @@ func noVerb(cmd *cobra.Command, args []string) error {
 		near = fmt.Sprintf("; did you mean %s?", strings.Join(s, " or "))
 	}
 	return badUsage("%s has no command %q%s (see %s --help)", cmd.CommandPath(), args[0], near, cmd.CommandPath())
-}
-
-// buildVersion may be set by the linker.
-var buildVersion string
-
-func version() string {
-	if buildVersion != "" {
-		return buildVersion
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }
 
 // between wants that many arguments; most < 0 is no bound.

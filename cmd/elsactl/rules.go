@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -14,6 +13,7 @@ import (
 	"elsa/internal/config"
 	"elsa/internal/rules"
 	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/proc"
 )
 
@@ -49,7 +49,7 @@ only which groups it is in.`,
 			if err != nil {
 				return err
 			}
-			var t api.RulesTrial
+			var t client.RulesTrial
 			if file == "" {
 				t, err = c.client().TryRules(cmd.Context(), pids[0])
 			} else {
@@ -118,7 +118,7 @@ type grouped struct {
 func (g grouped) Groups() []string { return g.groups }
 
 // tryFile tries the rules of a file.
-func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t api.RulesTrial, err error) {
+func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t client.RulesTrial, err error) {
 	set, err := readConfig(file)
 	if err != nil {
 		return t, err
@@ -134,7 +134,7 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t api.RulesTri
 		for _, m := range e.Groups {
 			f.groups = append(f.groups, m.Group)
 		}
-		var all []api.Group
+		var all []client.Group
 		all, err = c.client().Groups(ctx)
 		for _, g := range all {
 			closed[g.Name] = g.State == "closed" || g.Owner != 0
@@ -143,10 +143,10 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t api.RulesTri
 	if err != nil {
 		c.complain(fmt.Errorf("the process is taken to be in no group: %w", err))
 	}
-	return api.Try(set, pid, proc.BootTime().Add(time.Duration(p.Start)), f, func(g string) bool { return closed[g] }), nil
+	return api.Try(set, pid, p.Start.Boot().Wall(proc.Booted()).Time(), f, func(g string) bool { return closed[g] }), nil
 }
 
-func (c *ctl) trial(t *api.RulesTrial, file string) {
+func (c *ctl) trial(t *client.RulesTrial, file string) {
 	in := "no group"
 	if len(t.Groups) > 0 {
 		in = strings.Join(t.Groups, ", ")
@@ -179,7 +179,7 @@ func (c *ctl) trial(t *api.RulesTrial, file string) {
 }
 
 // verdictReasons are one line or more.
-func verdictReasons(v *api.RuleVerdict) (lines []string) {
+func verdictReasons(v *client.RuleVerdict) (lines []string) {
 	switch v.Outcome {
 	case "joins":
 		return []string{"would be put in " + v.Group}
@@ -227,7 +227,7 @@ type trialRow struct {
 	Why     string `json:"why"`
 }
 
-func trialRows(t *api.RulesTrial) []trialRow {
+func trialRows(t *client.RulesTrial) []trialRow {
 	rows := []trialRow{}
 	for i := range t.Rules {
 		v := &t.Rules[i]

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 func runCommand(c *ctl) *cobra.Command {
@@ -55,7 +55,7 @@ bill is one line of JSON, the last on standard error.`,
 // job is one command to run.
 type job struct {
 	*ctl
-	client *api.Client
+	client *client.Client
 	group  string
 	// fresh is true if the group was made for this command alone, made if it
 	// was made by it.
@@ -104,7 +104,7 @@ func (j *job) run() error {
 }
 
 // open makes sure that there is a group, and returns its bill until now.
-func (j *job) open() (before api.GroupUsage, err error) {
+func (j *job) open() (before client.GroupUsage, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	if j.group == "" {
@@ -118,7 +118,7 @@ func (j *job) open() (before api.GroupUsage, err error) {
 		if status(err) != http.StatusNotFound {
 			return before, err
 		}
-		_, err = j.client.CreateGroup(ctx, api.CreateGroupRequest{Name: j.group})
+		_, err = j.client.CreateGroup(ctx, client.CreateGroupRequest{Name: j.group})
 		if status(err) == http.StatusConflict {
 			continue // another made it just now
 		}
@@ -132,7 +132,7 @@ func (j *job) openFresh(ctx context.Context) error {
 	base := fmt.Sprintf("run-%s-%d", time.Now().UTC().Format("20060102T150405"), os.Getpid())
 	j.group = base
 	for try := 2; ; try++ {
-		_, err := j.client.CreateGroup(ctx, api.CreateGroupRequest{
+		_, err := j.client.CreateGroup(ctx, client.CreateGroupRequest{
 			Name: j.group, Temporary: true, Labels: map[string]string{"command": visible(filepath.Base(j.argv[0]))},
 		})
 		if status(err) != http.StatusConflict || try > 99 {
@@ -147,7 +147,7 @@ func (j *job) openFresh(ctx context.Context) error {
 func (j *job) add(pid int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	_, err := j.client.AddMembers(ctx, j.group, api.AddRequest{PIDs: []int{pid}})
+	_, err := j.client.AddMembers(ctx, j.group, client.AddRequest{PIDs: []int{pid}})
 	return err
 }
 
@@ -165,7 +165,7 @@ func (j *job) undo() {
 
 // settle prints the bill and closes a group that is done with. The command has
 // run: what fails now is told, and its status stands.
-func (j *job) settle(before api.GroupUsage, status int, wall time.Duration) {
+func (j *job) settle(before client.GroupUsage, status int, wall time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	if !j.quiet {
@@ -190,7 +190,7 @@ func (j *job) settle(before api.GroupUsage, status int, wall time.Duration) {
 
 // status is the HTTP status of the service's refusal, 0 for any other error.
 func status(err error) int {
-	var e *api.Error
+	var e *client.Error
 	if errors.As(err, &e) {
 		return e.Status
 	}

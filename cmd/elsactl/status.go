@@ -4,13 +4,12 @@ package main
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"elsa/pkg/api"
+	"elsa/internal/tally"
+	"elsa/pkg/client"
 )
 
 func statusCommand(c *ctl) *cobra.Command {
@@ -33,7 +32,41 @@ service.`,
 	}
 }
 
-func statusTable(s api.Status) *table {
+// countLines are the service's counters, as their table has them: names of rows and
+// what is in them.
+func countLines(s *client.Status) (lines [][2]string) {
+	for c := range tally.Counters {
+		i := c.Info()
+		n := countOf(s, i)
+		what := i.Many
+		if n == 1 {
+			what = i.One
+		}
+		text := fmt.Sprintf("%d %s", n, what)
+		if i.Bytes {
+			text = bytes(n) + " " + what
+		}
+		if last := len(lines) - 1; last >= 0 && lines[last][0] == i.Line {
+			lines[last][1] += ", " + text
+		} else {
+			lines = append(lines, [2]string{i.Line, text})
+		}
+	}
+	return lines
+}
+
+func countOf(s *client.Status, i *tally.Info) uint64 {
+	sections := map[tally.Section]any{tally.Events: &s.Events, tally.Records: &s.Records, tally.Samples: &s.Samples, tally.Rules: &s.Rules}
+	switch i.Section {
+	case tally.Joined:
+		return s.Records.Joined[i.Name]
+	case tally.Limited:
+		return s.Limited[i.Name]
+	}
+	return uint64(client.Figure(sections[i.Section], i.Name))
+}
+
+func statusTable(s client.Status) *table {
 	t := newTable()
 	t.row("version", s.Version)
 	t.row("running since", fmt.Sprintf("%s (%s)", clock(s.Started), seconds(s.Time.Sub(s.Started).Seconds())))
@@ -48,31 +81,16 @@ func statusTable(s api.Status) *table {
 	}
 	t.row("accounting", accounting)
 	t.row("taskstats", s.Sources.Taskstats)
-	t.row("exact CPU", s.Sources.Exact)
+	exact := s.Sources.Exact
+	if missing := s.Sources.ExactMissing; len(missing) > 0 {
+		exact += "; this kernel lacks " + strings.Join(missing, ", ") + ": zero in exact records"
+	}
+	t.row("exact CPU", exact)
 
-	e := s.Events
-	t.row("events", fmt.Sprintf("%d forks, %d execs, %d exits, %d other", e.Forks, e.Execs, e.Exits, e.Other))
-	t.row("events lost", fmt.Sprintf("%d (%s of /proc), %d rejected", e.Lost, count(int(e.Resyncs), "rescan"), e.Rejected))
-	r := s.Records
-	t.row("records", fmt.Sprintf("%d accounting, %d taskstats, %d exact", r.BSD, r.Taskstats, r.Exact))
-	t.row("records lost", fmt.Sprintf("%d accounting, %d taskstats, %d exact; %s skipped, %s, %s without a record",
-		r.LedgerLost, r.TaskstatsLost, r.ExactLost, bytes(r.LedgerSkippedBytes), count(int(r.LedgerGaps), "gap"), count(int(r.MissingLedger), "death")))
-	var joined []string
-	for _, how := range slices.Sorted(maps.Keys(r.Joined)) {
-		joined = append(joined, fmt.Sprintf("%d %s", r.Joined[how], how))
+	for _, line := range countLines(&s) {
+		t.row(line[0], line[1])
 	}
-	t.row("joined", strings.Join(joined, ", "))
 	t.row("precision", precision(s.Precision))
-	var refused []string
-	for _, what := range slices.Sorted(maps.Keys(s.Refused)) {
-		if n := s.Refused[what]; n > 0 {
-			refused = append(refused, fmt.Sprintf("%d %s", n, what))
-		}
-	}
-	if len(refused) == 0 {
-		refused = []string{"nothing"}
-	}
-	t.row("refused", strings.Join(refused, ", "))
 	t.row("backlog", bytes(uint64(max(s.BacklogBytes, 0))))
 	t.row("store", bytes(uint64(max(s.StoreBytes, 0))))
 	k := s.Conservation

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 
 	"elsa/internal/kerneltest"
 	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // interrupts is a command that counts the interrupts it gets: after the first
@@ -57,7 +57,7 @@ func TestTerminalInterrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer master.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), kerneltest.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "elsactl", "--socket", socket, "run", "--", "interrupts")
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
@@ -88,11 +88,17 @@ func TestTerminalInterrupt(t *testing.T) {
 	}
 }
 
-// slow is a service that takes its time.
-type slow struct{ *fake }
+// slow is a service that answers when it may.
+type slow struct {
+	*fake
+	may <-chan struct{}
+}
 
-func (s slow) Usage(ctx context.Context, c api.Caller, names []string, wait bool) (api.UsageReport, error) {
-	time.Sleep(1200 * time.Millisecond)
+func (s slow) Usage(ctx context.Context, c api.Caller, names []string, wait bool) (client.UsageReport, error) {
+	select {
+	case <-s.may:
+	case <-ctx.Done():
+	}
 	return s.fake.Usage(ctx, c, names, wait)
 }
 
@@ -104,24 +110,40 @@ func TestTerminalProgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go api.Serve(t.Context(), l, slow{newFake()}, slog.New(slog.DiscardHandler))
+	may := make(chan struct{})
+	go api.Serve(t.Context(), l, slow{newFake(), may}, slog.New(slog.DiscardHandler))
 	master, slave, err := kerneltest.OpenTerminal()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer master.Close()
-	cmd := exec.CommandContext(t.Context(), "elsactl", "--socket", socket, "usage", "web", "--wait")
+	ctx, cancel := context.WithTimeout(t.Context(), kerneltest.Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "elsactl", "--socket", socket, "usage", "web", "--wait")
 	cmd.Stdout, cmd.Stderr = slave, slave
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	slave.Close()
-	seen, _ := io.ReadAll(master)
+	const waiting = "\r\x1b[Kelsactl: waiting for the last records, "
+	var seen []byte
+	for answered := false; ; { // ends when nobody has the terminal any more
+		buf := make([]byte, 4096)
+		n, err := master.Read(buf)
+		seen = append(seen, buf[:n]...)
+		if !answered && strings.Count(string(seen), waiting) >= 2 {
+			close(may)
+			answered = true
+		}
+		if err != nil {
+			break
+		}
+	}
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
 	text := string(seen)
-	if n := strings.Count(text, "\r\x1b[Kelsactl: waiting for the last records, "); n < 2 || !strings.Contains(text, "\r\r\x1b[KGROUP ") {
+	if n := strings.Count(text, waiting); n < 2 || !strings.Contains(text, "\r\r\x1b[KGROUP ") {
 		t.Errorf("the terminal saw %d progress lines: %q", n, text)
 	}
 }

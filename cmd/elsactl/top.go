@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 func topCommand(c *ctl) *cobra.Command {
@@ -87,12 +87,12 @@ terminal. With -o json each is one line.`,
 
 // topBatch prints frames without a terminal.
 func (c *ctl) topBatch(ctx context.Context, frames int, interval time.Duration, by int) error {
-	client := c.client()
-	var before api.UsageReport
+	service := c.client()
+	var before client.UsageReport
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for i := range frames + 1 {
-		now, err := client.Usage(ctx, nil, false)
+		now, err := service.Usage(ctx, nil, false)
 		if err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ import (
 
 	"elsa/internal/kerneltest"
 	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -39,20 +40,20 @@ var doings = []struct {
 	live int
 	usage.Usage
 }{
-	{"backup", 2, usage.Usage{Started: 0, User: 90 * time.Millisecond, System: 150 * time.Millisecond, ReadBytes: 84 << 20, WriteBytes: 79 << 20, MaxRSS: 61 << 20}},
-	{"ci/linux-arm64", 38, usage.Usage{Started: 1730, User: 5430 * time.Millisecond, System: 1310 * time.Millisecond, ReadBytes: 1 << 20, WriteBytes: 17 << 20, MaxRSS: 612 << 20}},
-	{"ci/linux-amd64", 24, usage.Usage{Started: 911, User: 3100 * time.Millisecond, System: 640 * time.Millisecond, WriteBytes: 9 << 20, MaxRSS: 588 << 20}},
-	{"postgres", 31, usage.Usage{Started: 3, User: 620 * time.Millisecond, System: 210 * time.Millisecond, ReadBytes: 3 << 20, WriteBytes: 12 << 20, MaxRSS: 1843 << 20}},
-	{"user/ana", 57, usage.Usage{Started: 9, User: 380 * time.Millisecond, System: 60 * time.Millisecond, MaxRSS: 2270 << 20}},
-	{"user/ben", 12, usage.Usage{MaxRSS: 190 << 20}},
-	{"web", 9, usage.Usage{Started: 14, User: 1180 * time.Millisecond, System: 440 * time.Millisecond, WriteBytes: 300 << 10, MaxRSS: 141 << 20}},
+	{"backup", 2, usage.Usage{usage.User: uint64(90 * time.Millisecond), usage.System: uint64(150 * time.Millisecond), usage.ReadBytes: 84 << 20, usage.WriteBytes: 79 << 20, usage.MaxRSS: 61 << 20}},
+	{"ci/linux-arm64", 38, usage.Usage{usage.Started: 1730, usage.User: uint64(5430 * time.Millisecond), usage.System: uint64(1310 * time.Millisecond), usage.ReadBytes: 1 << 20, usage.WriteBytes: 17 << 20, usage.MaxRSS: 612 << 20}},
+	{"ci/linux-amd64", 24, usage.Usage{usage.Started: 911, usage.User: uint64(3100 * time.Millisecond), usage.System: uint64(640 * time.Millisecond), usage.WriteBytes: 9 << 20, usage.MaxRSS: 588 << 20}},
+	{"postgres", 31, usage.Usage{usage.Started: 3, usage.User: uint64(620 * time.Millisecond), usage.System: uint64(210 * time.Millisecond), usage.ReadBytes: 3 << 20, usage.WriteBytes: 12 << 20, usage.MaxRSS: 1843 << 20}},
+	{"user/ana", 57, usage.Usage{usage.Started: 9, usage.User: uint64(380 * time.Millisecond), usage.System: uint64(60 * time.Millisecond), usage.MaxRSS: 2270 << 20}},
+	{"user/ben", 12, usage.Usage{usage.MaxRSS: 190 << 20}},
+	{"web", 9, usage.Usage{usage.Started: 14, usage.User: uint64(1180 * time.Millisecond), usage.System: uint64(440 * time.Millisecond), usage.WriteBytes: 300 << 10, usage.MaxRSS: 141 << 20}},
 }
 
-func (b *busy) Usage(context.Context, api.Caller, []string, bool) (api.UsageReport, error) {
+func (b *busy) Usage(context.Context, api.Caller, []string, bool) (client.UsageReport, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != nil {
-		return api.UsageReport{}, b.fail
+		return client.UsageReport{}, b.fail
 	}
 	b.calls++
 	s := usage.Snapshot{Time: day.Add(9*time.Hour + time.Duration(2*b.calls)*time.Second)}
@@ -61,19 +62,19 @@ func (b *busy) Usage(context.Context, api.Caller, []string, bool) (api.UsageRepo
 		for range 500 + b.calls {
 			u.Add(&d.Usage)
 		}
-		u.Live = uint64(d.live)
+		u[usage.Live] = uint64(d.live)
 		s.Groups = append(s.Groups, usage.GroupTotal{Group: groups.Group{ID: uint32(i + 1), Name: d.name, Created: day}, Usage: u})
 		s.AnyGroup.Add(&u)
 	}
-	s.Ungrouped = usage.Usage{Live: 112, Started: uint64(20 * b.calls), User: time.Duration(b.calls) * 170 * time.Millisecond, MaxRSS: 310 << 20}
+	s.Ungrouped = usage.Usage{usage.Live: 112, usage.Started: uint64(20 * b.calls), usage.User: uint64(time.Duration(b.calls) * 170 * time.Millisecond), usage.MaxRSS: 310 << 20}
 	s.Total.Add(&s.AnyGroup)
 	s.Total.Add(&s.Ungrouped)
 	return api.FromSnapshot(&s, nil)
 }
 
-func (b *busy) Group(ctx context.Context, who api.Caller, name string) (api.GroupDetail, error) {
+func (b *busy) Group(ctx context.Context, who api.Caller, name string) (client.GroupDetail, error) {
 	if name != "web" {
-		return api.GroupDetail{}, api.Forbidden("group %s belongs to uid 0", name)
+		return client.GroupDetail{}, api.Forbidden("group %s belongs to uid 0", name)
 	}
 	return b.fake.Group(ctx, who, name)
 }
@@ -129,15 +130,15 @@ user/ben           12        0    0.0    0.000s  190.0 MiB       0 B       0 B
 
 // What is new, or begins anew, has no negative rates.
 func TestTopFrame(t *testing.T) {
-	report := func(second int, us ...api.Usage) *api.UsageReport {
-		r := &api.UsageReport{Time: day.Add(time.Duration(second) * time.Second)}
+	report := func(second int, us ...api.Usage) *client.UsageReport {
+		r := &client.UsageReport{Time: day.Add(time.Duration(second) * time.Second)}
 		for i, u := range us {
-			r.Groups = append(r.Groups, api.GroupUsage{Group: api.Group{ID: uint32(i), Name: fmt.Sprint("g", i)}, Usage: u})
+			r.Groups = append(r.Groups, client.GroupUsage{Group: client.Group{ID: uint32(i), Name: fmt.Sprint("g", i)}, Usage: u})
 		}
 		return r
 	}
-	a := api.Usage{CPUSeconds: 10, ReadBytes: 100, ProcessesStarted: 5}
-	f := newFrame(report(0, a), report(4, api.Usage{CPUSeconds: 8, ReadBytes: 60, ProcessesStarted: 2}, a))
+	a := client.Usage{CPUSeconds: 10, ReadBytes: 100, ProcessesStarted: 5}
+	f := newFrame(report(0, a), report(4, client.Usage{CPUSeconds: 8, ReadBytes: 60, ProcessesStarted: 2}, a))
 	want := []topRow{
 		{Scope: "group", Name: "g0", CPUSeconds: 8, ProcessesStarted: 2},
 		{Scope: "group", Name: "g1", CPUSeconds: 10, ProcessesStarted: 5, CPUPercent: 250, ReadsPerSecond: 25, Started: 1.25},
@@ -200,21 +201,22 @@ func (s *screen) press(keys string, want ...string) (shown string) {
 	if keys != "" {
 		s.tmux("send-keys", keys)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		shown = s.tmux("capture-pane", "-p")
-		missing := ""
+	var missing string
+	s.t.Cleanup(func() {
+		if missing != "" {
+			s.t.Logf("after %q the screen never shows %q:\n%s", keys, missing, shown)
+		}
+	})
+	kerneltest.Eventually(s.t, "the screen shows it", func() bool {
+		shown, missing = s.tmux("capture-pane", "-p"), ""
 		for _, w := range want {
 			if !regexp.MustCompile(w).MatchString(shown) {
 				missing = w
 			}
 		}
-		if missing == "" {
-			return shown
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("after %q the screen never shows %q:\n%s", keys, missing, shown)
-		}
-	}
+		return missing == ""
+	})
+	return shown
 }
 
 // On a terminal it shows the groups, sorts them, shows one in detail and ends
@@ -308,7 +310,7 @@ func TestTopRefusals(t *testing.T) {
 func TestTopNarrow(t *testing.T) {
 	m := newTopModel(nil, time.Second, 0)
 	m.group, m.width, m.height = "web", 40, 10
-	m.detail = topDetail{group: "web", at: day, members: []topMember{{Member: api.Member{PID: 4711, Command: "php-fpm8.2"}, percent: 12.5, rss: 30 << 20}}}
+	m.detail = topDetail{group: "web", at: day, members: []topMember{{Member: client.Member{PID: 4711, Command: "php-fpm8.2"}, percent: 12.5, rss: 30 << 20}}}
 	var out stdbytes.Buffer
 	table, _ := m.table()
 	table.write(&out)

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // topRow is what one group, or part of the machine, does now. Rates are over
@@ -69,9 +69,9 @@ func findTopColumn(f func(*topColumn) bool) (int, bool) {
 
 // newFrame computes what happened between two reports. A group that is not in
 // before is new: all it has is of the time between.
-func newFrame(before *api.UsageReport, now *api.UsageReport) topFrame {
+func newFrame(before *client.UsageReport, now *client.UsageReport) topFrame {
 	f := topFrame{Time: now.Time}
-	old := map[string]*api.Usage{}
+	old := map[string]*client.Usage{}
 	if before != nil {
 		f.Seconds = max(now.Time.Sub(before.Time).Seconds(), 0)
 		for i := range before.Groups {
@@ -79,7 +79,7 @@ func newFrame(before *api.UsageReport, now *api.UsageReport) topFrame {
 		}
 		old["ungrouped"], old["unattributed"], old["total"] = &before.Ungrouped, &before.Unattributed, &before.Total
 	}
-	row := func(scope, name, key string, u *api.Usage) {
+	row := func(scope, name, key string, u *client.Usage) {
 		r := topRow{
 			Scope: scope, Name: name, Live: u.ProcessesLive, CPUSeconds: u.CPUSeconds, MaxRSSBytes: u.MaxRSSBytes,
 			ProcessesStarted: u.ProcessesStarted,
@@ -87,7 +87,7 @@ func newFrame(before *api.UsageReport, now *api.UsageReport) topFrame {
 		if f.Seconds > 0 {
 			o := old[key]
 			if o == nil {
-				o = &api.Usage{}
+				o = &client.Usage{}
 			}
 			// A deleted group's bill goes to another row, which jumps.
 			// To the nanosecond: the rest is what the difference of two floats adds.
@@ -104,7 +104,7 @@ func newFrame(before *api.UsageReport, now *api.UsageReport) topFrame {
 		row("group", g.Name, fmt.Sprint("group", g.ID), &g.Usage)
 	}
 	row("ungrouped", "(ungrouped)", "ungrouped", &now.Ungrouped)
-	if now.Unattributed != (api.Usage{}) {
+	if now.Unattributed != (client.Usage{}) {
 		row("unattributed", "(unattributed)", "unattributed", &now.Unattributed)
 	}
 	row("total", "(total)", "total", &now.Total)
@@ -149,13 +149,13 @@ func perSecond(f float64) string {
 
 // topMember is a live process of a group.
 type topMember struct {
-	api.Member
+	client.Member
 	percent float64
 	rss     uint64
 }
 
 // newMembers computes what members did since another look, seconds ago.
-func newMembers(before, now []api.Member, elapsed float64) []topMember {
+func newMembers(before, now []client.Member, elapsed float64) []topMember {
 	type key struct {
 		pid     int
 		started time.Time

@@ -10,12 +10,12 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // topModel is the state of the live view.
 type topModel struct {
-	client   *api.Client
+	client   *client.Client
 	interval time.Duration
 	by       int
 	reverse  bool
@@ -23,7 +23,7 @@ type topModel struct {
 	width    int
 	height   int
 
-	before *api.UsageReport
+	before *client.UsageReport
 	frame  topFrame
 	cursor string // the selected row's name
 	first  int    // the first row that is shown
@@ -40,9 +40,9 @@ type topModel struct {
 type topDetail struct {
 	group   string
 	at      time.Time
-	raw     []api.Member
+	raw     []client.Member
 	members []topMember
-	report  api.Report
+	report  client.Report
 	err     error
 }
 
@@ -50,13 +50,13 @@ type topDetail struct {
 type (
 	topTick  int
 	topUsage struct {
-		report api.UsageReport
+		report client.UsageReport
 		err    error
 	}
 )
 
-func newTopModel(client *api.Client, interval time.Duration, by int) *topModel {
-	return &topModel{client: client, interval: interval, by: by, width: 80, height: 24}
+func newTopModel(service *client.Client, interval time.Duration, by int) *topModel {
+	return &topModel{client: service, interval: interval, by: by, width: 80, height: 24}
 }
 
 func (m *topModel) Init() tea.Cmd { return tea.Batch(m.fetch, m.wait()) }
@@ -84,7 +84,7 @@ func (m *topModel) fetchDetail() tea.Cmd {
 	if m.group == "" {
 		return nil
 	}
-	d, commands, client := m.detail, m.commands, m.client
+	d, commands, service := m.detail, m.commands, m.client
 	if d.group != m.group {
 		d = topDetail{group: m.group}
 	}
@@ -92,10 +92,10 @@ func (m *topModel) fetchDetail() tea.Cmd {
 		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 		defer cancel()
 		if commands {
-			d.report, d.err = client.Report(ctx, api.ReportQuery{Groups: []string{d.group}, By: "command", Since: time.Now().Add(-time.Hour)})
+			d.report, d.err = service.Report(ctx, client.ReportQuery{Groups: []string{d.group}, By: "command", Since: time.Now().Add(-time.Hour)})
 			return d
 		}
-		g, err := client.Group(ctx, d.group)
+		g, err := service.Group(ctx, d.group)
 		now := time.Now()
 		if d.err = err; err == nil {
 			d.members = newMembers(d.raw, g.Members, now.Sub(d.at).Seconds())

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 func usageCommand(c *ctl) *cobra.Command {
@@ -39,7 +39,7 @@ dropped events.`,
 			}
 			return c.printAs(r, usageRows(r, len(args) == 0), func() {
 				t := newTable("GROUP", "STATE", "LIVE>", "ENDED>", "USER>", "SYSTEM>", "MEMORY>", "READ>", "WRITTEN>", "PRECISION")
-				row := func(name, state string, u api.Usage, p string) {
+				row := func(name, state string, u client.Usage, p string) {
 					t.row(name, state, fmt.Sprint(u.ProcessesLive), fmt.Sprint(u.ProcessesEnded),
 						seconds(u.CPUUserSeconds), seconds(u.CPUSystemSeconds),
 						bytes(u.MaxRSSBytes), bytes(u.ReadBytes), bytes(u.WriteBytes), p)
@@ -73,11 +73,11 @@ type usageRow struct {
 	Closed  time.Time         `json:"closed"`
 	Owner   *uint32           `json:"owner"`
 	Labels  map[string]string `json:"labels"`
-	api.Usage
-	*api.Precision
+	client.Usage
+	*client.Precision
 }
 
-func usageRows(r api.UsageReport, all bool) []usageRow {
+func usageRows(r client.UsageReport, all bool) []usageRow {
 	var rows []usageRow
 	for i := range r.Groups {
 		g := &r.Groups[i]

@@ -12,15 +12,16 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
+	"elsa/internal/build"
 	"elsa/internal/config"
 	"elsa/internal/control"
 	"elsa/internal/engine"
 	"elsa/internal/history"
 	"elsa/internal/metrics"
 	"elsa/internal/pipeline"
-	"elsa/internal/refusals"
 	"elsa/internal/rules"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/internal/web"
 	"elsa/pkg/api"
 	"elsa/pkg/cnfork"
@@ -47,8 +48,8 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	}
 
 	// The doors: control socket and HTTP. They are answered once we are ready.
-	refused := &refusals.Counts{}
-	service := &control.Service{Refused: refused, Store: db, Proc: proc.Default, Version: version()}
+	refused := &tally.Shared{}
+	service := &control.Service{Refused: refused, Store: db, Proc: proc.Default, Version: build.Version()}
 	show := func(ctx context.Context) *usage.Snapshot { return service.Pipeline.Show(ctx) }
 	socket, err := api.Listen(cfg.Socket)
 	if err != nil {
@@ -57,9 +58,9 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	defer socket.Close()
 	socket.Refused = refused
 	exporter := metrics.New(metrics.Options{
-		Snapshot: show, MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: version(), Log: log,
+		Snapshot: show, MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: build.Version(), Log: log,
 	})
-	pages := web.Options{Snapshot: show, Version: version(), Log: log}
+	pages := web.Options{Snapshot: show, Version: build.Version(), Log: log}
 	if cfg.WebMembers {
 		pages.Members = service.PageMembers
 	}
@@ -120,8 +121,8 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 }
 
 // newEngine returns an engine for what the sources can tell.
-func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, refused *refusals.Counts, log *slog.Logger) (*engine.Engine, error) {
-	now := engine.Now{Boot: proc.Boottime(), Wall: time.Now()}
+func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, refused *tally.Shared, log *slog.Logger) (*engine.Engine, error) {
+	now := engine.Now{Boot: proc.Now(), Wall: time.Now()}
 	return engine.New(engine.Options{
 		World:   pipeline.NewWorld(proc.Default),
 		NoExits: src.events.Source() == cnfork.SourceFork, Resumed: src.resumed,

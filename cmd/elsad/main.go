@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/build"
 	"elsa/internal/config"
 	"elsa/internal/rules"
 )
@@ -37,7 +38,7 @@ every death to them. elsactl(1) makes groups and shows their bills.`,
 			}
 			return nil
 		},
-		Version:       version(),
+		Version:       build.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {

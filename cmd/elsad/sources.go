@@ -14,6 +14,7 @@ import (
 	"elsa/internal/config"
 	"elsa/internal/pipeline"
 	"elsa/internal/store"
+	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
@@ -32,7 +33,7 @@ type sources struct {
 	// last run left them.
 	resumed, exactResumed bool
 	// ledgerSince is when the ledger was switched on or found, by CLOCK_BOOTTIME.
-	ledgerSince int64
+	ledgerSince clock.Boot
 
 	tasks  []func(context.Context) error
 	closes []func() error
@@ -175,7 +176,7 @@ func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.L
 		s.service.Exact = "off: " + err.Error()
 		return nil
 	}
-	s.Exact, s.service.Exact = src, "on"
+	s.Exact, s.service.Exact, s.service.ExactMissing = src, "on", src.Missing()
 	s.tasks = append(s.tasks, src.Run)
 	s.closes = append(s.closes, src.Close)
 	return nil
@@ -195,7 +196,7 @@ func (s *sources) openLedger(cfg *config.Config, from ledger.Position) error {
 	if err != nil {
 		return err
 	}
-	s.ledgerSince = proc.Boottime()
+	s.ledgerSince = proc.Now()
 	s.closes = append(s.closes, s.Ledger.Close)
 	return nil
 }

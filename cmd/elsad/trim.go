@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"elsa/internal/pipeline"
+	"elsa/internal/tally"
 )
 
 const (
@@ -30,7 +31,7 @@ func trim(ctx context.Context, p *pipeline.Pipeline) error {
 		case <-tick.C:
 		}
 		var exits uint64
-		if p.Do(ctx, func(t pipeline.Turn) error { exits = t.Engine().Counters().Exits; return nil }) != nil {
+		if p.Do(ctx, func(t pipeline.Turn) error { exits = t.Engine().Counts()[tally.Exits]; return nil }) != nil {
 			return nil
 		}
 		if busy := exits-last > trimBusy; busy {

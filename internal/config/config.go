@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // defaultMaxGroups is that of package metrics, which elsactl does without.
@@ -57,7 +57,7 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVar(&c.File, "config", "", "configuration file: every flag by its name, and rules; see elsa.conf(5)")
 	f.StringVar(&c.StateDir, "state-dir", "/var/lib/elsa", "directory of the database elsa.db and of owned accounting segments, pacct/")
-	f.StringVar(&c.Socket, "socket", api.DefaultSocket, "control socket")
+	f.StringVar(&c.Socket, "socket", client.DefaultSocket, "control socket")
 	f.StringVar(&c.Listen, "web.listen-address", "127.0.0.1:9943", "address of HTTP: /metrics, /-/healthy, /-/ready and the page; port 0 takes a free one")
 	f.StringVar(&c.WebConfig, "web.config.file", "", "TLS and authentication of HTTP, in the format of Prometheus's exporters")
 	f.StringSliceVar(&c.WebHosts, "web.allowed-hosts", nil, "host names that HTTP answers to, beside those of this machine; without, a listener that others can reach answers to all")

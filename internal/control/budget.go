@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 	"elsa/pkg/api"
 )
 
@@ -50,12 +50,12 @@ func (a *account) refill(now time.Time, burst time.Duration, share float64) {
 }
 
 // take waits for a user's turn. The caller calls done with what it took.
-func (b *budget) take(ctx context.Context, who api.Caller, refused *refusals.Counts) (done func(took time.Duration), err error) {
+func (b *budget) take(ctx context.Context, who api.Caller, refused *tally.Shared) (done func(took time.Duration), err error) {
 	if who.Admin {
 		return func(time.Duration) {}, nil
 	}
 	busy := func() error {
-		refused.Add(refusals.RequestBusy)
+		refused.Add(tally.Requests)
 		return api.Unavailable("uid %d has too many requests under way, or too long ones: users' requests may take %.0f %% of the service's time each; try again later", who.UID, 100*userShare)
 	}
 	a := b.enter(who.UID)

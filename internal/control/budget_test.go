@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 	"elsa/pkg/api"
 )
 
@@ -64,7 +64,7 @@ func TestBudget(t *testing.T) {
 func TestBudgetRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b budget
-		var n refusals.Counts
+		var n tally.Shared
 		who := api.Caller{UID: 7}
 		done, err := b.take(t.Context(), who, &n)
 		if err != nil {
@@ -100,7 +100,7 @@ func TestBudgetRefuses(t *testing.T) {
 			t.Errorf("they waited %v", took)
 		}
 		done(0)
-		if n := n.Map()["request_busy"]; n != maxQueue-1 {
+		if n := n.Count(tally.Requests); n != maxQueue-1 {
 			t.Errorf("%d refusals counted, want %d", n, maxQueue-1)
 		}
 		if done, err = b.take(t.Context(), who, &n); err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"elsa/internal/engine"
 	"elsa/internal/pipeline"
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -33,6 +33,9 @@ func (s *Service) AddMembers(ctx context.Context, who api.Caller, name string, r
 			return api.Conflict("group %s is closed: it takes no new members", name)
 		}
 		if !r.Move {
+			if e.Full(l, g) {
+				return api.Conflict("process %d is in %d groups, the most that a process may be in; none was added: take it out of one, or move it (--move)", l.PID, groups.MaxGroups)
+			}
 			return nil
 		}
 		for _, old := range e.GroupsOf(l) {
@@ -114,7 +117,7 @@ func (s *Service) change(ctx context.Context, c *change, pids []int) ([]int, err
 			}
 			for begin := time.Now(); done < len(c.lives) && time.Since(begin) < turnTime; done++ {
 				l, ok := e.Live(c.lives[done].PID)
-				if !ok || l.Start != c.lives[done].Start {
+				if !ok || !l.Start.Same(c.lives[done].Start) {
 					continue // it ended meanwhile
 				}
 				if err := c.allowed(e, g, l); err != nil {
@@ -187,7 +190,7 @@ func (s *Service) check(ctx context.Context, c *change) error {
 			return err
 		}
 		p, err := s.Proc.Process(l.PID)
-		if err != nil || p.Dead() || !proc.SameStart(p.Start, l.Start) {
+		if err != nil || p.Dead() || !p.Start.Same(l.Start) {
 			if i < c.named {
 				return api.NotFound("no process %d is running; none was changed", l.PID)
 			}
@@ -206,6 +209,6 @@ func (s *Service) check(ctx context.Context, c *change) error {
 }
 
 func (s *Service) tooLarge(format string, args ...any) error {
-	s.Refused.Add(refusals.RequestSize)
+	s.Refused.Add(tally.RequestSizes)
 	return api.BadRequest(format, args...)
 }

@@ -11,6 +11,7 @@ import (
 	"elsa/internal/pipeline"
 	"elsa/internal/rules"
 	"elsa/pkg/api"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 )
@@ -18,7 +19,7 @@ import (
 // Explain says why a process is in its groups.
 func (s *Service) Explain(ctx context.Context, who api.Caller, pid int) (out api.Explanation, err error) {
 	var memberships []engine.Membership
-	boot := proc.BootTime()
+	booted := proc.Booted()
 	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		p, l, err := running(t, pid)
 		if err != nil {
@@ -28,7 +29,7 @@ func (s *Service) Explain(ctx context.Context, who api.Caller, pid int) (out api
 			return api.Forbidden("process %d belongs to uid %d; only that user, root and members of unix group %s may ask why it is in its groups", pid, p.UID, api.AdminGroup)
 		}
 		out = api.Explanation{
-			PID: pid, Command: p.Command(), Started: wall(boot, l.Start), UID: p.UID,
+			PID: pid, Command: p.Command(), Started: wall(booted, l.Start.Boot()), UID: p.UID,
 			Unattributed: l.Set == groups.Unattributed, Groups: []api.Membership{},
 		}
 		memberships = t.Engine().Explain(l)
@@ -39,25 +40,25 @@ func (s *Service) Explain(ctx context.Context, who api.Caller, pid int) (out api
 	}
 	commands := map[groups.Key]string{}
 	for i := range memberships {
-		out.Groups = append(out.Groups, s.membership(&memberships[i], boot, commands))
+		out.Groups = append(out.Groups, s.membership(&memberships[i], booted, commands))
 	}
 	return out, nil
 }
 
 // membership adds what /proc knows of the living, outside the pipeline. commands
 // are those looked up by now.
-func (s *Service) membership(m *engine.Membership, boot time.Time, commands map[groups.Key]string) api.Membership {
+func (s *Service) membership(m *engine.Membership, booted clock.Wall, commands map[groups.Key]string) api.Membership {
 	out := api.Membership{Group: m.Group, Inferred: m.Inferred}
 	for _, a := range m.Chain {
-		step := api.Ancestor{PID: int(a.Key.PID), Started: wall(boot, a.Key.Start), Command: a.Command, Left: a.Left}
+		step := api.Ancestor{PID: int(a.Key.PID), Started: wall(booted, a.Key.Start.Boot()), Command: a.Command, Left: a.Left}
 		if a.Ended != 0 {
-			step.Ended = wall(boot, a.Ended)
+			step.Ended = wall(booted, a.Ended)
 		}
 		if a.Live {
 			command, known := commands[a.Key]
 			if !known {
 				command = "(unknown)"
-				if p, err := s.Proc.Process(a.Key.PID); err == nil && proc.SameStart(p.Start, a.Key.Start) {
+				if p, err := s.Proc.Process(a.Key.PID); err == nil && p.Start.Same(a.Key.Start) {
 					command = p.Command()
 				}
 				commands[a.Key] = command
@@ -86,8 +87,8 @@ func fromOrigin(o *lineage.Origin) api.Origin {
 	return w
 }
 
-func wall(boot time.Time, at int64) time.Time {
-	return boot.Add(time.Duration(at)).UTC().Truncate(time.Millisecond)
+func wall(booted clock.Wall, at clock.Boot) time.Time {
+	return at.Wall(booted).Time().Truncate(time.Millisecond)
 }
 
 // TryRules says what the rules would do with a process.
@@ -104,7 +105,7 @@ func (s *Service) TryRules(ctx context.Context, who api.Caller, pid int) (out ap
 		var set *rules.Set
 		var facts rules.Facts
 		set, facts = e.Facts(p, l)
-		out = api.Try(set, pid, wall(proc.BootTime(), l.Start), facts, func(name string) bool { g := e.Group(name); return g != nil && (!g.Open() || g.Owner != 0) })
+		out = api.Try(set, pid, wall(proc.Booted(), l.Start.Boot()), facts, func(name string) bool { g := e.Group(name); return g != nil && (!g.Open() || g.Owner != 0) })
 		return nil
 	})
 	return out, err

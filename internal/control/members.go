@@ -69,20 +69,20 @@ func (s *Service) PageMembers(ctx context.Context, group uint32) (members []web.
 // look adds what /proc knows of processes, outside the pipeline. One that ended
 // meanwhile is left out.
 func (s *Service) look(ctx context.Context, lives []groups.Life, detail bool, f func(groups.Life, *proc.Process, *proc.Sample, time.Time)) {
-	sampler, boot := s.Proc.NewSampler(), proc.BootTime()
+	sampler, booted := s.Proc.NewSampler(), proc.Booted()
 	for _, l := range lives {
 		if ctx.Err() != nil {
 			return // nobody waits for it any more
 		}
 		p, err := s.Proc.Process(l.PID)
-		if err != nil || !proc.SameStart(p.Start, l.Start) {
+		if err != nil || !p.Start.Same(l.Start) {
 			continue
 		}
 		var used proc.Sample
 		if sampler.Sample(l.PID, l.Start, &used, detail) != nil {
 			continue
 		}
-		f(l, &p, &used, boot.Add(time.Duration(p.Start)))
+		f(l, &p, &used, p.Start.Boot().Wall(booted).Time())
 	}
 }
 

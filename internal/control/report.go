@@ -53,7 +53,7 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 	}); err != nil {
 		return out, err
 	}
-	out.Fill(report, names)
+	api.FillReport(&out, report, names)
 	return out, nil
 }
 

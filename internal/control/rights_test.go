@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"elsa/internal/kerneltest"
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 	"elsa/pkg/api"
 )
 
@@ -143,7 +143,7 @@ func TestKernelRulesNamesAreRoots(t *testing.T) {
 			t.Errorf("a user makes %s: status %d, want %d (%v)", name, got, want, err)
 		}
 	}
-	if n := s.Refused.Map()[refusals.GroupReserved.String()]; n != 2 {
+	if n := s.Refused.Count(tally.ReservedNames); n != 2 {
 		t.Errorf("%d refusals counted, want 2", n)
 	}
 	// One that an admin makes is root's, whoever the admin is.
@@ -192,7 +192,7 @@ func TestKernelManyPIDs(t *testing.T) {
 	if _, err := s.AddMembers(t.Context(), mal, "g", api.AddRequest{PIDs: pids}); status(err) != 400 {
 		t.Errorf("170000 processes in a request: %v", err)
 	}
-	if n := s.Refused.Map()[refusals.RequestSize.String()]; n != 1 {
+	if n := s.Refused.Count(tally.RequestSizes); n != 1 {
 		t.Errorf("%d refusals counted, want 1", n)
 	}
 }

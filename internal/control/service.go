@@ -14,8 +14,8 @@ import (
 
 	"elsa/internal/engine"
 	"elsa/internal/pipeline"
-	"elsa/internal/refusals"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -32,7 +32,7 @@ type Service struct {
 	// Version is the service's, for its status.
 	Version string
 	// Refused counts what is refused; nil counts nothing.
-	Refused *refusals.Counts
+	Refused *tally.Shared
 
 	budget budget
 }

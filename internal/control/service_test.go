@@ -17,9 +17,9 @@ import (
 
 	"elsa/internal/engine"
 	"elsa/internal/pipeline"
-	"elsa/internal/refusals"
 	"elsa/internal/rules"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/api"
 	"elsa/pkg/cnfork"
@@ -49,11 +49,11 @@ func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Even
 			t.Fatal(err)
 		}
 	}
-	refused := &refusals.Counts{}
+	refused := &tally.Shared{}
 	e, err := engine.New(engine.Options{
 		World: pipeline.NewWorld(proc.Default), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
 		KnownCommands: func(uint32) []string { return nil }, Rules: &rules.Set{}, Refused: refused,
-	}, engine.Now{Boot: proc.Boottime(), Wall: time.Now()})
+	}, engine.Now{Boot: proc.Now(), Wall: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Even
 	if err := p.Restore(st, false, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.SetRules(set, engine.Now{Boot: proc.Boottime(), Wall: time.Now()}); err != nil {
+	if err := e.SetRules(set, engine.Now{Boot: proc.Now(), Wall: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
 // Now is a reading of the clocks.
 type Now struct {
-	// Boot is CLOCK_BOOTTIME in nanoseconds.
-	Boot int64
+	// Boot is CLOCK_BOOTTIME.
+	Boot clock.Boot
 	// Wall is the wall clock.
 	Wall time.Time
 }
@@ -21,63 +22,66 @@ type Now struct {
 // processes start by CLOCK_BOOTTIME, and a ledger line tells the second its
 // process began by the wall clock as it was set at death.
 type clocks struct {
-	// monotonic is CLOCK_BOOTTIME less CLOCK_MONOTONIC: the time asleep.
-	monotonic int64
-	// offsets are the wall clock less CLOCK_BOOTTIME, the latest last.
-	offsets []int64
+	// asleep is how long the machine was suspended since boot.
+	asleep time.Duration
+	// booted is the wall clock at boot by each setting of the wall clock, the
+	// latest last.
+	booted []clock.Wall
 }
 
-// maxOffsets is how many settings of the wall clock are remembered.
-const maxOffsets = 8
+const (
+	// maxSettings is how many settings of the wall clock are remembered.
+	maxSettings = 8
+	// setting is how far the wall clock must jump to be set anew.
+	setting = 500 * time.Millisecond
+)
 
-// set takes a reading and returns the wall clock less CLOCK_BOOTTIME.
-func (c *clocks) set(now Now, boottimeOffset int64) int64 {
-	c.monotonic = boottimeOffset
-	wall := now.Wall.UnixNano() - now.Boot
-	if n := len(c.offsets); n > 0 && abs(c.offsets[n-1]-wall) < int64(500*time.Millisecond) {
-		c.offsets[n-1] = wall
-		return wall
+// set takes a reading and returns the wall clock at boot.
+func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
+	c.asleep = asleep
+	booted := clock.WallOf(now.Wall).AtBoot(now.Boot)
+	if n := len(c.booted); n > 0 && booted.Sub(c.booted[n-1]).Abs() < setting {
+		c.booted[n-1] = booted
+		return booted
 	}
 	// The wall clock was set. Lines written before and after are in the ledger; keep
-	// a few offsets to recognise either.
-	c.offsets = append(c.offsets, wall)
-	if len(c.offsets) > maxOffsets {
-		c.offsets = c.offsets[1:]
+	// a few settings to recognise either.
+	c.booted = append(c.booted, booted)
+	if len(c.booted) > maxSettings {
+		c.booted = c.booted[1:]
 	}
-	return wall
+	return booted
 }
 
 // fits reports whether a life may be the process of a ledger line, by the second
 // it began in. The kernel computes that from the wall clock at death.
 func (c *clocks) fits(l *groups.Life, r *acct.Record) bool {
-	for _, off := range c.offsets {
-		if abs(r.Begin-(l.Start+off)/1e9) <= 2 {
+	for _, booted := range c.booted {
+		if l.Start.Same(clock.Begun(r.Begin, booted)) {
 			return true
 		}
 	}
 	// The clock was set by more steps than are kept; life times stand.
-	return l.Exit != 0 && abs(int64(r.Elapsed)-(l.Exit-l.Start)) < int64(time.Second)
+	return l.Start.LivedByLine(l.Exit, r.Elapsed)
 }
 
 // bornBefore reports whether a life may be older than the process of a line.
 func (c *clocks) bornBefore(l *groups.Life, r *acct.Record) bool {
-	for _, off := range c.offsets {
-		if (l.Start+off)/1e9 <= r.Begin+1 {
+	for _, booted := range c.booted {
+		if l.Start.MayFork(clock.Begun(r.Begin, booted)) {
 			return true
 		}
 	}
 	return false
 }
 
-// bornSince reports whether the process of a line began at or after a time, by
-// whole seconds: in doubt it did.
-func (c *clocks) bornSince(r *acct.Record, since int64) bool {
-	for _, off := range c.offsets {
-		if r.Begin+1 < (since+off)/1e9 {
+// bornSince reports whether the fork of the process of a line may be told after a
+// time.
+func (c *clocks) bornSince(r *acct.Record, since clock.Boot) bool {
+	for _, booted := range c.booted {
+		if !clock.Begun(r.Begin, booted).MayBeToldSince(since) {
 			return false
 		}
 	}
 	return true
 }
-
-func abs(n int64) int64 { return max(n, -n) }

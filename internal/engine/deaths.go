@@ -3,9 +3,9 @@
 package engine
 
 import (
-	"time"
-
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -25,7 +25,7 @@ func (e *Engine) Lines(records []acct.Record, placing *Placing, now Now) {
 }
 
 func (e *Engine) line(r *acct.Record, placing *Placing) {
-	e.counters.Lines++
+	e.counts[tally.Lines]++
 	life, known := e.tracker.Reap(r.PID, e.fits(r))
 	if set, unproven, found := placing.next(); found {
 		// The tracker does not know it, or not where it belongs.
@@ -44,7 +44,7 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 	}
 	if known && e.tracker.Waits(r.PID) {
 		lived, precise := e.join.Lifetime(r)
-		e.tracker.Ended(life, int64(lived), !precise)
+		e.tracker.Ended(life, lived, !precise)
 	}
 	e.ruleAtDeath(r, &life)
 	e.join.Line(r, life, known, e.now.Boot)
@@ -68,7 +68,7 @@ func (e *Engine) unledgered(l groups.Life) bool {
 		return false
 	}
 	if e.options.Ledger && l.Exit > e.options.LedgerSince {
-		e.counters.Missing++
+		e.counts[tally.Missing]++
 	}
 	e.join.Unledgered(l, e.now.Boot)
 	e.remember(&l, nil)
@@ -80,7 +80,8 @@ func (e *Engine) unledgered(l groups.Life) bool {
 func (e *Engine) unmatched(r *acct.Record) bool {
 	fits := e.fits(r)
 	if r.Start != 0 {
-		fits = func(l *groups.Life) bool { return abs(l.Start-r.Start) < int64(60*time.Millisecond) }
+		start := clock.At(clock.Boot(r.Start), clock.Exact)
+		fits = func(l *groups.Life) bool { return l.Start.Same(start) }
 	}
 	l, ok := e.tracker.Peek(r.PID, fits)
 	if !ok || l.Again || e.alive(l.Key()) {
@@ -88,7 +89,7 @@ func (e *Engine) unmatched(r *acct.Record) bool {
 	}
 	e.tracker.Reap(r.PID, fits)
 	e.join.Precise(r, e.now.Boot)
-	e.counters.Missing++
+	e.counts[tally.Missing]++
 	e.join.Unledgered(l, e.now.Boot)
 	return true
 }

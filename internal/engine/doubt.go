@@ -2,18 +2,22 @@
 
 package engine
 
+import "elsa/pkg/clock"
+
 // loss is what is in doubt since events were lost, or since nobody followed them.
 type loss struct {
 	// pending: events were lost, and /proc was not read since. Until then what is
 	// known of who is in which groups is neither billed, shown, stored nor ruled
 	// upon.
 	pending bool
+	// restarted: what runs is looked at for the first time after a restart.
+	restarted bool
 	// gaps: for so many steps, lines may name processes that nobody saw.
 	gaps int
 	// asOf: every event before is applied.
-	asOf int64
+	asOf clock.Boot
 	// trusted: every event since is applied, with no loss after it.
-	trusted int64
+	trusted clock.Boot
 	// ruleable are processes to be looked at by the rules after the rescan.
 	ruleable []int32
 }

@@ -17,8 +17,9 @@ import (
 
 	"elsa/internal/history"
 	"elsa/internal/lineage"
-	"elsa/internal/refusals"
 	"elsa/internal/rules"
+	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
@@ -54,10 +55,10 @@ type Options struct {
 	NoExits bool
 	// ExpectExact: records of a task's release come, later than all others.
 	ExpectExact bool
-	// Ledger: the kernel writes a line for each death since LedgerSince (ns of
-	// CLOCK_BOOTTIME), so that a death without one is missing.
+	// Ledger: the kernel writes a line for each death since LedgerSince, so that
+	// a death without one is missing.
 	Ledger      bool
-	LedgerSince int64
+	LedgerSince clock.Boot
 	// Resumed and ExactResumed: events, and records of releases, go on where the
 	// last run left them, with nothing in between.
 	Resumed, ExactResumed bool
@@ -71,7 +72,7 @@ type Options struct {
 	// Rules put processes in groups; nil is none.
 	Rules *rules.Set
 	// Refused counts what was refused; nil counts nothing.
-	Refused *refusals.Counts
+	Refused *tally.Shared
 }
 
 func (o *Options) check() error {
@@ -116,10 +117,12 @@ type Engine struct {
 	created time.Time
 	// boot is the kernel's id of the running boot.
 	boot string
-	// counters count since the start of the service.
-	counters Counters
+	// counts are since the start of the service.
+	counts tally.Counts
 	// unsaved: the last transaction failed, and all must be put again.
 	unsaved bool
+	// inUse is room for a look at which sets are in use.
+	inUse groups.InUse
 	// procs is room for a look at all processes.
 	procs []proc.Process
 }
@@ -147,20 +150,8 @@ func New(o Options, now Now) (*Engine, error) {
 	return e, nil
 }
 
-// Counters count since the start of the service.
-type Counters struct {
-	Forks, Execs, Exits, OtherEvents uint64 // events by kind
-	EventsLost, Rejected, Rescans    uint64
-	Lines, Taskstats, Exact          uint64 // records by source
-	TaskstatsLost, ExactLost         uint64
-	Parts                            uint64 // records of single threads, left out
-	Missing                          uint64 // deaths without a line
-	Ruled                            uint64 // processes that a rule put in a group
-	RuleMisses                       uint64 // and that ended before rules could look
-}
-
-// Counters returns the counters as they are now.
-func (e *Engine) Counters() Counters { return e.counters }
+// Counts returns the counters as they are now.
+func (e *Engine) Counts() tally.Counts { return e.counts }
 
 // Held counts the precise records that wait for their line.
 func (e *Engine) Held() int { return e.join.Held() }
@@ -177,7 +168,7 @@ func (e *Engine) eachMember(f func(groups.Life)) {
 // cellOf is the cell of the history for what a live process used until now.
 func (e *Engine) cellOf(k groups.Key) usage.Cell {
 	cell := usage.Cell{Hour: usage.HourOf(e.now.Wall.Unix()), UID: usage.UnknownUID, Comm: usage.Unknown}
-	if p, err := e.options.World.Process(k.PID); err == nil && proc.SameStart(p.Start, k.Start) {
+	if p, err := e.options.World.Process(k.PID); err == nil && p.Start.Same(k.Start) {
 		cell.UID, cell.Comm = p.UID, p.Comm
 	}
 	return cell

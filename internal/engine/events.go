@@ -5,19 +5,22 @@ package engine
 import (
 	"time"
 
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
 )
 
-// SetClocks says how the clocks stand: boottimeOffset is CLOCK_BOOTTIME less
-// CLOCK_MONOTONIC, and tick the length of the scheduler's tick. It is to be called
-// before each round of reading, and after a suspend or a set clock.
-func (e *Engine) SetClocks(now Now, boottimeOffset int64, tick time.Duration) {
+// SetClocks says how the clocks stand: asleep is how long the machine was suspended
+// since boot (CLOCK_BOOTTIME less CLOCK_MONOTONIC), and tick the length of the
+// scheduler's tick. It is to be called before each round of reading, and after a
+// suspend or a set clock.
+func (e *Engine) SetClocks(now Now, asleep, tick time.Duration) {
 	e.now = now
 	if tick > 0 {
 		e.join.Tick = tick
 	}
-	e.join.WallOffset = e.clocks.set(now, boottimeOffset)
+	e.join.Booted = e.clocks.set(now, asleep)
 }
 
 // Events takes in what the kernel told of forks, execs, users and exits, in its
@@ -25,38 +28,38 @@ func (e *Engine) SetClocks(now Now, boottimeOffset int64, tick time.Duration) {
 // were no events.
 func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 	e.now = now
-	e.counters.EventsLost += lost
-	e.counters.Rejected += rejected
+	e.counts[tally.EventsLost] += lost
+	e.counts[tally.EventsRejected] += rejected
 	if lost > 0 {
 		e.Lose()
 	}
 	for i := range events {
 		ev := &events[i]
-		at := ev.Time + e.clocks.monotonic
+		at := ev.Time.Boot(e.clocks.asleep)
 		switch ev.Kind {
 		case cnfork.Fork:
-			e.counters.Forks++
+			e.counts[tally.Forks]++
 			switch {
 			case ev.TGID == 0: // the fork connector names tasks, and no time
-				e.tracker.Task(ev.ParentPID, ev.PID, now.Boot)
+				e.tracker.Task(ev.ParentPID, ev.PID, clock.At(now.Boot, clock.Read))
 			case ev.Thread():
 				e.tracker.Thread(ev.TGID)
 			default:
-				e.tracker.Fork(ev.ParentTGID, ev.PID, at)
+				e.tracker.Fork(ev.ParentTGID, ev.PID, clock.At(at, clock.Stamped))
 				e.lineage.Fork(ev.ParentTGID, ev.PID)
 			}
 		case cnfork.Exec:
-			e.counters.Execs++
+			e.counts[tally.Execs]++
 			e.tracker.Exec(ev.TGID)
 			e.applyRules(ev.TGID)
 		case cnfork.UID, cnfork.GID:
-			e.counters.OtherEvents++
+			e.counts[tally.OtherEvents]++
 			e.applyRules(ev.TGID)
 		case cnfork.Exit:
-			e.counters.Exits++
+			e.counts[tally.Exits]++
 			e.tracker.Exit(ev.PID, ev.TGID, at)
 		default:
-			e.counters.OtherEvents++
+			e.counts[tally.OtherEvents]++
 		}
 	}
 }
@@ -65,14 +68,14 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 // were none.
 func (e *Engine) Taskstats(records []acct.Record, lost, rejected uint64, now Now) {
 	e.now = now
-	e.counters.TaskstatsLost += lost
-	e.counters.Rejected += rejected
-	e.counters.Taskstats += uint64(len(records))
+	e.counts[tally.TaskstatsLost] += lost
+	e.counts[tally.EventsRejected] += rejected
+	e.counts[tally.Taskstats] += uint64(len(records))
 	for i := range records {
 		if !records[i].Whole {
 			// One thread's figures, of a process whose record came before or will
 			// not come. Its line has the whole; a part would count twice.
-			e.counters.Parts++
+			e.counts[tally.JoinedPart]++
 			continue
 		}
 		e.join.Precise(&records[i], now.Boot)
@@ -83,9 +86,9 @@ func (e *Engine) Taskstats(records []acct.Record, lost, rejected uint64, now Now
 // that were none.
 func (e *Engine) Exact(records []acct.Record, lost, rejected uint64, now Now) {
 	e.now = now
-	e.counters.ExactLost += lost
-	e.counters.Rejected += rejected
-	e.counters.Exact += uint64(len(records))
+	e.counts[tally.ExactLost] += lost
+	e.counts[tally.EventsRejected] += rejected
+	e.counts[tally.Exact] += uint64(len(records))
 	for i := range records {
 		e.join.Precise(&records[i], now.Boot)
 	}

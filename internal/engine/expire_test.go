@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
@@ -28,13 +29,13 @@ func TestExpire(t *testing.T) {
 		}
 		g.Temporary = temporary
 		pid++
-		e.tracker.Fork(1, pid, int64(pid))
+		e.tracker.Fork(1, pid, clock.At(clock.Boot(pid), clock.Stamped))
 		change, _ := e.tracker.Add(pid, g.ID, false)
-		e.join.Sample(change.Life.Key(), change.To, &usage.Measure{User: time.Second})
+		e.join.Sample(change.Life.Key(), change.To, &usage.Measure{usage.User: uint64(time.Second)})
 	}
 	end := func(pid int32) {
 		life, _ := e.tracker.Live(pid)
-		e.tracker.Exit(pid, pid, life.Start+1e9)
+		e.tracker.Exit(pid, pid, life.Start.Boot()+1e9)
 		life, _ = e.tracker.Reap(pid, func(*groups.Life) bool { return true })
 		e.join.Unledgered(life, life.Exit)
 	}
@@ -54,7 +55,7 @@ func TestExpire(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.AnyGroup.User < before.User || s.AnyGroup.Started < before.Started || s.AnyGroup.Ended < before.Ended {
+		if s.AnyGroup[usage.User] < before[usage.User] || s.AnyGroup[usage.Started] < before[usage.Started] || s.AnyGroup[usage.Ended] < before[usage.Ended] {
 			t.Errorf("any group fell from %+v to %+v", before, s.AnyGroup)
 		}
 		before = s.AnyGroup
@@ -80,7 +81,7 @@ func TestExpire(t *testing.T) {
 	check("keep open", "run-1 closed")
 	pass(time.Second)
 	check("keep open")
-	if before.Ended != 2 || before.User != 2*time.Second {
+	if before[usage.Ended] != 2 || before[usage.User] != uint64(2*time.Second) {
 		t.Errorf("any group has %+v, want both processes", before)
 	}
 
@@ -108,7 +109,7 @@ func TestExpire(t *testing.T) {
 	}
 	r := newEngine(t, newMachine(), now)
 	r.Load(st, "boot", now)
-	if snap, err := r.Snapshot(usage.Service{}, now); err != nil || snap.AnyGroup.User != before.User || snap.AnyGroup.Ended != before.Ended {
+	if snap, err := r.Snapshot(usage.Service{}, now); err != nil || snap.AnyGroup[usage.User] != before[usage.User] || snap.AnyGroup[usage.Ended] != before[usage.Ended] {
 		t.Errorf("after a restart any group has %+v, %v, want %+v", snap.AnyGroup, err, before)
 	}
 	if g := r.Group("run-3"); g == nil || !g.Temporary {
@@ -156,13 +157,13 @@ func TestExpireAfterLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.MakeTemporary(g)
-	e.tracker.Fork(1, 100, now.Boot)
+	e.tracker.Fork(1, 100, clock.At(now.Boot, clock.Stamped))
 	e.tracker.Add(100, g.ID, false)
 	e.Applied(now.Boot)
 	now = now.after(time.Hour)
 	// It forked and ended; both are lost.
-	m.procs[101] = &proc.Process{PID: 101, PPID: 100, Start: now.Boot - 1e9, State: 'S', Threads: 1}
-	m.procs[100] = &proc.Process{PID: 100, PPID: 1, Start: int64(time.Hour), State: 'Z', Threads: 1}
+	m.procs[101] = &proc.Process{PID: 101, PPID: 100, Start: clock.At(now.Boot-1e9, clock.Tick), State: 'S', Threads: 1}
+	m.procs[100] = &proc.Process{PID: 100, PPID: 1, Start: clock.At(clock.Boot(time.Hour), clock.Tick), State: 'Z', Threads: 1}
 	e.Events(nil, 2, 0, now)
 	e.tracker.Exit(100, 100, now.Boot)
 	if _, err := e.Expire(24*time.Hour, now); err != nil {

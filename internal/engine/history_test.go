@@ -29,9 +29,9 @@ func TestHistoryRetention(t *testing.T) {
 	now := usage.HourOf(time.Now().Unix())
 	p := past{rolls: history.New(groups.NewSets(), 1e6), retention: 10 * 24 * time.Hour, hours: 100 * 24 * time.Hour}
 	for i := range uint32(2 * dropBatch) {
-		p.rolls.Roll(&usage.Cell{Hour: now - 24*12, UID: i}).Ended++
+		p.rolls.Roll(&usage.Cell{Hour: now - 24*12, UID: i})[usage.Ended]++
 	}
-	p.rolls.Roll(&usage.Cell{Hour: now - 24*9}).Ended++
+	p.rolls.Roll(&usage.Cell{Hour: now - 24*9})[usage.Ended]++
 	count := func() (n int) {
 		db.History(0, 1<<32-1, func(*history.Key, *usage.Usage) error { n++; return nil })
 		return n
@@ -122,7 +122,7 @@ func TestModelHistoryAddsUp(t *testing.T) {
 					at, c = time.Unix(3600*int64(history.Day(usage.HourOf(now.Add(-p.hours).Unix()))-12), 0), usage.Cell{}
 				}
 				c.Hour = usage.HourOf(at.Unix())
-				u := usage.Usage{Ended: 1, User: time.Duration(rnd.IntN(1000)), MaxRSS: uint64(rnd.IntN(1000))}
+				u := usage.Usage{usage.Ended: 1, usage.User: uint64(rnd.IntN(1000)), usage.MaxRSS: uint64(rnd.IntN(1000))}
 				p.rolls.Roll(&c).Add(&u)
 				k := history.Key{Hour: c.Hour, UID: c.UID, Groups: slices.Clone(sets.Groups(c.Set)), Unattributed: c.Set == groups.Unattributed, Command: strings.TrimRight(string(c.Comm[:]), "\x00")}
 				add(unsaved, &k, &u)
@@ -180,7 +180,7 @@ func TestHistoryAddsUpInSteps(t *testing.T) {
 	}
 	commit()
 	for i := range uint32(2*addBatch + addBatch/2) {
-		p.rolls.Roll(&usage.Cell{Hour: usage.HourOf(now.Unix()) + 1 + i%2, UID: i}).Ended++
+		p.rolls.Roll(&usage.Cell{Hour: usage.HourOf(now.Unix()) + 1 + i%2, UID: i})[usage.Ended]++
 	}
 	commit()
 	now = now.Add(10 * 24 * time.Hour)

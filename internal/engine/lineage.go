@@ -9,8 +9,8 @@ import (
 
 	"elsa/internal/lineage"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
-	"elsa/pkg/proc"
 )
 
 // origin remembers that a process was put in a group: because uid asked for it,
@@ -60,8 +60,8 @@ type Ancestor struct {
 	// Live: it runs. Command is empty then: /proc has it.
 	Live    bool
 	Command string
-	// Ended is when it ended (ns of CLOCK_BOOTTIME), zero when it runs or nobody knows.
-	Ended int64
+	// Ended is when it ended, zero when it runs or nobody knows.
+	Ended clock.Boot
 	// Left: it lives, and is not in the group any more.
 	Left bool
 	set  groups.SetID
@@ -88,7 +88,7 @@ func (e *Engine) Explain(l groups.Life) []Membership {
 func (e *Engine) chain(l groups.Life) (chain []Ancestor) {
 	for range maxChain {
 		a := Ancestor{Key: l.Key(), Command: "(unknown)"}
-		if now, ok := e.tracker.Live(l.PID); ok && proc.SameStart(now.Start, l.Start) {
+		if now, ok := e.tracker.Live(l.PID); ok && now.Start.Same(l.Start) {
 			a.Live, a.Command, a.set = true, "", now.Set
 		} else if past, ok := e.lineage.Parent(l.PID, l.Start); ok {
 			if past.Comm[0] != 0 {
@@ -120,7 +120,7 @@ func (e *Engine) membership(g *groups.Group, l groups.Life, chain []Ancestor) Me
 		}
 	}
 	// The line is broken. Whoever it was, it came from one of these.
-	last := e.wall(chain[len(chain)-1].Key.Start)
+	last := e.wall(chain[len(chain)-1].Key.Start.Boot())
 	for _, o := range e.lineage.Origins(g.ID) {
 		if !o.Time.After(last) {
 			m.Candidates = append(m.Candidates, o)
@@ -129,16 +129,12 @@ func (e *Engine) membership(g *groups.Group, l groups.Life, chain []Ancestor) Me
 	return m
 }
 
-// wall is a time of CLOCK_BOOTTIME by the wall clock as it is set now.
-func (e *Engine) wall(at int64) time.Time {
-	return e.now.Wall.Add(time.Duration(at - e.now.Boot))
-}
+// wall is a moment by the wall clock as it is set now.
+func (e *Engine) wall(at clock.Boot) time.Time { return e.now.Wall.Add(at.Sub(e.now.Boot)) }
 
 // parent finds the process that forked another, as it was then.
 func (e *Engine) parent(l *groups.Life) (groups.Life, bool) {
-	lived := func(p *groups.Life) bool {
-		return p.Start <= l.Start+int64(50*time.Millisecond) && (p.Exit == 0 || l.Start <= p.Exit+int64(50*time.Millisecond))
-	}
+	lived := func(p *groups.Life) bool { return p.Start.MayForkBefore(p.Exit, l.Start) }
 	if p, ok := e.tracker.Peek(l.PPID, lived); ok && l.PPID != l.PID {
 		return p, true
 	}

@@ -5,8 +5,9 @@ package engine
 import (
 	"elsa/internal/fault"
 	"elsa/internal/store"
+	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
-	"elsa/pkg/proc"
 )
 
 // Load takes over what the database holds: groups, sets, bills, open deaths, and
@@ -26,8 +27,7 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 		e.tracker.Sets.Restore(s.ID, s.Groups)
 		e.join.RestoreSet(s.ID, s.Usage)
 	}
-	e.tracker.Sets.Reuse()
-	charged := int64(0)
+	charged := clock.Boot(0)
 	if e.options.ExactResumed {
 		charged = now.Boot // their exact records come yet
 	}
@@ -60,10 +60,12 @@ func (e *Engine) GoOn(st *store.State, now Now) error {
 	for i := range st.Members {
 		m := &st.Members[i]
 		p, err := e.options.World.Process(m.Life.PID)
-		alive := err == nil && proc.SameStart(p.Start, m.Life.Start) && !p.Dead()
+		alive := err == nil && p.Start.Same(m.Life.Start) && !p.Dead()
 		e.restore(m, p.Threads, alive)
 	}
 	e.loss.trusted, e.loss.gaps = st.Meta.AsOf, gapSteps
+	e.loss.restarted = st.Meta.BootID != ""
+	defer func() { e.loss.restarted = false }()
 	return e.scan(st.Meta.AsOf)
 }
 
@@ -75,7 +77,7 @@ func (e *Engine) GoOnWithStream(st *store.State, now Now) {
 	for i := range st.Members {
 		m := &st.Members[i]
 		threads := int32(1)
-		if p, err := e.options.World.Process(m.Life.PID); err == nil && proc.SameStart(p.Start, m.Life.Start) {
+		if p, err := e.options.World.Process(m.Life.PID); err == nil && p.Start.Same(m.Life.Start) {
 			threads = p.Threads
 		}
 		e.restore(m, threads, m.Life.Exit == 0)
@@ -102,7 +104,7 @@ func (e *Engine) BeginAfterReboot(st *store.State, now Now) {
 		e.restore(&st.Members[i], 0, false)
 	}
 	e.loss.trusted, e.loss.gaps = st.Meta.AsOf, gapSteps
-	e.clocks.offsets = append([]int64{st.Meta.WallOffset}, e.clocks.offsets...)
+	e.clocks.booted = append([]clock.Wall{st.Meta.Booted}, e.clocks.booted...)
 }
 
 // EndOfBoot bills members of the last boot by their last sample, where the
@@ -110,10 +112,10 @@ func (e *Engine) BeginAfterReboot(st *store.State, now Now) {
 func (e *Engine) EndOfBoot(now Now) error {
 	e.now = now
 	e.tracker.Bury(func(l groups.Life) {
-		e.counters.Missing++
+		e.counts[tally.Missing]++
 		e.join.Unledgered(l, now.Boot)
 	})
-	e.clocks.offsets = e.clocks.offsets[1:]
+	e.clocks.booted = e.clocks.booted[1:]
 	return e.scan(0)
 }
 

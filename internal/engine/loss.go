@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"elsa/internal/fault"
+	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 )
@@ -18,7 +20,7 @@ func (e *Engine) Lose() {
 
 // Applied says that every event that the kernel had queued before a time is
 // applied.
-func (e *Engine) Applied(asOf int64) {
+func (e *Engine) Applied(asOf clock.Boot) {
 	e.loss.asOf = asOf
 	if !e.loss.pending && e.loss.gaps == 0 {
 		e.loss.trusted = asOf
@@ -28,9 +30,9 @@ func (e *Engine) Applied(asOf int64) {
 // Doubtless reports whether all processes are known without a gap.
 func (e *Engine) Doubtless() bool { return !e.loss.pending && e.loss.gaps == 0 }
 
-// Trusted is the last time up to which every process was known (ns of
-// CLOCK_BOOTTIME), zero before the first.
-func (e *Engine) Trusted() int64 { return e.loss.trusted }
+// Trusted is the last time up to which every process was known,
+// zero before the first.
+func (e *Engine) Trusted() clock.Boot { return e.loss.trusted }
 
 // RescanIfLost makes the tracker agree with /proc if events were lost since it was
 // read. Everything that reads memberships calls it first. It reads /proc: some
@@ -45,7 +47,7 @@ func (e *Engine) RescanIfLost(now Now) error {
 	}
 	fault.Point(fault.ResyncScanned)
 	e.loss.pending, e.loss.gaps = false, gapSteps
-	e.counters.Rescans++
+	e.counts[tally.Rescans]++
 	for _, pid := range e.loss.ruleable {
 		e.applyRules(pid)
 	}
@@ -60,7 +62,7 @@ func (e *Engine) Scan(now Now) error {
 }
 
 // scan makes the tracker agree with /proc; see groups.Tracker.Resync for since.
-func (e *Engine) scan(since int64) error {
+func (e *Engine) scan(since clock.Boot) error {
 	var err error
 	e.procs, err = e.options.World.Processes(e.procs[:0])
 	if err != nil {
@@ -84,15 +86,15 @@ func (e *Engine) scan(since int64) error {
 	return nil
 }
 
-// accounted tells whether a process found after loss is dead or dying, and not
-// known. Its line is written: it was read, and the death is on a bill, or it will
+// accounted tells whether a process found after loss, or after a restart, is dead or
+// dying, and not known. Its line is written: it was read, and the death is on a bill, or it will
 // be. A parent that does not wait shows it again at every scan.
 func (e *Engine) accounted(p *proc.Process) bool {
-	if !e.loss.pending || !p.Dead() && !(p.Exiting && p.Threads <= 1) {
+	if !e.loss.pending && !e.loss.restarted || !p.Dead() && !(p.Exiting && p.Threads <= 1) {
 		return false
 	}
 	l, known := e.tracker.Lookup(p.PID)
-	return !known || !proc.SameStart(p.Start, l.Start)
+	return !known || !p.Start.Same(l.Start)
 }
 
 // addThreads tells the tracker the threads of a process, for a source that
@@ -117,7 +119,7 @@ func (e *Engine) Classify(threads bool, now Now) {
 }
 
 // look says what a task is now, and when a process started.
-func (e *Engine) look(k groups.Key) (groups.Kind, int64) {
+func (e *Engine) look(k groups.Key) (groups.Kind, clock.Start) {
 	p, err := e.options.World.Process(k.PID)
 	switch {
 	case err == nil:
@@ -139,5 +141,5 @@ func scanned(p *proc.Process) groups.Scanned {
 // listing or a count of its threads.
 func (e *Engine) alive(k groups.Key) bool {
 	p, err := e.options.World.Process(k.PID)
-	return err == nil && proc.SameStart(p.Start, k.Start) && !p.Dead()
+	return err == nil && p.Start.Same(k.Start) && !p.Dead()
 }

@@ -17,7 +17,7 @@ func (e *Engine) Running(pid int32) (p proc.Process, l groups.Life, ok bool, err
 		return p, l, false, nil
 	}
 	l, ok = e.tracker.Live(pid)
-	return p, l, ok && err == nil && !p.Dead() && proc.SameStart(p.Start, l.Start), err
+	return p, l, ok && err == nil && !p.Dead() && p.Start.Same(l.Start), err
 }
 
 // Live returns the live process that the engine knows by a pid. It does not look at
@@ -30,6 +30,10 @@ func (e *Engine) Descendants(pids ...int32) []int32 { return e.tracker.Descendan
 
 // IsIn reports whether a process is in a group.
 func (e *Engine) IsIn(l groups.Life, g *groups.Group) bool { return e.tracker.Sets.Has(l.Set, g.ID) }
+
+// Full reports whether a process is in [groups.MaxGroups] groups, and g is none of
+// them: Add would change nothing.
+func (e *Engine) Full(l groups.Life, g *groups.Group) bool { return e.tracker.Sets.Full(l.Set, g.ID) }
 
 // Add puts a live process in a group because the user uid asked for it: beside the
 // groups it is in or, with move, instead of them. What it used before stays where

@@ -77,7 +77,7 @@ func (e *Engine) otherParent(l *groups.Life, r *acct.Record) bool {
 		return false
 	}
 	p, ok := e.tracker.Live(l.PPID)
-	return ok && p.Start <= l.Start
+	return ok && p.Start.MayFork(l.Start)
 }
 
 // line places the process of the line before those placed by now.

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 
-	"elsa/internal/refusals"
 	"elsa/internal/rules"
+	"elsa/internal/tally"
 	"elsa/pkg/groups"
 )
 
@@ -35,13 +35,13 @@ var (
 // ErrReserved, ErrQuota, or one of those of MakeGroup. Where the user has as many
 // groups as a user may, the one of the command of elsactl run that ended first goes.
 func (e *Engine) MakeGroupOf(uid uint32, name string, labels map[string]string, now Now) (*groups.Group, error) {
-	refuse := func(k refusals.Kind, err error) (*groups.Group, error) {
+	refuse := func(k tally.Counter, err error) (*groups.Group, error) {
 		e.options.Refused.Add(k)
 		return nil, fmt.Errorf("make group %s: %w", name, err)
 	}
 	if e.Group(name) == nil {
 		if e.Reserves(name) {
-			return refuse(refusals.GroupReserved, ErrReserved)
+			return refuse(tally.ReservedNames, ErrReserved)
 		}
 		has := func() groups.Owned { return e.catalog.Owned(uid) }
 		if has().Groups >= maxOwned || has().Labels+groups.LabelBytes(labels) > maxOwnedLabels {
@@ -49,11 +49,11 @@ func (e *Engine) MakeGroupOf(uid uint32, name string, labels map[string]string, 
 		}
 		switch {
 		case has().Groups >= maxOwned:
-			return refuse(refusals.GroupLimit, fmt.Errorf("uid %d has %d groups, as many as a user may; %w", uid, has().Groups, ErrQuota))
+			return refuse(tally.UserGroups, fmt.Errorf("uid %d has %d groups, as many as a user may; %w", uid, has().Groups, ErrQuota))
 		case has().Labels+groups.LabelBytes(labels) > maxOwnedLabels:
-			return refuse(refusals.GroupLimit, fmt.Errorf("the labels of all groups of uid %d may have %d bytes; %w", uid, maxOwnedLabels, ErrQuota))
+			return refuse(tally.UserGroups, fmt.Errorf("the labels of all groups of uid %d may have %d bytes; %w", uid, maxOwnedLabels, ErrQuota))
 		case e.catalog.OfUsers() >= maxOfUsers:
-			return refuse(refusals.GroupLimit, fmt.Errorf("users have %d groups, as many as they may in all; %w", e.catalog.OfUsers(), ErrQuota))
+			return refuse(tally.UserGroups, fmt.Errorf("users have %d groups, as many as they may in all; %w", e.catalog.OfUsers(), ErrQuota))
 		}
 	}
 	return e.MakeGroup(name, uid, labels, now)
@@ -77,7 +77,7 @@ func (e *Engine) evict(uid uint32) {
 	}
 	if first != nil {
 		e.DeleteGroup(first)
-		e.options.Refused.Add(refusals.GroupEvicted)
+		e.options.Refused.Add(tally.UserRuns)
 	}
 }
 
@@ -95,7 +95,7 @@ type ruled struct {
 }
 
 // refuse notes that a rule did not put a process in a group.
-func (e *Engine) refuse(r *rules.Rule, k refusals.Kind, err error) {
+func (e *Engine) refuse(r *rules.Rule, k tally.Counter, err error) {
 	e.options.Refused.Add(k)
 	if !e.ruled.told[r] {
 		if e.ruled.told == nil {
@@ -139,7 +139,7 @@ func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
 	if g := e.catalog.Named(m.Group); g != nil {
 		switch {
 		case g.Owner != 0:
-			e.refuse(m.Rule, refusals.RuleOwner, fmt.Errorf("group %s belongs to uid %d, who would see and could delete what the rule puts there; delete the group, or name another in the rule", g.Name, g.Owner))
+			e.refuse(m.Rule, tally.RuleOwners, fmt.Errorf("group %s belongs to uid %d, who would see and could delete what the rule puts there; delete the group, or name another in the rule", g.Name, g.Owner))
 			return nil
 		case !g.Open():
 			return nil
@@ -147,12 +147,12 @@ func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
 		return g
 	}
 	if n := e.madeBy(m.Rule); m.Rule.Templated() && n >= m.Rule.Limit {
-		e.refuse(m.Rule, refusals.RuleLimit, fmt.Errorf("it has made %d groups, as many as it may, and does not make %s; delete some, or give the rule a higher limit", n, m.Group))
+		e.refuse(m.Rule, tally.RuleGroups, fmt.Errorf("it has made %d groups, as many as it may, and does not make %s; delete some, or give the rule a higher limit", n, m.Group))
 		return nil
 	}
 	g, err := e.MakeGroup(m.Group, 0, map[string]string{ruleLabel: fmt.Sprintf("line %d", m.Rule.Line)}, e.now)
 	if err != nil {
-		e.refuse(m.Rule, refusals.RuleLimit, err)
+		e.refuse(m.Rule, tally.RuleGroups, err)
 		return nil
 	}
 	e.ruled.made[m.Rule]++

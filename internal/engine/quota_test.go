@@ -11,8 +11,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"elsa/internal/refusals"
 	"elsa/internal/rules"
+	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -33,12 +34,12 @@ func ruleSet(t testing.TB, text string) *rules.Set {
 
 // runs makes a process that executes a program, and tells the engine.
 func (m *machine) runs(e *Engine, pid int32, comm string, now Now) {
-	p := &proc.Process{PID: pid, PPID: 1, Start: now.Boot, UID: 1000}
+	p := &proc.Process{PID: pid, PPID: 1, Start: clock.At(now.Boot, clock.Tick), UID: 1000}
 	copy(p.Comm[:], comm)
 	m.procs[pid] = p
 	e.Events([]cnfork.Event{
-		{Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: 1, ParentTGID: 1, Time: now.Boot},
-		{Kind: cnfork.Exec, PID: pid, TGID: pid, Time: now.Boot},
+		{Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: 1, ParentTGID: 1, Time: clock.Mono(now.Boot)},
+		{Kind: cnfork.Exec, PID: pid, TGID: pid, Time: clock.Mono(now.Boot)},
 	}, 0, 0, now)
 }
 
@@ -47,7 +48,7 @@ func (m *machine) runs(e *Engine, pid int32, comm string, now Now) {
 func TestRulesLeaveUsersGroupsAlone(t *testing.T) {
 	m, now := newMachine(), at(time.Hour)
 	e := newEngine(t, m, now)
-	e.options.Refused = &refusals.Counts{}
+	e.options.Refused = &tally.Shared{}
 	if _, err := e.MakeGroupOf(47001, "ci", nil, now); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func TestRulesLeaveUsersGroupsAlone(t *testing.T) {
 			t.Errorf("process is in %v, want all", e.GroupNames(l.Set))
 		}
 	}
-	if n := e.options.Refused.Map()["rule_owner"]; n != 3 {
+	if n := e.options.Refused.Count(tally.RuleOwners); n != 3 {
 		t.Errorf("%d processes counted, want 3", n)
 	}
 	if errs := e.TakeRuleErrors(); len(errs) != 1 || !strings.Contains(errs[0].Error(), "uid 47001") {
@@ -81,7 +82,7 @@ func TestRulesLeaveUsersGroupsAlone(t *testing.T) {
 func TestRuleMakesSoManyGroups(t *testing.T) {
 	m, now := newMachine(), at(time.Hour)
 	e := newEngine(t, m, now)
-	e.options.Refused = &refusals.Counts{}
+	e.options.Refused = &tally.Shared{}
 	set := ruleSet(t, "{match: all, list: [{group: 'c/{{.Command}}', command: 'c*', limit: 3}, {group: 'd/{{.Command}}', command: '*'}]}")
 	if err := e.SetRules(set, now); err != nil {
 		t.Fatal(err)
@@ -101,7 +102,7 @@ func TestRuleMakesSoManyGroups(t *testing.T) {
 	if l, _ := e.Live(200); len(e.GroupNames(l.Set)) != 2 {
 		t.Errorf("process is in %v, want two groups", e.GroupNames(l.Set))
 	}
-	if c, d, refused := count("c/"), count("d/"), e.options.Refused.Map()["rule_limit"]; c != 3 || d != 10 || refused != 7 {
+	if c, d, refused := count("c/"), count("d/"), e.options.Refused.Count(tally.RuleGroups); c != 3 || d != 10 || refused != 7 {
 		t.Errorf("%d groups of the rule with a limit of 3, %d of the other, %d refusals; want 3, 10 and 7", c, d, refused)
 	}
 	if errs := e.TakeRuleErrors(); len(errs) != 1 {
@@ -125,7 +126,7 @@ func TestRuleMakesSoManyGroups(t *testing.T) {
 func TestQuotaOfUsers(t *testing.T) {
 	m, now := newMachine(), at(time.Hour)
 	e := newEngine(t, m, now)
-	e.options.Refused = &refusals.Counts{}
+	e.options.Refused = &tally.Shared{}
 	make := func(uid uint32, name string, labels map[string]string, want error) *groups.Group {
 		t.Helper()
 		g, err := e.MakeGroupOf(uid, name, labels, now)
@@ -158,8 +159,8 @@ func TestQuotaOfUsers(t *testing.T) {
 	if e.Group("m5") != nil || e.Group("m7") == nil || e.Group("m6") == nil {
 		t.Error("it is not the first to end without processes that made room")
 	}
-	if n := e.options.Refused.Map(); n["group_limit"] != 1 || n["group_evicted"] != 1 {
-		t.Errorf("counted %v", n)
+	if n := e.options.Refused; n.Count(tally.UserGroups) != 1 || n.Count(tally.UserRuns) != 1 {
+		t.Errorf("counted %d groups too many and %d that made room", n.Count(tally.UserGroups), n.Count(tally.UserRuns))
 	}
 	long := map[string]string{"k": strings.Repeat("x", maxOwnedLabels)}
 	make(47003, "big", long, ErrQuota)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"elsa/internal/rules"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -47,26 +48,37 @@ func (e *Engine) applyRules(pid int32) {
 		return
 	}
 	p, err := e.options.World.Process(pid)
-	if err != nil || !proc.SameStart(p.Start, life.Start) {
-		e.counters.RuleMisses++ // it ended before it could be looked at
+	if err != nil || !p.Start.Same(life.Start) {
+		e.counts[tally.RulesLate]++ // it ended before it could be looked at
 		return
 	}
 	for _, m := range e.ruleset.Match(e.facts(p, life.Set)) {
+		life, _ = e.tracker.Live(pid) // the match before may have moved it
 		e.applyRule(life, m)
 	}
 }
 
 func (e *Engine) applyRule(life groups.Life, m rules.Match) {
 	g := e.ruleGroup(m)
-	if g == nil || e.tracker.Sets.Has(life.Set, g.ID) {
+	if g == nil || e.tracker.Sets.Has(life.Set, g.ID) || e.full(life.Set, g) {
 		return
 	}
 	e.sample(life.Key(), life.Set)
 	if change, ok := e.tracker.Add(life.PID, g.ID, false); ok && change.From != change.To {
 		e.move(change, false)
 		e.origin(life, g.ID, 0, m.Rule.Line)
-		e.counters.Ruled++
+		e.counts[tally.Ruled]++
 	}
+}
+
+// full reports whether processes of a set can be put in no other group, and counts
+// it.
+func (e *Engine) full(set groups.SetID, g *groups.Group) bool {
+	if !e.tracker.Sets.Full(set, g.ID) {
+		return false
+	}
+	e.counts[tally.ProcessGroups]++
+	return true
 }
 
 // ruleAtDeath finds the set of a process that was in no group, by its ledger
@@ -82,12 +94,12 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 		return
 	}
 	for _, m := range matches {
-		if g := e.ruleGroup(m); g != nil {
+		if g := e.ruleGroup(m); g != nil && !e.full(life.Set, g) {
 			life.Set = e.tracker.Sets.With(life.Set, g.ID)
 		}
 	}
 	if life.Set != groups.Ungrouped {
-		e.counters.Ruled++
+		e.counts[tally.Ruled]++
 		e.tracker.Stray(life.Set)
 	}
 }

@@ -5,6 +5,7 @@ package engine
 import (
 	"time"
 
+	"elsa/internal/tally"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
@@ -27,7 +28,7 @@ func (e *Engine) EachSampled(now Now, f func(groups.Key)) error {
 // TakeSample puts a sample on the bill of a process, if it still lives.
 func (e *Engine) TakeSample(k groups.Key, s *proc.Sample) {
 	if life, ok := e.tracker.Live(k.PID); ok && life.Start == k.Start {
-		m := measure(s)
+		m := e.measure(s)
 		if e.join.Sample(k, life.Set, &m) {
 			e.tracker.Touch(k)
 		}
@@ -55,7 +56,7 @@ func (e *Engine) sample(k groups.Key, set groups.SetID) {
 	if e.options.World.Sample(k, &s) != nil {
 		return
 	}
-	m := measure(&s)
+	m := e.measure(&s)
 	e.join.Sample(k, set, &m)
 	e.tracker.Touch(k)
 }
@@ -64,7 +65,7 @@ const (
 	// unreapedAge is how long a death waits for its exact record before the
 	// process is looked for among those that nobody waited for, and maxUnreaped how
 	// many are looked for at a step.
-	unreapedAge = int64(200 * time.Millisecond)
+	unreapedAge = 200 * time.Millisecond
 	maxUnreaped = 64
 )
 
@@ -72,7 +73,7 @@ const (
 // record does not come: their CPU clock stands still and is exact.
 func (e *Engine) settleUnreaped() {
 	var keys []groups.Key
-	e.join.Unsettled(e.now.Boot-unreapedAge, func(k groups.Key, _ groups.SetID) bool {
+	e.join.Unsettled(e.now.Boot.Add(-unreapedAge), func(k groups.Key, _ groups.SetID) bool {
 		keys = append(keys, k)
 		return len(keys) < maxUnreaped
 	})
@@ -84,10 +85,13 @@ func (e *Engine) settleUnreaped() {
 	}
 }
 
-func measure(s *proc.Sample) usage.Measure {
+func (e *Engine) measure(s *proc.Sample) usage.Measure {
+	if s.Denied {
+		e.counts[tally.SamplesDenied]++
+	}
 	return usage.Measure{
-		User: s.User, System: s.System, MinorFaults: s.MinorFaults, MajorFaults: s.MajorFaults,
-		ReadBytes: s.ReadBytes, WriteBytes: s.WriteBytes, ReadChars: s.ReadChars, WriteChars: s.WriteChars,
-		MaxRSS: s.MaxRSS, VoluntarySwitches: s.VoluntarySwitches, InvoluntarySwitches: s.InvoluntarySwitches,
+		usage.User: uint64(s.User), usage.System: uint64(s.System), usage.MinorFaults: s.MinorFaults, usage.MajorFaults: s.MajorFaults,
+		usage.ReadBytes: s.ReadBytes, usage.WriteBytes: s.WriteBytes, usage.ReadChars: s.ReadChars, usage.WriteChars: s.WriteChars,
+		usage.MaxRSS: s.MaxRSS, usage.VoluntarySwitches: s.VoluntarySwitches, usage.InvoluntarySwitches: s.InvoluntarySwitches,
 	}
 }

@@ -51,7 +51,7 @@ func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	e.history.save(tx, e.now.Wall)
 	e.lineage.Flush(tx.PutOrigin, tx.DeleteOrigin)
 	meta.Created, meta.BootID, meta.NextGroup = e.created, e.boot, e.catalog.Next()
-	meta.AsOf, meta.WallOffset = e.loss.asOf, e.join.WallOffset
+	meta.AsOf, meta.Booted = e.loss.asOf, e.join.Booted
 	meta.Reported, meta.Daily = e.join.Reported, e.history.daily
 	tx.Meta(*meta)
 }
@@ -77,12 +77,14 @@ func (e *Engine) saveHandover(tx Tx, meta *store.Meta) {
 	tx.Held(held)
 }
 
-// Saved says how the transaction ended. After a failure all is put again next time.
+// Saved says how the transaction ended, at once: nothing may come in between. After a
+// failure all is put again next time.
 func (e *Engine) Saved(err error) {
 	e.unsaved = err != nil
 	if err == nil {
 		e.catalog.Done()
 		e.history.saved()
 		e.lineage.Done()
+		e.reclaim()
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -20,19 +22,18 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 	s := e.join.Snapshot(e.tracker, e.catalog.Copy())
 	s.Time = now.Wall
 	s.Service = service
-	v, n := &s.Service, &e.counters
+	v := &s.Service
 	v.Created = e.created
-	v.Forks, v.Execs, v.Exits, v.OtherEvents = n.Forks, n.Execs, n.Exits, n.OtherEvents
-	v.EventsLost, v.EventsRejected, v.Resyncs = n.EventsLost, n.Rejected, n.Rescans
-	v.RecordsBSD, v.RecordsTaskstats, v.RecordsExact = n.Lines, n.Taskstats, n.Exact
-	v.TaskstatsLost, v.ExactLost, v.MissingLedger = n.TaskstatsLost, n.ExactLost, n.Missing
+	v.Counts.Add(&e.counts)
+	refused := e.options.Refused.Counts()
+	v.Counts.Add(&refused)
 	j := &e.join.Joined
-	v.Joined = map[string]uint64{
-		"exact": j.Exact, "taskstats": j.Taskstats, "ledger": j.Ledger, "no_line": j.NoLine,
-		"unknown": j.Unknown, "duplicate": j.Duplicate, "unmatched": j.Unmatched, "late": j.Late,
-		"part": n.Parts, // records of single threads, left out
-	}
-	v.Refused = e.options.Refused.Map()
+	v.Counts.Add(&tally.Counts{
+		tally.EventsIgnored: e.tracker.Ignored, tally.Adopted: e.tracker.Adopted, tally.Evicted: e.tracker.Evicted,
+		tally.JoinedExact: j.Exact, tally.JoinedTaskstats: j.Taskstats, tally.JoinedLedger: j.Ledger, tally.JoinedNoLine: j.NoLine,
+		tally.JoinedUnknown: j.Unknown, tally.JoinedDuplicate: j.Duplicate, tally.JoinedUnmatched: j.Unmatched, tally.JoinedLate: j.Late,
+		tally.HistoryGroups: e.history.rolls.Oversized,
+	})
 	v.Processes, v.Members = e.tracker.Processes(), e.members()
 	v.ConservationRatio = e.join.Conservation()
 	return s, nil
@@ -41,7 +42,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 // Unsettled counts the deaths in the named groups, or in all sets, that were
 // charged before a time and wait for their exact record; without a ledger also
 // those that wait to be charged.
-func (e *Engine) Unsettled(before int64, names []string) int {
+func (e *Engine) Unsettled(before clock.Boot, names []string) int {
 	var ids []uint32
 	for _, name := range names {
 		if g := e.catalog.Named(name); g != nil {

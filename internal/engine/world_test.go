@@ -11,6 +11,7 @@ import (
 
 	"elsa/internal/rules"
 	"elsa/internal/store"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 )
@@ -71,11 +72,11 @@ func newEngine(t testing.TB, m *machine, now Now) *Engine {
 
 // at is a reading of clocks, so long after a machine's boot.
 func at(d time.Duration) Now {
-	return Now{Boot: int64(d), Wall: time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC).Add(d)}
+	return Now{Boot: clock.Boot(d), Wall: time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC).Add(d)}
 }
 
 // after is the same clocks some time later.
-func (n Now) after(d time.Duration) Now { return Now{Boot: n.Boot + int64(d), Wall: n.Wall.Add(d)} }
+func (n Now) after(d time.Duration) Now { return Now{Boot: n.Boot.Add(d), Wall: n.Wall.Add(d)} }
 
 func openStore(t testing.TB) *store.Store {
 	t.Helper()

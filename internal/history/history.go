@@ -5,6 +5,7 @@
 package history
 
 import (
+	"maps"
 	"slices"
 
 	"elsa/pkg/groups"
@@ -41,6 +42,10 @@ type Rolls struct {
 	// Known returns the commands of an hour that are in the database.
 	Known func(hour uint32) []string
 
+	// Oversized counts what was billed to sets of more than [groups.MaxGroups]
+	// groups, which is in no group's history but in [Other] of the unattributed.
+	Oversized uint64
+
 	// Daily: cells of hours before it may be added up by the day in the database
 	// once they are written. It is a multiple of 24.
 	Daily uint32
@@ -71,11 +76,15 @@ func New(sets *groups.Sets, commands int) *Rolls {
 }
 
 // Roll returns what was found of a cell since it was last written, to add to. A
-// cell of one command too many becomes the hour's [Other].
+// cell of one command too many becomes the hour's [Other], and one of too many
+// groups that of the unattributed: its key would be longer than a database takes.
 func (r *Rolls) Roll(c *usage.Cell) *usage.Usage {
 	e := r.cells[*c]
 	if e == nil {
-		if !r.admit(c.Hour, c.Comm) {
+		if len(r.groups(c.Set)) > groups.MaxGroups {
+			c.Set, c.Comm = groups.Unattributed, otherComm
+			r.Oversized++
+		} else if !r.admit(c.Hour, c.Comm) {
 			c.Comm = otherComm
 		}
 		if e = r.cells[*c]; e == nil {
@@ -191,4 +200,22 @@ func (r *Rolls) Done() {
 			delete(r.hours, h)
 		}
 	}
+}
+
+// Len counts the cells in memory.
+func (r *Rolls) Len() int { return len(r.cells) }
+
+// MarkSets marks the sets of cells that are not written yet.
+func (r *Rolls) MarkSets(used *groups.InUse) {
+	for c, e := range r.cells {
+		if e.queued {
+			used.Mark(c.Set)
+		}
+	}
+}
+
+// Reclaim lets go of the cells of sets that are not in use: the database has them.
+func (r *Rolls) Reclaim(used *groups.InUse) {
+	maps.DeleteFunc(r.cells, func(c usage.Cell, _ *cell) bool { return !used.Has(c.Set) })
+	maps.DeleteFunc(r.lists, func(set groups.SetID, _ []uint32) bool { return !used.Has(set) })
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -42,15 +43,15 @@ func TestCommandsAreBounded(t *testing.T) {
 	}
 	d := disk{}
 	for i := range 10 {
-		r.Roll(cellIn(7, 0, 0, fmt.Sprint("c", i))).Add(&usage.Usage{Ended: 1})
-		r.Roll(cellIn(8, 0, 0, fmt.Sprint("c", i))).Add(&usage.Usage{Ended: 1})
+		r.Roll(cellIn(7, 0, 0, fmt.Sprint("c", i))).Add(&usage.Usage{usage.Ended: 1})
+		r.Roll(cellIn(8, 0, 0, fmt.Sprint("c", i))).Add(&usage.Usage{usage.Ended: 1})
 	}
-	r.Roll(cellIn(7, 0, 0, "known")).Add(&usage.Usage{Ended: 1})
+	r.Roll(cellIn(7, 0, 0, "known")).Add(&usage.Usage{usage.Ended: 1})
 	d.flush(r)
 	r.Done()
 	got := map[string]uint64{}
 	for k, s := range d {
-		got[k] = s.usage.Ended
+		got[k] = s.usage[usage.Ended]
 	}
 	want := map[string]uint64{}
 	for _, c := range []struct {
@@ -76,27 +77,27 @@ func TestModelCellsAddUpToBills(t *testing.T) {
 		j.Roll = r.Roll
 		j.Who = func(groups.Key) usage.Cell { return usage.Cell{Hour: 1, Comm: comm("mover")} }
 		d := disk{}
-		now := int64(time.Hour)
+		now := clock.Boot(time.Hour)
 		sets := []groups.SetID{0, 1}
 		for g := range uint32(3) {
 			sets = append(sets, tracker.Sets.Only(g+1), tracker.Sets.With(tracker.Sets.Only(g+1), 9))
 		}
 		for pid := int32(1); pid < 300; pid++ {
-			now += rnd.Int64N(int64(time.Minute))
-			life := groups.Life{PID: pid, Start: now - int64(time.Second), Set: sets[rnd.IntN(len(sets))]}
+			now += clock.Boot(rnd.Int64N(int64(time.Minute)))
+			life := groups.Life{PID: pid, Start: clock.At(now.Add(-time.Second), clock.Stamped), Set: sets[rnd.IntN(len(sets))]}
 			if rnd.IntN(3) == 0 {
-				j.Sample(life.Key(), life.Set, &usage.Measure{User: time.Duration(rnd.IntN(1e6)), MinorFaults: 3})
+				j.Sample(life.Key(), life.Set, &usage.Measure{usage.User: uint64(rnd.IntN(1e6)), usage.MinorFaults: 3})
 				to := sets[rnd.IntN(len(sets))]
 				j.Move(groups.Change{Life: life, From: life.Set, To: to}, rnd.IntN(4) == 0)
 				life.Set = to
 			}
 			rec := acct.Record{
 				Source: acct.BSD, PID: pid, UID: uint32(rnd.IntN(3)), Comm: comm(fmt.Sprint("c", rnd.IntN(12))),
-				Begin: life.Start / 1e9, Elapsed: time.Second, User: time.Duration(rnd.IntN(1e7)), MinorFaults: 5,
+				Begin: int64(life.Start.Boot()) / 1e9, Elapsed: time.Second, User: time.Duration(rnd.IntN(1e7)), MinorFaults: 5,
 				ExitCode: uint32(rnd.IntN(2) << 8),
 			}
 			ex := rec
-			ex.Source, ex.Start, ex.CPU = acct.Exact, life.Start, rec.User+time.Duration(rnd.IntN(1e6))
+			ex.Source, ex.Start, ex.CPU = acct.Exact, int64(life.Start.Boot()), rec.User+time.Duration(rnd.IntN(1e6))
 			switch rnd.IntN(4) {
 			case 0:
 				j.Unledgered(life, now)
@@ -169,7 +170,7 @@ func TestRollDoesNotAllocate(t *testing.T) {
 	r := New(groups.NewSets(), 10)
 	c := cellIn(1, 0, 0, "a")
 	r.Roll(c)
-	if n := testing.AllocsPerRun(100, func() { r.Roll(c).Ended++ }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { r.Roll(c)[usage.Ended]++ }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

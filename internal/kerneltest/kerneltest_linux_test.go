@@ -21,7 +21,8 @@ type verdict struct {
 	said string
 }
 
-func (v *verdict) Helper() {}
+func (v *verdict) Helper()      {}
+func (v *verdict) Name() string { return "TestIt" }
 func (v *verdict) Skipf(format string, args ...any) {
 	v.said = "skip"
 	panic(v)
@@ -51,6 +52,8 @@ func TestNeed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("ELSA_KERNEL", tt.env)
+			skipped := filepath.Join(t.TempDir(), "skipped")
+			t.Setenv("ELSA_SKIPPED", skipped)
 			v := &verdict{said: "run"}
 			func() {
 				defer func() {
@@ -62,6 +65,10 @@ func TestNeed(t *testing.T) {
 			}()
 			if v.said != tt.want {
 				t.Errorf("verdict %q, want %q", v.said, tt.want)
+			}
+			told, _ := os.ReadFile(skipped)
+			if want := "TestIt needs that: it is not there\n"; (string(told) == want) != (tt.want == "skip") {
+				t.Errorf("%s is noted as skipped: %q", tt.want, told)
 			}
 		})
 	}
@@ -95,6 +102,11 @@ func TestKernelLockAccounting(t *testing.T) {
 	if err := os.WriteFile(pacct, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	reader, err := os.Open(pacct) // as a service has it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
 	size := func() int64 {
 		if _, err := Fork(); err != nil {
 			t.Fatal(err)
@@ -105,9 +117,6 @@ func TestKernelLockAccounting(t *testing.T) {
 		}
 		return fi.Size()
 	}
-	saved := usualFiles
-	t.Cleanup(func() { usualFiles = saved })
-	usualFiles = append(saved, pacct)
 	t.Run("held", func(t *testing.T) {
 		LockAccounting(t)
 		if err := unix.Acct(pacct); err != nil {
@@ -119,6 +128,20 @@ func TestKernelLockAccounting(t *testing.T) {
 		owner, err := foreignAccounting()
 		if err != nil || !strings.Contains(owner, pacct) {
 			t.Errorf("foreignAccounting() = %q, %v; want the file %s", owner, err, pacct)
+		}
+		// Another test that wants it is skipped, and touches nothing.
+		t.Setenv("ELSA_KERNEL", "")
+		t.Setenv("ELSA_SKIPPED", "")
+		v := &verdict{said: "run"}
+		func() {
+			defer func() { recover() }()
+			Need(v, ownAccounting)
+		}()
+		if v.said != "skip" {
+			t.Errorf("with accounting on: verdict %q, want skip", v.said)
+		}
+		if before := size(); size() == before {
+			t.Error("accounting is off after a test was refused")
 		}
 	})
 	after := size()

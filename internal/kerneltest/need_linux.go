@@ -42,7 +42,8 @@ var (
 
 // Need skips t unless the machine has all of needs, and says which is missing
 // and why. ELSA_KERNEL in the environment makes a failure of it: "require" for
-// all that a stock kernel has, "patched" for everything.
+// all that a stock kernel has, "patched" for everything. ELSA_SKIPPED names a
+// file to which it adds a line for each test it skips.
 func Need(t testing.TB, needs ...Requirement) {
 	t.Helper()
 	for _, n := range needs {
@@ -54,7 +55,24 @@ func Need(t testing.TB, needs ...Requirement) {
 		case env == "patched", env == "require" && !n.Patched:
 			t.Fatalf("ELSA_KERNEL=%s: no %s: %v", env, n.Name, err)
 		}
+		note(t, n.Name, err)
 		t.Skipf("needs %s: %v", n.Name, err)
+	}
+}
+
+// note tells of a skipped test: go test itself shows skips only with -v.
+func note(t testing.TB, name string, reason error) {
+	path := os.Getenv("ELSA_SKIPPED")
+	if path == "" {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		t.Fatalf("note a skipped test: %v", err)
+	}
+	defer f.Close()
+	if _, err := fmt.Fprintf(f, "%s needs %s: %v\n", t.Name(), name, reason); err != nil {
+		t.Fatalf("note a skipped test: %v", err)
 	}
 }
 

@@ -126,7 +126,7 @@ func (c *Child) Line() string {
 // Pids returns the pids the child has printed or prints until it ends.
 func (c *Child) Pids() []int {
 	c.t.Helper()
-	c.pipe.SetReadDeadline(time.Now().Add(30 * time.Second))
+	c.pipe.SetReadDeadline(time.Now().Add(5 * time.Minute)) // a busy machine forks a hundred times a second
 	b, err := io.ReadAll(c.out)
 	if err != nil {
 		c.t.Fatalf("read pids: %v", err)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -33,7 +34,7 @@ type Origin struct {
 type Ancestor struct {
 	Key  groups.Key
 	PPID int32
-	Exit int64 // ns, CLOCK_BOOTTIME
+	Exit clock.Boot // rounded as by clock.Rounding
 	Comm [16]byte
 }
 
@@ -135,16 +136,11 @@ func (b *Book) Done() { b.put, b.del = b.put[:0], b.del[:0] }
 // Origins are those of a group, the earliest first. It must not be changed.
 func (b *Book) Origins(group uint32) []Origin { return b.origins[group] }
 
-// startSlack is how far the starts of one process may lie apart.
-const startSlack = int64(50 * time.Millisecond)
-
-func near(a, b int64) bool { return a-b <= startSlack && b-a <= startSlack }
-
 // Origin returns the latest origin of a process in a group.
 func (b *Book) Origin(group uint32, k groups.Key) (Origin, bool) {
 	list := b.origins[group]
 	for i := len(list) - 1; i >= 0; i-- {
-		if o := &list[i]; o.Key.PID == k.PID && near(o.Key.Start, k.Start) {
+		if o := &list[i]; o.Key.PID == k.PID && o.Key.Start.Same(k.Start) {
 			return *o, true
 		}
 	}
@@ -202,21 +198,21 @@ func (b *Book) Bury(a Ancestor) {
 	b.count++
 }
 
-// Parent returns the dead process pid that lived at a time.
-func (b *Book) Parent(pid int32, at int64) (Ancestor, bool) {
-	if i := b.find(pid, at); i != none {
+// Parent returns the dead process pid that may have forked one that began at child.
+func (b *Book) Parent(pid int32, child clock.Start) (Ancestor, bool) {
+	if i := b.find(pid, child); i != none {
 		return b.nodes[i].Ancestor, true
 	}
 	return Ancestor{}, false
 }
 
-func (b *Book) find(pid int32, at int64) int32 {
+func (b *Book) find(pid int32, child clock.Start) int32 {
 	i, ok := b.first[pid]
 	if !ok {
 		return none
 	}
 	for ; i != none; i = b.nodes[i].next {
-		if n := &b.nodes[i]; n.Key.Start <= at+startSlack && at <= n.Exit+startSlack {
+		if n := &b.nodes[i]; n.Key.Start.MayForkBefore(n.Exit, child) {
 			return i
 		}
 	}
@@ -227,11 +223,11 @@ func (b *Book) find(pid int32, at int64) int32 {
 // than three quarters of the room taken, the oldest of the others.
 func (b *Book) sweep() {
 	b.mark(func(l groups.Life) {
-		pid, at := l.PPID, l.Start
-		for i := b.find(pid, at); i != none && !b.nodes[i].marked; i = b.find(pid, at) {
+		pid, child := l.PPID, l.Start
+		for i := b.find(pid, child); i != none && !b.nodes[i].marked; i = b.find(pid, child) {
 			n := &b.nodes[i]
 			n.marked = true
-			pid, at = n.PPID, n.Key.Start
+			pid, child = n.PPID, n.Key.Start
 		}
 	})
 	var keep []Ancestor

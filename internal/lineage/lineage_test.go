@@ -7,13 +7,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
-const sec = int64(1e9)
+const sec = 1_000_000_000
+
+func stamped(at int64) clock.Start { return clock.At(clock.Boot(at), clock.Stamped) }
 
 func ancestor(pid, ppid int32, start, exit int64) Ancestor {
-	return Ancestor{Key: groups.Key{PID: pid, Start: start * sec}, PPID: ppid, Exit: exit * sec}
+	return Ancestor{Key: groups.Key{PID: pid, Start: stamped(start * sec)}, PPID: ppid, Exit: clock.Boot(exit * sec)}
 }
 
 // A pid that was used again names the process that lived then.
@@ -32,7 +35,7 @@ func TestParent(t *testing.T) {
 		{10, 4, Ancestor{}, false}, {10, 5, old, true}, {10, 20, old, true}, {10, 25, Ancestor{}, false},
 		{10, 30, mid, true}, {10, 41, Ancestor{}, false}, {12, 5, Ancestor{}, false},
 	} {
-		if got, ok := b.Parent(tc.pid, tc.at*sec); ok != tc.ok || got != tc.want {
+		if got, ok := b.Parent(tc.pid, stamped(tc.at*sec)); ok != tc.ok || got != tc.want {
 			t.Errorf("parent %d at %d: %+v, %v; want %+v", tc.pid, tc.at, got, ok, tc.want)
 		}
 	}
@@ -40,7 +43,7 @@ func TestParent(t *testing.T) {
 
 // However many members end, the ancestors of the living stay.
 func TestSweepKeepsAncestors(t *testing.T) {
-	live := []groups.Life{{PID: 100, PPID: 52, Start: 60 * sec}}
+	live := []groups.Life{{PID: 100, PPID: 52, Start: stamped(60 * sec)}}
 	b := New(func(f func(groups.Life)) {
 		for _, l := range live {
 			f(l)
@@ -85,15 +88,15 @@ func TestSweepIsBounded(t *testing.T) {
 	})
 	for i := range int32(2 * MaxAncestors) {
 		b.Bury(ancestor(1+i, 0, 1, 2+int64(i)))
-		live = append(live, groups.Life{PID: 1 << 20, PPID: 1 + i, Start: sec})
+		live = append(live, groups.Life{PID: 1 << 20, PPID: 1 + i, Start: stamped(sec)})
 	}
 	if b.count > MaxAncestors {
 		t.Errorf("%d are kept, want at most %d", b.count, MaxAncestors)
 	}
-	if _, ok := b.Parent(2*MaxAncestors, sec); !ok {
+	if _, ok := b.Parent(2*MaxAncestors, stamped(sec)); !ok {
 		t.Error("the latest is gone")
 	}
-	if _, ok := b.Parent(1, sec); ok {
+	if _, ok := b.Parent(1, stamped(sec)); ok {
 		t.Error("the oldest is kept")
 	}
 }
@@ -105,16 +108,16 @@ func TestOrigins(t *testing.T) {
 		b.Flush(func(o Origin) { stored[o.Seq] = o }, func(o Origin) { delete(stored, o.Seq) })
 		b.Done()
 	}
-	k := groups.Key{PID: 7, Start: 30e6}
+	k := groups.Key{PID: 7, Start: stamped(38e6)}
 	b.Add(Origin{Group: 1, Key: k, UID: 5, BootID: "a"})
 	b.Add(Origin{Group: 1, Key: k, UID: 6, BootID: "a"})
 	b.Add(Origin{Group: 2, Key: k, UID: 7, BootID: "b"})
 	flush()
-	// /proc rounds starts down to 10 ms.
-	if o, ok := b.Origin(1, groups.Key{PID: 7, Start: 38e6}); !ok || o.UID != 6 {
+	// As /proc shows it.
+	if o, ok := b.Origin(1, groups.Key{PID: 7, Start: clock.At(30e6, clock.Tick)}); !ok || o.UID != 6 {
 		t.Errorf("origin %+v, %v; want the latest, of uid 6", o, ok)
 	}
-	if _, ok := b.Origin(1, groups.Key{PID: 7, Start: 130e6}); ok {
+	if _, ok := b.Origin(1, groups.Key{PID: 7, Start: stamped(130e6)}); ok {
 		t.Error("origin of another life")
 	}
 	again := New(nil)

@@ -19,15 +19,14 @@ func many(n int) *usage.Snapshot {
 	s := &usage.Snapshot{Time: time.Unix(1.8e9, 0), Service: usage.Service{
 		Created: time.Unix(1.7e9, 0), Started: time.Unix(1.75e9, 0),
 		EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "on", ConservationRatio: 1,
-		Joined: map[string]uint64{"ledger": 1},
 	}}
 	for i := range n {
 		k := uint64(i + 1)
 		u := usage.Usage{
-			Started: k * 1237, Ended: k * 1231, Live: 6,
-			User: time.Duration(k * 7_123_457_891), System: time.Duration(k * 3_987_654_321),
-			MinorFaults: k * 123456, MajorFaults: k * 7,
-			ReadBytes: k * 4096 * 789, WriteBytes: k * 4096 * 1234, MaxRSS: 1 << 28,
+			usage.Started: k * 1237, usage.Ended: k * 1231, usage.Live: 6,
+			usage.User: k * 7_123_457_891, usage.System: k * 3_987_654_321,
+			usage.MinorFaults: k * 123456, usage.MajorFaults: k * 7,
+			usage.ReadBytes: k * 4096 * 789, usage.WriteBytes: k * 4096 * 1234, usage.MaxRSS: 1 << 28,
 		}
 		s.Groups = append(s.Groups, usage.GroupTotal{
 			Group: groups.Group{ID: uint32(i + 1), Name: fmt.Sprintf("user/project-%06d", i), Created: time.Unix(1.79e9+int64(i), 0)},

@@ -33,7 +33,7 @@ func (f *fade) left(s *usage.Snapshot) *usage.Snapshot {
 		g := &s.Groups[i]
 		if !g.Group.Open() {
 			last, ok := f.lived[g.Group.ID]
-			if g.Usage.Live > 0 {
+			if g.Usage[usage.Live] > 0 {
 				last, ok = s.Time, true
 			}
 			since := last

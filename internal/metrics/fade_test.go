@@ -17,7 +17,7 @@ func TestFade(t *testing.T) {
 	began := time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC)
 	f := fade{grace: 15 * time.Minute}
 	total := func(name string, closed int, live uint64) usage.GroupTotal {
-		g := usage.GroupTotal{Group: groups.Group{ID: uint32(name[0]), Name: name}, Usage: usage.Usage{Live: live}}
+		g := usage.GroupTotal{Group: groups.Group{ID: uint32(name[0]), Name: name}, Usage: usage.Usage{usage.Live: live}}
 		if closed >= 0 {
 			g.Group.Closed = began.Add(time.Duration(closed) * time.Minute)
 		}
@@ -76,7 +76,7 @@ func TestScrapeIsBounded(t *testing.T) {
 		}
 		for _, f := range families {
 			switch f.GetName() {
-			case prefixGroup + nameEnded:
+			case "elsa_group_processes_ended_total":
 				most = max(most, len(f.Metric))
 			case nameGroups:
 				if got := f.Metric[0].GetGauge().GetValue(); got != float64(i+1) {

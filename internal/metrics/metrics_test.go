@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
+	"elsa/internal/tally"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -34,13 +35,13 @@ var (
 // example is a small bill whose figures are all different.
 func example() *usage.Snapshot {
 	ci := usage.Usage{
-		Started: 501, Ended: 499, Live: 2, User: 12*time.Second + 345678901, System: 3 * time.Second,
-		MinorFaults: 70123, MajorFaults: 5, ReadBytes: 4096, WriteBytes: 1 << 33, MaxRSS: 48 << 20,
-		Exact: 490, Sampled: 6, Rounded: 3, Inferred: 1,
+		usage.Started: 501, usage.Ended: 499, usage.Live: 2, usage.User: uint64(12*time.Second + 345678901), usage.System: uint64(3 * time.Second),
+		usage.MinorFaults: 70123, usage.MajorFaults: 5, usage.ReadBytes: 4096, usage.WriteBytes: 1 << 33, usage.MaxRSS: 48 << 20,
+		usage.Exact: 490, usage.Sampled: 6, usage.Rounded: 3, usage.Inferred: 1,
 	}
-	web := usage.Usage{Started: 3, Live: 3, User: 1500 * time.Millisecond, System: 250 * time.Millisecond, MaxRSS: 1 << 20}
-	ungrouped := usage.Usage{Started: 90, Ended: 80, Live: 10, User: time.Minute, System: 30 * time.Second, Exact: 80}
-	unattributed := usage.Usage{Ended: 2, User: 20 * time.Millisecond, Rounded: 2}
+	web := usage.Usage{usage.Started: 3, usage.Live: 3, usage.User: uint64(1500 * time.Millisecond), usage.System: uint64(250 * time.Millisecond), usage.MaxRSS: 1 << 20}
+	ungrouped := usage.Usage{usage.Started: 90, usage.Ended: 80, usage.Live: 10, usage.User: uint64(time.Minute), usage.System: uint64(30 * time.Second), usage.Exact: 80}
+	unattributed := usage.Usage{usage.Ended: 2, usage.User: uint64(20 * time.Millisecond), usage.Rounded: 2}
 	s := &usage.Snapshot{
 		Time: started.Add(time.Hour),
 		Groups: []usage.GroupTotal{
@@ -51,10 +52,10 @@ func example() *usage.Snapshot {
 		Service: usage.Service{
 			Created: created.Add(-time.Hour), Started: started,
 			EventSource: "proc", Accounting: "follow:/var/log/account/pacct", Taskstats: "on", Exact: "off: no BTF",
-			Forks: 600, Execs: 400, Exits: 590, OtherEvents: 7,
-			EventsLost: 3, EventsRejected: 1, Resyncs: 2,
-			RecordsBSD: 581, RecordsTaskstats: 570, RecordsExact: 569, TaskstatsLost: 4, ExactLost: 6,
-			LedgerSkipped: 64, LedgerLost: 9, LedgerGaps: 2, MissingLedger: 8, Joined: map[string]uint64{"ledger": 5, "both": 570},
+			Counts: tally.Counts{
+				tally.Forks: 600, tally.Execs: 400, tally.Exits: 590, tally.OtherEvents: 7, tally.EventsLost: 3, tally.EventsRejected: 1, tally.Rescans: 2, tally.Lines: 581, tally.Taskstats: 570, tally.Exact: 569, tally.TaskstatsLost: 4, tally.ExactLost: 6, tally.SkippedBytes: 64, tally.LinesLost: 9, tally.Gaps: 2, tally.Missing: 8,
+				tally.JoinedLedger: 5, tally.JoinedExact: 570,
+			},
 			BacklogBytes: 640, Processes: 15, Members: 5, StoreBytes: 65536, ConservationRatio: 0.999,
 		},
 	}
@@ -296,7 +297,7 @@ func TestOverflow(t *testing.T) {
 		for _, g := range s.groups {
 			snap.Groups = append(snap.Groups, usage.GroupTotal{
 				Group: groups.Group{ID: g.id, Name: g.name, Created: created},
-				Usage: usage.Usage{Live: g.live, MinorFaults: g.faults},
+				Usage: usage.Usage{usage.Live: g.live, usage.MinorFaults: g.faults},
 			})
 		}
 		got := values(t, e, "elsa_group_page_faults_total")
@@ -324,8 +325,8 @@ func TestOverflow(t *testing.T) {
 func TestOvertaken(t *testing.T) {
 	at := func(sec int, faults uint64) *usage.Snapshot {
 		return &usage.Snapshot{Time: started.Add(time.Duration(sec) * time.Second), Groups: []usage.GroupTotal{
-			{Group: groups.Group{ID: 1, Name: "a"}, Usage: usage.Usage{Live: 1}},
-			{Group: groups.Group{ID: 2, Name: "b"}, Usage: usage.Usage{Live: 1, MinorFaults: faults}},
+			{Group: groups.Group{ID: 1, Name: "a"}, Usage: usage.Usage{usage.Live: 1}},
+			{Group: groups.Group{ID: 2, Name: "b"}, Usage: usage.Usage{usage.Live: 1, usage.MinorFaults: faults}},
 		}}
 	}
 	o := overflow{limit: 1}
@@ -334,8 +335,8 @@ func TestOvertaken(t *testing.T) {
 		want uint64
 	}{{at(1, 10), 0}, {at(3, 30), 20}, {at(2, 20), 20}, {at(3, 30), 20}, {at(4, 31), 21}} {
 		_, omitted, sum, since := o.split(s.snap)
-		if sum.MinorFaults != s.want || omitted != 1 || !since.Equal(started.Add(time.Second)) {
-			t.Errorf("at %v: %d faults of %d groups since %v; want %d of 1", s.snap.Time, sum.MinorFaults, omitted, since, s.want)
+		if sum[usage.MinorFaults] != s.want || omitted != 1 || !since.Equal(started.Add(time.Second)) {
+			t.Errorf("at %v: %d faults of %d groups since %v; want %d of 1", s.snap.Time, sum[usage.MinorFaults], omitted, since, s.want)
 		}
 	}
 }
@@ -402,8 +403,8 @@ func TestPages(t *testing.T) {
 			t.Errorf("%d groups: %d series, want %d", n, len(got), 2*n)
 		}
 		for _, g := range snap.Groups {
-			if v := got[g.Group.Name+" user"]; math.Abs(v-g.Usage.User.Seconds()) > 1e-9 {
-				t.Errorf("%d groups: %s has %v s, want %v", n, g.Group.Name, v, g.Usage.User.Seconds())
+			if v := got[g.Group.Name+" user"]; math.Abs(v-time.Duration(g.Usage[usage.User]).Seconds()) > 1e-9 {
+				t.Errorf("%d groups: %s has %v s, want %v", n, g.Group.Name, v, time.Duration(g.Usage[usage.User]).Seconds())
 			}
 		}
 	}

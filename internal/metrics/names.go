@@ -2,8 +2,9 @@
 
 package metrics
 
-// Every metric has its name here and nowhere else: dashboards, rules and
-// scripts rely on them.
+// Dashboards, rules and scripts rely on the names of metrics. Those of the figures
+// of processes are in the table of package usage, those of the service's counters in
+// that of package tally, all others here.
 //
 // The figures of processes come once per group (prefixGroup, with label
 // "group") and once for each share that is not a group: processes in no group
@@ -15,18 +16,9 @@ const (
 	prefixAnyGroup     = "elsa_any_group_"
 	prefixUngrouped    = "elsa_ungrouped_"
 	prefixUnattributed = "elsa_unattributed_"
-
-	nameCPU       = "cpu_seconds_total"
-	nameProcesses = "processes"
-	nameStarted   = "processes_started_total"
-	nameEnded     = "processes_ended_total"
-	nameRead      = "read_bytes_total"
-	nameWrite     = "write_bytes_total"
-	nameFaults    = "page_faults_total"
-	nameMaxRSS    = "max_rss_bytes"
 )
 
-// The service's own metrics.
+// The service's own metrics that are no counters of package tally.
 const (
 	nameBuildInfo      = "elsa_build_info"
 	nameSourceInfo     = "elsa_source_info"
@@ -36,17 +28,7 @@ const (
 	nameMembers        = "elsa_member_processes"
 	nameDeaths         = "elsa_deaths_total"
 	nameInferred       = "elsa_deaths_inferred_total"
-	nameEvents         = "elsa_events_total"
-	nameEventsLost     = "elsa_events_lost_total"
-	nameEventsRejected = "elsa_events_rejected_total"
-	nameResyncs        = "elsa_resyncs_total"
-	nameRecords        = "elsa_records_total"
-	nameRecordsLost    = "elsa_records_lost_total"
-	nameRecordsJoined  = "elsa_records_joined_total"
-	nameMissingLedger  = "elsa_ledger_missing_total"
-	nameLedgerSkipped  = "elsa_ledger_skipped_bytes_total"
-	nameLedgerGaps     = "elsa_ledger_gaps_total"
-	nameRefused        = "elsa_refused_total"
+	nameExactMissing   = "elsa_exact_missing_fields"
 	nameSuspended      = "elsa_accounting_suspended"
 	nameBacklog        = "elsa_backlog_bytes"
 	nameStoreBytes     = "elsa_store_bytes"
@@ -56,8 +38,6 @@ const (
 
 const (
 	labelGroup = "group"
-	labelMode  = "mode"
-	labelKind  = "kind"
 )
 
 // OverflowGroup is the value of label "group" under which the groups beyond

@@ -47,8 +47,8 @@ func (o *overflow) split(s *usage.Snapshot) (hidden []bool, omitted int, sum usa
 	for i := range hidden {
 		if hidden[i] {
 			u := &s.Groups[i].Usage
-			sum.Live += u.Live
-			sum.MaxRSS = max(sum.MaxRSS, u.MaxRSS)
+			sum[usage.Live] += u[usage.Live]
+			sum[usage.MaxRSS] = max(sum[usage.MaxRSS], u[usage.MaxRSS])
 		}
 	}
 	return hidden, omitted, sum, o.since
@@ -73,19 +73,9 @@ func (o *overflow) grow(s *usage.Snapshot, hidden []bool) {
 			was = o.hidden != nil && o.hidden[j]
 		}
 		if was || hidden != nil && hidden[i] {
-			o.sum.Add(increase(&before, &g.Usage))
+			more := before.Increase(&g.Usage)
+			o.sum.Add(&more)
 		}
-	}
-}
-
-// increase returns the counters' growth from u to v, never negative.
-func increase(u, v *usage.Usage) *usage.Usage {
-	up := func(a, b uint64) uint64 { return max(a, b) - a }
-	return &usage.Usage{
-		Started: up(u.Started, v.Started), Ended: up(u.Ended, v.Ended),
-		User: max(0, v.User-u.User), System: max(0, v.System-u.System),
-		MinorFaults: up(u.MinorFaults, v.MinorFaults), MajorFaults: up(u.MajorFaults, v.MajorFaults),
-		ReadBytes: up(u.ReadBytes, v.ReadBytes), WriteBytes: up(u.WriteBytes, v.WriteBytes),
 	}
 }
 
@@ -105,11 +95,11 @@ func choose(list []usage.GroupTotal, limit int) (hidden []bool, omitted int) {
 	slices.SortFunc(order, func(a, b int) int {
 		x, y := &list[a], &list[b]
 		switch {
-		case x.Usage.Live > 0 && y.Usage.Live > 0:
+		case x.Usage[usage.Live] > 0 && y.Usage[usage.Live] > 0:
 			return cmp.Compare(x.Group.ID, y.Group.ID)
-		case x.Usage.Live == 0 && y.Usage.Live == 0:
+		case x.Usage[usage.Live] == 0 && y.Usage[usage.Live] == 0:
 			return cmp.Compare(y.Group.ID, x.Group.ID)
-		case x.Usage.Live > 0:
+		case x.Usage[usage.Live] > 0:
 			return -1
 		}
 		return 1

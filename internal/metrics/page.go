@@ -21,8 +21,8 @@ type page struct {
 	// move: the families point into them.
 	chunks []*[chunkRows]row
 	// series lists, for each figure, the series of all rows in order.
-	series [len(figures)][]*dto.Metric
-	groups [len(figures)]*dto.MetricFamily
+	series [][]*dto.Metric
+	groups []*dto.MetricFamily
 
 	// The shares that are not one group's, and their families.
 	any, ungrouped, unattributed row
@@ -31,27 +31,17 @@ type page struct {
 
 const chunkRows = 128
 
-// counters is how many of the columns are counters; the others are gauges.
-var counters = func() (n int) {
-	for _, c := range columns {
-		if figures[c.family].kind == dto.MetricType_COUNTER {
-			n++
-		}
-	}
-	return n
-}()
-
 // row is one share of the bill as series, with everything they point to.
 type row struct {
 	group   dto.LabelPair
 	name    string
 	created timestamppb.Timestamp
-	metrics [len(columns)]dto.Metric
-	values  [len(columns)]float64
+	metrics []dto.Metric // by column
+	values  []float64
 }
 
 func newPage() *page {
-	p := &page{}
+	p := &page{series: make([][]*dto.Metric, len(figures)), groups: make([]*dto.MetricFamily, len(figures))}
 	for f := range figures {
 		p.groups[f] = family(prefixGroup, f, "in the group", " A process counts in each of its groups.")
 	}
@@ -75,47 +65,36 @@ func newPage() *page {
 
 func family(prefix string, f int, which, note string) *dto.MetricFamily {
 	return &dto.MetricFamily{
-		Name: proto.String(prefix + figures[f].name),
-		Help: proto.String(fmt.Sprintf(figures[f].help, which) + note),
-		Type: figures[f].kind.Enum(),
+		Name: proto.String(prefix + figures[f].Name),
+		Help: proto.String(fmt.Sprintf(figures[f].Help, which) + note),
+		Type: kind(figures[f]).Enum(),
 	}
 }
 
 // wire makes the series of a row point at the row's own labels and values.
 func (r *row) wire(grouped bool) {
-	counter := make([]dto.Counter, counters)
-	gauge := make([]dto.Gauge, len(columns)-counters)
+	r.metrics, r.values = make([]dto.Metric, len(columns)), make([]float64, len(columns))
+	counters, gauges := make([]dto.Counter, len(columns)-gaugeColumns), make([]dto.Gauge, gaugeColumns)
 	var labels []*dto.LabelPair
 	if grouped {
 		r.group.Name, r.group.Value = proto.String(labelGroup), &r.name
 		labels = []*dto.LabelPair{&r.group}
 	}
-	for i := range columns {
+	for i, c := range columns {
 		m := &r.metrics[i]
 		m.Label = labels
-		if second := secondLabel[i]; second != nil {
-			m.Label = append(labels[:len(labels):len(labels)], second)
+		if c.label != nil { // "group" sorts before it
+			m.Label = append(labels[:len(labels):len(labels)], c.label)
 		}
-		if figures[columns[i].family].kind == dto.MetricType_COUNTER {
-			m.Counter, counter = &counter[0], counter[1:]
-			m.Counter.Value = &r.values[i]
-		} else {
-			m.Gauge, gauge = &gauge[0], gauge[1:]
+		if figures[c.family].Gauge {
+			m.Gauge, gauges = &gauges[0], gauges[1:]
 			m.Gauge.Value = &r.values[i]
+		} else {
+			m.Counter, counters = &counters[0], counters[1:]
+			m.Counter.Value = &r.values[i]
 		}
 	}
 }
-
-// secondLabel holds the label of each column that has one of its own. Label
-// "group" sorts before them.
-var secondLabel = func() (pairs [len(columns)]*dto.LabelPair) {
-	for i, c := range columns {
-		if c.label != "" {
-			pairs[i] = &dto.LabelPair{Name: proto.String(c.label), Value: proto.String(c.value)}
-		}
-	}
-	return pairs
-}()
 
 // set gives the row its figures, its group's name and the time its counters
 // began; a zero time says that it is not known.
@@ -127,7 +106,7 @@ func (r *row) set(name string, created time.Time, u *usage.Usage) {
 		ts = &r.created
 	}
 	for i := range columns {
-		r.values[i] = columns[i].get(u)
+		r.values[i] = u.Value(columns[i].field)
 		if c := r.metrics[i].Counter; c != nil {
 			c.CreatedTimestamp = ts
 		}

@@ -126,21 +126,23 @@ func (p *prom) query(expr string) (map[string]float64, error) {
 func (p *prom) await(t *testing.T, expr string, ok func(float64) bool) {
 	t.Helper()
 	var last any
-	deadline := time.Now().Add(30 * time.Second)
-	for time.Now().Before(deadline) {
-		values, err := p.query(expr)
-		last = err
-		if err == nil {
-			last = values
-			for _, v := range values {
-				if len(values) == 1 && ok(v) {
-					return
-				}
-			}
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s is %v", expr, last)
 		}
-		<-time.After(100 * time.Millisecond)
-	}
-	t.Errorf("%s is %v", expr, last)
+	}()
+	kerneltest.Eventually(t, expr, func() bool {
+		values, err := p.query(expr)
+		if err != nil {
+			last = err
+			return false
+		}
+		last = values
+		for _, v := range values {
+			return len(values) == 1 && ok(v)
+		}
+		return false
+	})
 }
 
 func about(want, part float64) func(float64) bool {
@@ -159,26 +161,27 @@ func churn(begin time.Time) *usage.Snapshot {
 	s := example()
 	s.Time = now
 	s.Service.Created, s.Service.Started = begin, begin
-	s.Service.Forks, s.Service.Exits, s.Service.Execs, s.Service.OtherEvents = n, n, n, n
-	s.Service.RecordsBSD, s.Service.RecordsExact, s.Service.RecordsTaskstats = n, n, n
+	for c := range s.Service.Counts {
+		s.Service.Counts[c] = n
+	}
 	s.Groups = []usage.GroupTotal{{
 		Group: groups.Group{ID: 1, Name: "ci", Created: begin},
 		Usage: usage.Usage{
-			User: cpu(begin, 1), System: cpu(begin, 0.5), Started: n + 2, Ended: n, Live: 2, Exact: n,
-			MaxRSS: 1 << 26, ReadBytes: n * 4096, WriteBytes: n * 512, MinorFaults: n * 300,
+			usage.User: uint64(cpu(begin, 1)), usage.System: uint64(cpu(begin, 0.5)), usage.Started: n + 2, usage.Ended: n, usage.Live: 2, usage.Exact: n,
+			usage.MaxRSS: 1 << 26, usage.ReadBytes: n * 4096, usage.WriteBytes: n * 512, usage.MinorFaults: n * 300,
 		},
 	}}
 	if late := begin.Add(2 * time.Second); now.After(late) {
 		s.Groups = append(s.Groups, usage.GroupTotal{
 			Group: groups.Group{ID: 2, Name: "late", Created: late},
-			Usage: usage.Usage{User: cpu(late, 0.5), Started: 1, Live: 1},
+			Usage: usage.Usage{usage.User: uint64(cpu(late, 0.5)), usage.Started: 1, usage.Live: 1},
 		})
 	}
 	s.AnyGroup, s.Total = usage.Usage{}, usage.Usage{}
 	for i := range s.Groups {
 		s.AnyGroup.Add(&s.Groups[i].Usage)
 	}
-	s.Ungrouped = usage.Usage{User: cpu(begin, 0.25)}
+	s.Ungrouped = usage.Usage{usage.User: uint64(cpu(begin, 0.25))}
 	for _, u := range []*usage.Usage{&s.AnyGroup, &s.Ungrouped, &s.Unattributed} {
 		s.Total.Add(u)
 	}

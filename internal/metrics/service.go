@@ -3,7 +3,6 @@
 package metrics
 
 import (
-	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"elsa/internal/tally"
 	"elsa/pkg/usage"
 )
 
@@ -22,14 +22,6 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 	suspended := 0.0
 	if v.Suspended {
 		suspended = 1
-	}
-	joined := make([]sample, 0, len(v.Joined))
-	for _, how := range slices.Sorted(maps.Keys(v.Joined)) {
-		joined = append(joined, sample{how, v.Joined[how]})
-	}
-	refused := make([]sample, 0, len(v.Refused))
-	for _, what := range slices.Sorted(maps.Keys(v.Refused)) {
-		refused = append(refused, sample{what, v.Refused[what]})
 	}
 	families := []*dto.MetricFamily{
 		info(nameBuildInfo, "The build that is running; always 1.",
@@ -42,35 +34,32 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 		gauge(nameTracked, "Live processes that are tracked.", float64(v.Processes)),
 		gauge(nameMembers, "Live processes that are in a group.", float64(v.Members)),
 		counter(nameDeaths, "Ended processes by how well their CPU time is known.", v.Created, "precision",
-			sample{"exact", s.Total.Exact}, sample{"rounded", s.Total.Rounded}, sample{"sampled", s.Total.Sampled}),
+			sample{"exact", s.Total[usage.Exact]}, sample{"rounded", s.Total[usage.Rounded]}, sample{"sampled", s.Total[usage.Sampled]}),
 		counter(nameInferred, "Ended processes whose groups were found out after a loss of events.", v.Created, "",
-			sample{"", s.Total.Inferred}),
-
-		counter(nameEvents, "Events received from the kernel.", v.Started, labelKind,
-			sample{"exec", v.Execs}, sample{"exit", v.Exits}, sample{"fork", v.Forks}, sample{"other", v.OtherEvents}),
-		counter(nameEventsLost, "Events the kernel could not deliver.", v.Started, "", sample{"", v.EventsLost}),
-		counter(nameEventsRejected, "Messages rejected as forged or malformed.", v.Started, "", sample{"", v.EventsRejected}),
-		counter(nameResyncs, "Scans of /proc to mend membership after loss.", v.Started, "", sample{"", v.Resyncs}),
-		counter(nameRecords, "Accounting records received from the kernel.", v.Started, "source",
-			sample{"bsd", v.RecordsBSD}, sample{"exact", v.RecordsExact}, sample{"taskstats", v.RecordsTaskstats}),
-		counter(nameRecordsLost, "Accounting records the kernel could not deliver.", v.Started, "source",
-			sample{"bsd", v.LedgerLost}, sample{"exact", v.ExactLost}, sample{"taskstats", v.TaskstatsLost}),
-		counter(nameRecordsJoined, "Deaths put on the bill, by how their records were joined.", v.Started, "how", joined...),
-		counter(nameMissingLedger, "Deaths that never got a line in the accounting file.", v.Started, "",
-			sample{"", v.MissingLedger}),
-		counter(nameLedgerSkipped, "Bytes of the accounting file that were no record.", v.Started, "",
-			sample{"", v.LedgerSkipped}),
-		counter(nameLedgerGaps, "Times that an unknown number of lines of the accounting file may be missing.", v.Started, "",
-			sample{"", v.LedgerGaps}),
-		counter(nameRefused, "What was refused or cut because the service is bounded, by what it was.", v.Started, "what", refused...),
+			sample{"", s.Total[usage.Inferred]}),
 
 		gauge(nameSuspended, "1 while the kernel writes no accounting records, as when the disk is full.", suspended),
+		gauge(nameExactMissing, "Fields that this kernel does not have, so that exact records have zero there.", float64(len(v.ExactMissing))),
 		gauge(nameBacklog, "Bytes of the accounting file that are not on the bill yet.", float64(v.BacklogBytes)),
 		gauge(nameStoreBytes, "Size of the database file.", float64(v.StoreBytes)),
 		gauge(nameConservation, "CPU time of groups, of processes in none and of the unattributed, "+
 			"over all the kernel reported; 1 when nothing is missing.", v.ConservationRatio),
 	}
-	return slices.DeleteFunc(families, func(mf *dto.MetricFamily) bool { return len(mf.Metric) == 0 })
+	return append(families, countFamilies(v)...)
+}
+
+// countFamilies returns the service's own counters, as their table has them.
+func countFamilies(v *usage.Service) (families []*dto.MetricFamily) {
+	samples := map[*tally.Family][]sample{}
+	for c := range tally.Counters {
+		i := c.Info()
+		samples[i.Family] = append(samples[i.Family], sample{i.Value, v.Counts[c]})
+	}
+	for f, list := range samples {
+		slices.SortFunc(list, func(a, b sample) int { return strings.Compare(a.label, b.label) })
+		families = append(families, counter(f.Name, f.Help, v.Started, f.Label, list...))
+	}
+	return families
 }
 
 // word cuts the reason off "off: reason", and the path off "follow:PATH":

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 )
 
 // Stall is how long a reader may take nothing, and Whole how long the whole answer
@@ -32,7 +32,7 @@ type Box struct {
 	// Limit is how many bytes may be under way.
 	Limit int
 	// Refused counts the answers that were given up or timed out.
-	Refused *refusals.Counts
+	Refused *tally.Shared
 
 	mu    sync.Mutex
 	bytes int
@@ -62,7 +62,7 @@ func (b *Box) Send(w http.ResponseWriter, owner uint32, keep bool, body []byte) 
 		}
 		n, err := w.Write(body[:min(chunk, len(body))])
 		if err != nil {
-			b.Refused.Add(refusals.Answer)
+			b.Refused.Add(tally.Answers)
 			return err
 		}
 		body = body[n:]

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 )
 
 // reader is a connection that takes so many bytes and then no more, until its
@@ -59,7 +59,7 @@ func (r *reader) Write(p []byte) (int, error) {
 // first, and others are not touched.
 func TestSlowReadersMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var n refusals.Counts
+		var n tally.Shared
 		b := &Box{Limit: 10 << 20, Refused: &n}
 		body := make([]byte, 1<<20)
 		var ended sync.Map
@@ -97,7 +97,7 @@ func TestSlowReadersMakeRoom(t *testing.T) {
 		if b.bytes != 0 || len(b.queue) != 0 || len(b.held) != 0 {
 			t.Errorf("left: %d bytes, %d answers", b.bytes, len(b.queue))
 		}
-		if n := n.Map()["answer"]; n != 10 {
+		if n := n.Count(tally.Answers); n != 10 {
 			t.Errorf("%d answers counted, want 10", n)
 		}
 	})

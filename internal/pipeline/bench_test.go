@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/ledger"
+	"elsa/pkg/proc"
 )
 
 // written is a ledger in memory.
@@ -59,7 +62,7 @@ func BenchmarkJoinCommit(b *testing.B) {
 			p.Sources.Ledger, p.Sources.Taskstats, p.Sources.Exact = ledger, nil, nil
 			e := p.Engine
 			var events []cnfork.Event
-			fork := func(parent, pid int32, at int64) {
+			fork := func(parent, pid int32, at clock.Mono) {
 				events = append(events, cnfork.Event{Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: parent, ParentTGID: parent, Time: at})
 			}
 			for i := range idle {
@@ -70,7 +73,7 @@ func BenchmarkJoinCommit(b *testing.B) {
 				fork(1, int32(1000000+i), 1)
 				e.Events(events, 0, 0, readNow())
 				events = events[:0]
-				if !e.Add(groups.Life{PID: int32(1000000 + i), Start: 1}, g, false, false, 0, readNow()) {
+				if !e.Add(groups.Life{PID: int32(1000000 + i), Start: clock.At(1, clock.Stamped)}, g, false, false, 0, readNow()) {
 					b.Fatal("a process is not there to be added")
 				}
 			}
@@ -79,7 +82,7 @@ func BenchmarkJoinCommit(b *testing.B) {
 			}
 			for b.Loop() {
 				b.StopTimer()
-				now, wall := readNow().Boot-boottimeOffset(), time.Now().UnixNano()-readNow().Boot+boottimeOffset()
+				now, begin := clock.Mono(readNow().Boot.Add(-proc.Asleep())), time.Now().Unix()
 				ledger.kept += len(ledger.records)
 				ledger.records = ledger.records[:0]
 				for i := range int32(lines) {
@@ -87,7 +90,7 @@ func BenchmarkJoinCommit(b *testing.B) {
 					fork(1000000, pid, now)
 					events = append(events, cnfork.Event{Kind: cnfork.Exit, PID: pid, TGID: pid, Time: now})
 					ledger.records = append(ledger.records, acct.Record{
-						Source: acct.BSD, Whole: true, PID: pid, PPID: 1, Begin: (now + wall) / 1e9, User: time.Millisecond, CPU: time.Millisecond,
+						Source: acct.BSD, Whole: true, PID: pid, PPID: 1, Begin: begin, User: time.Millisecond, CPU: time.Millisecond,
 					})
 				}
 				e.Events(events, 0, 0, readNow())
@@ -101,8 +104,8 @@ func BenchmarkJoinCommit(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(lines)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
-			if s, err := p.view(); err != nil || s.Service.Joined["ledger"] != uint64(lines*b.N) {
-				b.Fatalf("%+v, %v: want %d joined", s.Service.Joined, err, lines*b.N)
+			if s, err := p.view(); err != nil || s.Service.Counts[tally.JoinedLedger] != uint64(lines*b.N) {
+				b.Fatalf("%+v, %v: want %d joined", s.Service.Counts, err, lines*b.N)
 			}
 		})
 	}

@@ -12,10 +12,7 @@ import (
 )
 
 // readNow reads the clocks.
-func readNow() engine.Now { return engine.Now{Boot: proc.Boottime(), Wall: time.Now()} }
-
-// boottimeOffset is CLOCK_BOOTTIME less CLOCK_MONOTONIC: the time asleep.
-func boottimeOffset() int64 { return proc.BoottimeOffset() }
+func readNow() engine.Now { return engine.Now{Boot: proc.Now(), Wall: time.Now()} }
 
 // schedulerTick is the length of the scheduler's tick, by which the coarse clock
 // goes; zero if the kernel does not tell.

@@ -2,17 +2,19 @@
 
 package pipeline
 
+import "elsa/pkg/clock"
+
 // watch is what the pipeline knows of the health of its sources.
 type watch struct {
-	next    int64  // when to look again
-	forks   uint64 // of /proc/stat, when looked at last
-	events  uint64 // fork events then
-	silent  int    // looks in a row without events while forks were made
-	missing uint64 // deaths without a line, at the last step
-	lines   uint64 // lines read, at the last step
-	retry   int64  // when to try to get accounting back
+	next    clock.Boot // when to look again
+	forks   uint64     // of /proc/stat, when looked at last
+	events  uint64     // fork events then
+	silent  int        // looks in a row without events while forks were made
+	missing uint64     // deaths without a line, at the last step
+	lines   uint64     // lines read, at the last step
+	retry   clock.Boot // when to try to get accounting back
 
-	tellLoss  int64  // when to speak of lost events again
-	silences  uint64 // times that events were subscribed to anew
-	suspended bool   // the kernel holds back lines
+	tellLoss  clock.Boot // when to speak of lost events again
+	silences  uint64     // times that events were subscribed to anew
+	suspended bool       // the kernel holds back lines
 }

@@ -12,11 +12,14 @@ import (
 	"elsa/internal/engine"
 	"elsa/internal/rules"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
+	"elsa/pkg/usage"
 )
 
 // newPipeline returns a pipeline with a database of its own, whose sources say
@@ -113,10 +116,10 @@ func TestParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, part := p.Engine.Held(), s.Service.Joined["part"]; n != 1 || part != 1 {
+	if n, part := p.Engine.Held(), s.Service.Counts[tally.JoinedPart]; n != 1 || part != 1 {
 		t.Errorf("%d records wait for their line, %d are parts; want 1 and 1", n, part)
 	}
-	if n := s.Service.EventsRejected; n != 5 {
+	if n := s.Service.Counts[tally.EventsRejected]; n != 5 {
 		t.Errorf("%d messages rejected, want 5", n)
 	}
 }
@@ -145,8 +148,8 @@ func TestNothingBeforeRescan(t *testing.T) {
 				t.Fatal(err)
 			}
 			const stranger, child = 4000001, 4000002 // no such processes
-			now := readNow().Boot - boottimeOffset()
-			fork := func(lost uint64, parent, pid int32, at int64) {
+			now := clock.Mono(readNow().Boot.Add(-proc.Asleep()))
+			fork := func(lost uint64, parent, pid int32, at clock.Mono) {
 				p.takeEvents(&stream.Batch[cnfork.Event]{Lost: lost, Items: []cnfork.Event{{
 					Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: parent, ParentTGID: parent, Time: at,
 				}}})
@@ -161,10 +164,10 @@ func TestNothingBeforeRescan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := s.Groups[0].Usage.Started; n != 1 {
+			if n := s.Groups[0].Usage[usage.Started]; n != 1 {
 				t.Errorf("%d started in the group, want 1", n)
 			}
-			if n := s.Service.Resyncs; n != 1 {
+			if n := s.Service.Counts[tally.Rescans]; n != 1 {
 				t.Errorf("%d rescans, want 1", n)
 			}
 		})

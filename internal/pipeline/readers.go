@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"elsa/internal/engine"
+	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -87,7 +89,10 @@ func (t Turn) View() (*usage.Snapshot, error) { return t.p.view() }
 func (p *Pipeline) view() (*usage.Snapshot, error) {
 	v := p.Service
 	v.Suspended = p.watch.suspended
-	v.LedgerSkipped, v.LedgerLost, v.LedgerGaps = p.skipped.Bytes, p.skipped.Lost, p.skipped.Gaps
+	v.Counts = tally.Counts{tally.SkippedBytes: p.skipped.Bytes, tally.LinesLost: p.skipped.Lost, tally.Gaps: p.skipped.Gaps}
+	if exact, ok := p.Sources.Exact.(interface{ Incomplete() uint64 }); ok {
+		v.Counts[tally.ExactIncomplete] = exact.Incomplete()
+	}
 	if lines := p.Sources.Ledger; lines != nil {
 		if end, err := lines.End(); err == nil {
 			v.BacklogBytes = lines.Backlog(p.position, end)
@@ -112,7 +117,7 @@ func Settle(ctx context.Context, do func(context.Context, func(Turn) error) erro
 	defer deadline.Stop()
 	poll := time.NewTicker(settlePoll)
 	defer poll.Stop()
-	called := int64(0)
+	called := clock.Boot(0)
 	for {
 		waiting := 0
 		if err := do(ctx, func(t Turn) error {

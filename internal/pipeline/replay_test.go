@@ -24,7 +24,7 @@ func TestReplay(t *testing.T) {
 		r.begin(lines*acct.BSDSize, 2)
 		for range 2 * lines / 1024 {
 			r.advance(1024)
-			time.Sleep(12 * time.Second / (2 * lines / 1024))
+			time.Sleep(12 * time.Second / (2 * lines / 1024)) // sleep: in a bubble
 		}
 		r.end()
 		if len(said) != 3 || !strings.Contains(said[0], "0 of 128 MiB (0 %)") || !strings.Contains(said[2], "106 of 128 MiB (83 %)") ||

@@ -9,6 +9,7 @@ import (
 
 	"elsa/internal/fault"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 )
 
 // Restore takes over what the store holds, finds out which members still live,
@@ -63,13 +64,13 @@ func (p *Pipeline) resume(st *store.State) error {
 
 // resumeStream goes on with the events since the stop, in their order.
 func (p *Pipeline) resumeStream(st *store.State) error {
-	since, before := readNow(), p.Engine.Counters()
+	since, before := readNow(), p.Engine.Counts()
 	p.Engine.GoOnWithStream(st, since)
 	if err := p.drain(); err != nil {
 		return fmt.Errorf("read stored events: %w", err)
 	}
-	n := p.Engine.Counters()
-	p.Log.Info("went on with the stored events", "forks", n.Forks-before.Forks, "lost", n.EventsLost)
+	n := p.Engine.Counts()
+	p.Log.Info("went on with the stored events", "forks", n[tally.Forks]-before[tally.Forks], "lost", n[tally.EventsLost])
 	if err := p.Engine.GoneOn(since, readNow()); err != nil {
 		return err
 	}
@@ -107,6 +108,6 @@ func (p *Pipeline) backlog() {
 	}
 	p.replay.begin(n, times)
 	if trusted := p.Engine.Trusted(); trusted > 0 {
-		p.Log.Info("replaying accounting backlog", "bytes", n, "since", time.Duration(readNow().Boot-trusted).Round(time.Second))
+		p.Log.Info("replaying accounting backlog", "bytes", n, "since", readNow().Boot.Sub(trusted).Round(time.Second))
 	}
 }

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"elsa/internal/fault"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/ledger"
+	"elsa/pkg/proc"
 	"elsa/pkg/stream"
 )
 
@@ -58,7 +60,7 @@ func (p *Pipeline) step() error {
 }
 
 // setClocks tells the engine how the clocks stand.
-func (p *Pipeline) setClocks() { p.Engine.SetClocks(readNow(), boottimeOffset(), p.tick) }
+func (p *Pipeline) setClocks() { p.Engine.SetClocks(readNow(), proc.Asleep(), p.tick) }
 
 // drain takes in everything the kernel had queued when it was called.
 func (p *Pipeline) drain() error {
@@ -119,14 +121,14 @@ func (p *Pipeline) takeExact(b *stream.Batch[acct.Record]) {
 // rescanIfLost repairs what is known of processes if events were lost, and says so
 // now and then: a storm loses many times a second.
 func (p *Pipeline) rescanIfLost() error {
-	before := p.Engine.Counters().Rescans
+	before := p.Engine.Counts()[tally.Rescans]
 	if err := p.Engine.RescanIfLost(readNow()); err != nil {
 		return err
 	}
-	n, now := p.Engine.Counters(), readNow().Boot
-	if n.Rescans > before && now > p.watch.tellLoss {
-		p.watch.tellLoss = now + tellInterval
-		p.Log.Warn("events lost: processes rescanned", "total", n.EventsLost, "rescans", n.Rescans)
+	n, now := p.Engine.Counts(), readNow().Boot
+	if n[tally.Rescans] > before && now > p.watch.tellLoss {
+		p.watch.tellLoss = now.Add(tellInterval)
+		p.Log.Warn("events lost: processes rescanned", "total", n[tally.EventsLost], "rescans", n[tally.Rescans])
 	}
 	return nil
 }

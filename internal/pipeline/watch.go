@@ -6,13 +6,14 @@ import (
 	"errors"
 	"time"
 
+	"elsa/internal/tally"
 	"elsa/pkg/ledger"
 )
 
 const (
-	watchInterval   = int64(5 * time.Second)
-	reclaimInterval = int64(30 * time.Second)
-	tellInterval    = int64(10 * time.Second)
+	watchInterval   = 5 * time.Second
+	reclaimInterval = 30 * time.Second
+	tellInterval    = 10 * time.Second
 )
 
 // watchLedger finds out, from deaths that get no line, that the kernel holds
@@ -21,20 +22,20 @@ func (p *Pipeline) watchLedger() {
 	if p.Sources.Ledger == nil {
 		return
 	}
-	w, n := &p.watch, p.Engine.Counters()
-	missing, lines := n.Missing-w.missing, n.Lines-w.lines
-	w.missing, w.lines = n.Missing, n.Lines
+	w, n := &p.watch, p.Engine.Counts()
+	missing, lines := n[tally.Missing]-w.missing, n[tally.Lines]-w.lines
+	w.missing, w.lines = n[tally.Missing], n[tally.Lines]
 	switch {
 	case missing > 0 && lines == 0 && !w.suspended:
 		w.suspended = true
 		p.Log.Warn("accounting is suspended: deaths get no line; going on with taskstats and exact records", "cause", p.whySuspended())
 	case lines > 0 && w.suspended:
 		w.suspended = false
-		p.Log.Info("accounting goes on", "deaths_without_line", n.Missing)
+		p.Log.Info("accounting goes on", "deaths_without_line", n[tally.Missing])
 	}
 	now := readNow().Boot
 	if owned, ok := p.Sources.Ledger.(*ledger.Owned); ok && w.suspended && now > w.retry {
-		w.retry = now + reclaimInterval
+		w.retry = now.Add(reclaimInterval)
 		if err := owned.Reclaim(); err != nil {
 			p.Log.Debug("accounting cannot be switched on again", "err", err)
 		}
@@ -57,12 +58,12 @@ func (p *Pipeline) watchEvents() error {
 	if now < w.next {
 		return nil
 	}
-	w.next = now + watchInterval
+	w.next = now.Add(watchInterval)
 	forks, err := p.Proc.Forks()
 	if err != nil {
 		return err
 	}
-	events := p.Engine.Counters().Forks
+	events := p.Engine.Counts()[tally.Forks]
 	if forks == w.forks || events != w.events {
 		w.silent = 0
 	} else if w.silent++; w.silent >= 2 && w.forks != 0 {

@@ -17,7 +17,7 @@ func TestLine(t *testing.T) {
 		var out bytes.Buffer
 		l := newLine(&out)
 		show := func(d time.Duration) (shown int) {
-			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Millisecond) { // sleep: in a bubble
 				l.Show(func() string { shown++; return "half way" })
 			}
 			return shown
@@ -44,7 +44,7 @@ func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		stop := newLine(&out).wait(func() string { return "waiting" })
-		time.Sleep(1050 * time.Millisecond)
+		time.Sleep(1050 * time.Millisecond) // sleep: in a bubble
 		stop()
 		if got := out.String(); !strings.Contains(got, "waiting, 1 s") || !strings.HasSuffix(got, "\r\x1b[K") {
 			t.Errorf("wrote %q", got)

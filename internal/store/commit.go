@@ -11,16 +11,18 @@ import (
 
 	"elsa/internal/fault"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
 
-// Tx is one transaction of changes. Its methods return the first error of any
-// of them; after an error the transaction is rolled back.
+// Tx is one transaction of changes. The first error of any of its methods rolls
+// it back, and is returned by Commit.
 type Tx struct {
 	meta, groups, sets, members, deaths *bolt.Bucket
 	history, origins                    *bolt.Bucket
 
+	bolt  *bolt.Tx
 	store *Store
 	n     uint32 // deaths put
 	err   error
@@ -33,7 +35,7 @@ func (s *Store) Commit(f func(*Tx)) error {
 	err := s.db.Update(func(btx *bolt.Tx) error {
 		tx := &Tx{
 			meta: btx.Bucket(bucketMeta), groups: btx.Bucket(bucketGroups), sets: btx.Bucket(bucketSets),
-			members: btx.Bucket(bucketMembers), deaths: btx.Bucket(bucketDeaths), store: s,
+			members: btx.Bucket(bucketMembers), deaths: btx.Bucket(bucketDeaths), store: s, bolt: btx,
 			history: btx.Bucket(bucketHistory), origins: btx.Bucket(bucketOrigins),
 		}
 		tx.history.FillPercent = 0.9 // in order of time: pages stay full
@@ -58,14 +60,23 @@ func (tx *Tx) note(err error) {
 	}
 }
 
-// Clear forgets all groups, sets and members, to be put again.
+// Clear forgets all groups, sets and members, to be put again. It may come at any
+// point of the transaction: what was put before is forgotten, too.
 func (tx *Tx) Clear() {
-	for _, b := range []*bolt.Bucket{tx.groups, tx.sets, tx.members} {
-		c := b.Cursor()
-		for k, _ := c.First(); k != nil; k, _ = c.Next() {
-			tx.note(c.Delete())
-		}
+	tx.groups, tx.sets, tx.members = tx.renew(bucketGroups), tx.renew(bucketSets), tx.renew(bucketMembers)
+}
+
+// renew puts an empty bucket in the place of one. To delete key by key would skip
+// some where the transaction has changed the bucket: a cursor does not stand still
+// while its page changes.
+func (tx *Tx) renew(name []byte) *bolt.Bucket {
+	tx.note(tx.bolt.DeleteBucket(name))
+	b, err := tx.bolt.CreateBucketIfNotExists(name)
+	if err != nil {
+		tx.note(err)
+		return tx.bolt.Bucket(name)
 	}
+	return b
 }
 
 // Meta puts the service's state.
@@ -110,7 +121,7 @@ func (tx *Tx) PutMember(l groups.Life, a usage.Account) {
 			flags |= 1 << i
 		}
 	}
-	v := list{uint64(l.PPID), uint64(l.Set), uint64(l.Exit), flags}.append(make([]byte, 0, 64))
+	v := list{uint64(l.PPID), uint64(l.Set), uint64(l.Exit), flags, uint64(l.Start.Grain())}.append(make([]byte, 0, 64))
 	v = measureList(&a.Base).append(v)
 	v = measureList(&a.Last).append(v)
 	tx.note(tx.members.Put(memberKey(l.Key()), v))
@@ -122,7 +133,8 @@ func (tx *Tx) DeleteMember(k groups.Key) { tx.note(tx.members.Delete(memberKey(k
 // PutDeath puts a death that waits for its exact record. Every transaction must
 // put all of them: those of the transaction before are forgotten.
 func (tx *Tx) PutDeath(d usage.OpenDeath) {
-	v := list{uint64(d.Key.PID), uint64(d.Key.Start), uint64(d.Set), uint64(d.Reported), uint64(d.Grade), flag(d.Known)}.append(nil)
+	v := list{uint64(d.Key.PID), uint64(d.Key.Start.Boot()), uint64(d.Set), uint64(d.Reported), uint64(d.Grade),
+		flag(d.Key.Start.Grain() != clock.Second), uint64(d.Key.Start.Grain()), flag(d.Lined), flag(d.Exited)}.append(nil)
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		v = measureList(m).append(v)
 	}
@@ -150,9 +162,10 @@ func key32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 
 func memberKey(k groups.Key) []byte {
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 12), uint32(k.PID))
-	return binary.BigEndian.AppendUint64(b, uint64(k.Start))
+	return binary.BigEndian.AppendUint64(b, uint64(k.Start.Boot()))
 }
 
-func keyOfMember(b []byte) groups.Key {
-	return groups.Key{PID: int32(binary.BigEndian.Uint32(b)), Start: int64(binary.BigEndian.Uint64(b[4:]))}
+// pidAndStart decodes what memberKey encodes.
+func pidAndStart(b []byte) (pid int32, start clock.Boot) {
+	return int32(binary.BigEndian.Uint32(b)), clock.Boot(binary.BigEndian.Uint64(b[4:]))
 }

@@ -5,7 +5,6 @@ package store
 import (
 	"encoding/binary"
 	"errors"
-	"time"
 
 	"elsa/pkg/usage"
 )
@@ -44,51 +43,27 @@ func readList(b []byte) (list, []byte, error) {
 	return l, b, nil
 }
 
-// scan copies the list into the variables, as far as it goes.
-func (l list) scan(vars ...any) {
-	for i, v := range vars {
-		if i >= len(l) {
-			return
-		}
-		switch v := v.(type) {
-		case *uint64:
-			*v = l[i]
-		case *time.Duration:
-			*v = time.Duration(l[i])
-		case *int64:
-			*v = int64(l[i])
-		}
-	}
-}
-
+// usageList is a usage in the order that [usage.Stored] keeps. A list of an early
+// version is shorter: what it lacks is zero. What a later version added is left
+// out.
 func usageList(u *usage.Usage) list {
-	return list{
-		u.Started, u.Ended, uint64(u.User), uint64(u.System), uint64(u.Elapsed),
-		u.MinorFaults, u.MajorFaults, u.ReadBytes, u.WriteBytes, u.ReadChars, u.WriteChars,
-		u.MaxRSS, u.VoluntarySwitches, u.InvoluntarySwitches, u.ExitNonzero, u.ExitSignal,
-		u.Exact, u.Sampled, u.Rounded, u.Inferred,
+	l := make(list, len(usage.Stored))
+	for i, f := range usage.Stored {
+		l[i] = u[f]
 	}
+	return l
 }
 
 func (l list) usage() (u usage.Usage) {
-	l.scan(&u.Started, &u.Ended, &u.User, &u.System, &u.Elapsed,
-		&u.MinorFaults, &u.MajorFaults, &u.ReadBytes, &u.WriteBytes, &u.ReadChars, &u.WriteChars,
-		&u.MaxRSS, &u.VoluntarySwitches, &u.InvoluntarySwitches, &u.ExitNonzero, &u.ExitSignal,
-		&u.Exact, &u.Sampled, &u.Rounded, &u.Inferred)
+	for i := range min(len(l), len(usage.Stored)) {
+		u[usage.Stored[i]] = l[i]
+	}
 	return u
 }
 
-func measureList(m *usage.Measure) list {
-	return list{
-		uint64(m.User), uint64(m.System), uint64(m.Elapsed), m.MinorFaults, m.MajorFaults,
-		m.ReadBytes, m.WriteBytes, m.ReadChars, m.WriteChars, m.MaxRSS,
-		m.VoluntarySwitches, m.InvoluntarySwitches,
-	}
-}
+func measureList(m *usage.Measure) list { return m[:] }
 
 func (l list) measure() (m usage.Measure) {
-	l.scan(&m.User, &m.System, &m.Elapsed, &m.MinorFaults, &m.MajorFaults,
-		&m.ReadBytes, &m.WriteBytes, &m.ReadChars, &m.WriteChars, &m.MaxRSS,
-		&m.VoluntarySwitches, &m.InvoluntarySwitches)
+	copy(m[:], l)
 	return m
 }

@@ -61,11 +61,11 @@ func cellList(c *usage.Cell) list {
 }
 
 func (l list) cell(set groups.SetID) usage.Cell {
-	var hour, uid, a, b uint64
-	l.scan(&hour, &uid, &a, &b)
-	c := usage.Cell{Hour: uint32(hour), UID: uint32(uid), Set: set}
-	binary.BigEndian.PutUint64(c.Comm[:8], a)
-	binary.BigEndian.PutUint64(c.Comm[8:], b)
+	var v [4]uint64
+	copy(v[:], l)
+	c := usage.Cell{Hour: uint32(v[0]), UID: uint32(v[1]), Set: set}
+	binary.BigEndian.PutUint64(c.Comm[:8], v[2])
+	binary.BigEndian.PutUint64(c.Comm[8:], v[3])
 	return c
 }
 

@@ -37,7 +37,7 @@ func TestHistory(t *testing.T) {
 	put := func(tx *Tx) {
 		for i := range cells {
 			u := tx.Cell(&cells[i])
-			u.Add(&usage.Usage{Ended: uint64(i) + 1, User: time.Second})
+			u.Add(&usage.Usage{usage.Ended: uint64(i) + 1, usage.User: uint64(time.Second)})
 			tx.PutCell(&cells[i], &u)
 		}
 	}
@@ -50,7 +50,7 @@ func TestHistory(t *testing.T) {
 	read := func(first, last uint32) (got []string) {
 		t.Helper()
 		if err := s.History(first, last, func(k *history.Key, u *usage.Usage) error {
-			got = append(got, fmt.Sprintf("%+v %d %v", *k, u.Ended, u.User))
+			got = append(got, fmt.Sprintf("%+v %d %v", *k, u[usage.Ended], time.Duration(u[usage.User])))
 			return nil
 		}); err != nil {
 			t.Fatal(err)
@@ -107,9 +107,9 @@ func BenchmarkHistoryDay(b *testing.B) {
 						for c := range commands {
 							k := history.Key{Hour: 490000 + hour, UID: uint32(c % 3), Groups: []uint32{uint32(c % 4)}, Command: fmt.Sprint("command", c)}
 							tx.PutCell(&k, &usage.Usage{
-								Ended: uint64(c), User: 123456789, System: 2345678, Elapsed: 1e10, MinorFaults: 12345, MajorFaults: 3,
-								ReadBytes: 1 << 20, WriteBytes: 1 << 16, ReadChars: 1 << 22, WriteChars: 1 << 20, MaxRSS: 1 << 24,
-								VoluntarySwitches: 500, InvoluntarySwitches: 100, Exact: uint64(c),
+								usage.Ended: uint64(c), usage.User: 123456789, usage.System: 2345678, usage.Elapsed: 1e10, usage.MinorFaults: 12345, usage.MajorFaults: 3,
+								usage.ReadBytes: 1 << 20, usage.WriteBytes: 1 << 16, usage.ReadChars: 1 << 22, usage.WriteChars: 1 << 20, usage.MaxRSS: 1 << 24,
+								usage.VoluntarySwitches: 500, usage.InvoluntarySwitches: 100, usage.Exact: uint64(c),
 							})
 						}
 					}); err != nil {

@@ -11,15 +11,16 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"elsa/internal/lineage"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
 func TestLineage(t *testing.T) {
 	s := openTemp(t)
 	o := func(group uint32, seq uint64) lineage.Origin {
-		return lineage.Origin{Group: group, Seq: seq, Key: groups.Key{PID: 5, Start: 6}, BootID: "b", Time: time.Unix(7, 8).UTC(), UID: 9, Rule: 3, Command: "sh"}
+		return lineage.Origin{Group: group, Seq: seq, Key: groups.Key{PID: 5, Start: clock.At(6, clock.Read)}, BootID: "b", Time: time.Unix(7, 8).UTC(), UID: 9, Rule: 3, Command: "sh"}
 	}
-	a := lineage.Ancestor{Key: groups.Key{PID: 1, Start: 2}, PPID: 3, Exit: 4, Comm: [16]byte{'x', 0xff}}
+	a := lineage.Ancestor{Key: groups.Key{PID: 1, Start: clock.At(2, clock.Exact)}, PPID: 3, Exit: 4, Comm: [16]byte{'x', 0xff}}
 	for _, f := range []func(*Tx){
 		func(tx *Tx) {
 			tx.PutOrigin(o(2, 1))

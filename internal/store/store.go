@@ -24,6 +24,7 @@ import (
 	"elsa/internal/history"
 	"elsa/internal/lineage"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/ledger"
 	"elsa/pkg/usage"
@@ -64,13 +65,12 @@ type Meta struct {
 	Created time.Time
 	// BootID is the kernel's random id of the boot the members belong to.
 	BootID string
-	// AsOf is the last moment of which every event is in the database, in ns
-	// of CLOCK_BOOTTIME.
-	AsOf int64
+	// AsOf is the last moment of which every event is in the database.
+	AsOf clock.Boot
 	// Position is how far the ledger has been joined.
 	Position ledger.Position
-	// WallOffset is the wall clock less CLOCK_BOOTTIME then, in ns.
-	WallOffset int64
+	// Booted is the wall clock at boot, as the wall clock was set then.
+	Booted clock.Wall `json:"WallOffset"`
 	// NextGroup is the next group id; ids are never reused.
 	NextGroup uint32
 	// Reported is the CPU of all deaths the kernel reported.
@@ -329,7 +329,7 @@ func (s *Store) load(st *State) error {
 			}
 		}
 		if v := tx.Bucket(bucketMeta).Get(keyAncestors); v != nil {
-			if err := json.Unmarshal(v, &st.Ancestors); err != nil {
+			if err := st.readAncestors(v); err != nil {
 				return fmt.Errorf("read ancestors: %w", err)
 			}
 		}
@@ -390,10 +390,10 @@ func (st *State) readMember(k, v []byte) error {
 	if err != nil {
 		return err
 	}
-	key := keyOfMember(k)
+	pid, start := pidAndStart(k)
 	st.Members = append(st.Members, Member{
 		Life: groups.Life{
-			PID: key.PID, Start: key.Start, PPID: int32(l[0]), Set: groups.SetID(l[1]), Exit: int64(l[2]),
+			PID: pid, Start: l.startAt(start, 4), PPID: int32(l[0]), Set: groups.SetID(l[1]), Exit: clock.Boot(l[2]),
 			Inferred: l[3]&1 != 0, Unproven: l[3]&2 != 0, Noted: l[3]&4 != 0,
 		},
 		Account: usage.Account{Base: base.measure(), Last: last.measure()},
@@ -406,9 +406,15 @@ func (st *State) readDeath(_, v []byte) error {
 	if err != nil || len(l) < 5 {
 		return errShort
 	}
+	start := l.startAt(clock.Boot(l[1]), 6)
+	if len(l) <= 6 && (len(l) <= 5 || l[5] == 0) {
+		start = clock.At(clock.Boot(l[1]), clock.Second) // of a process that nobody knew
+	}
 	d := usage.OpenDeath{
-		Key: groups.Key{PID: int32(l[0]), Start: int64(l[1])}, Set: groups.SetID(l[2]),
-		Reported: time.Duration(l[3]), Grade: uint8(l[4]), Known: len(l) > 5 && l[5] == 1,
+		Key: groups.Key{PID: int32(l[0]), Start: start}, Set: groups.SetID(l[2]),
+		Reported: time.Duration(l[3]), Grade: uint8(l[4]),
+		// Early versions did not store these; nearly every death has both.
+		Lined: len(l) <= 7 || l[7] == 1, Exited: len(l) <= 8 || l[8] == 1,
 	}
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		var ml list

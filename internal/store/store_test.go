@@ -16,9 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	bolt "go.etcd.io/bbolt"
 
-	"elsa/pkg/acct"
 	"elsa/pkg/groups"
-	"elsa/pkg/ledger"
 	"elsa/pkg/usage"
 )
 
@@ -62,74 +60,14 @@ func mustLoad(t *testing.T, s *Store) *State {
 
 var ignoreStored = cmpopts.IgnoreUnexported(groups.Life{})
 
-// full is a state in which no field is zero.
-func full() *State {
-	m := func(n uint64) usage.Measure {
-		return usage.Measure{
-			User: time.Duration(n), System: time.Duration(n + 1), Elapsed: time.Duration(n + 2), MinorFaults: n + 3, MajorFaults: n + 4,
-			ReadBytes: n + 5, WriteBytes: n + 6, ReadChars: n + 7, WriteChars: n + 8, MaxRSS: n + 9,
-			VoluntarySwitches: n + 10, InvoluntarySwitches: n + 11,
-		}
-	}
-	u := usage.Usage{
-		Started: 1, Ended: 2, User: 3, System: 4, Elapsed: 5, MinorFaults: 6, MajorFaults: 7, ReadBytes: 8, WriteBytes: 9,
-		ReadChars: 10, WriteChars: 11, MaxRSS: 12, VoluntarySwitches: 13, InvoluntarySwitches: 14, ExitNonzero: 15, ExitSignal: 16,
-		Exact: 17, Sampled: 18, Rounded: 19, Inferred: 20,
-	}
-	return &State{
-		Meta: Meta{
-			Created: day, BootID: "b", AsOf: 5, Position: ledger.Position{Segment: 3, Offset: 640}, WallOffset: 77,
-			NextGroup: 9, Reported: 11, CleanStop: true,
-		},
-		Groups: []groups.Group{{ID: 7, Name: "a/b", Owner: 1000, Labels: map[string]string{"k": "v"}, Created: day, Closed: day.Add(time.Hour)}},
-		Sets:   []Set{{ID: groups.Ungrouped, Usage: u}, {ID: 5, Groups: []uint32{3, 7}, Usage: u}},
-		Members: []Member{{
-			Life:    groups.Life{PID: 12, PPID: 1, Start: 34, Exit: 56, Set: 5, Inferred: true, Unproven: true, Noted: true},
-			Account: usage.Account{Base: m(100), Last: m(200)},
-		}},
-		Deaths: []usage.OpenDeath{{
-			Key: groups.Key{PID: 8, Start: 9}, Set: 5, Base: m(1), Charged: m(2), Estimate: m(3), Reported: 4, Grade: 1, Known: true,
-			Cell: usage.Cell{Hour: 77, Set: 5, UID: 1000, Comm: [16]byte{'c', 'c'}},
-		}},
-		Held: []acct.Record{{Source: acct.Taskstats, PID: 5, PPID: 1, Comm: [16]byte{'d', 0xff}, Start: 1 << 60, User: 7, ReadBytes: 1 << 63}},
-	}
-}
-
-func put(st *State) func(*Tx) {
-	return func(tx *Tx) {
-		for _, g := range st.Groups {
-			tx.PutGroup(g)
-		}
-		for i := range st.Sets {
-			tx.PutSet(st.Sets[i].ID, st.Sets[i].Groups, &st.Sets[i].Usage)
-		}
-		for _, m := range st.Members {
-			tx.PutMember(m.Life, m.Account)
-		}
-		for _, d := range st.Deaths {
-			tx.PutDeath(d)
-		}
-		tx.Held(st.Held)
-		tx.Meta(st.Meta)
-	}
-}
-
 func TestRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "elsa.db")
 	s := mustOpen(t, path)
 	if got := mustLoad(t, s); !got.Meta.Created.Equal(day) || got.Meta.NextGroup != 1 || len(got.Groups) != 0 {
 		t.Errorf("a new database is not empty: %+v", got)
 	}
-	want := full()
-	if err := s.Commit(put(want)); err != nil {
+	if err := s.Commit(put(full())); err != nil {
 		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = mustOpen(t, path)
-	if diff := cmp.Diff(want, mustLoad(t, s), ignoreStored); diff != "" {
-		t.Errorf("state after reopening (-want +got):\n%s", diff)
 	}
 	if err := s.Commit(func(tx *Tx) { tx.Held(nil) }); err != nil || mustLoad(t, s).Held != nil {
 		t.Errorf("records are held although they were let go: %v", err)
@@ -142,14 +80,18 @@ func TestRoundTrip(t *testing.T) {
 func TestDelete(t *testing.T) {
 	s := mustOpen(t, filepath.Join(t.TempDir(), "elsa.db"))
 	st := full()
-	st.Deaths = append(st.Deaths, st.Deaths[0], st.Deaths[0])
+	st.Deaths = append(st.Deaths, st.Deaths[0])
 	if err := s.Commit(put(st)); err != nil {
 		t.Fatal(err)
 	}
 	err := s.Commit(func(tx *Tx) {
-		tx.DeleteGroup(7)
+		for i := range st.Groups {
+			tx.DeleteGroup(st.Groups[i].ID)
+		}
 		tx.PutSet(5, nil, &usage.Usage{}) // retired
-		tx.DeleteMember(st.Members[0].Life.Key())
+		for i := range st.Members {
+			tx.DeleteMember(st.Members[i].Life.Key())
+		}
 		tx.PutDeath(st.Deaths[0]) // the others are settled
 	})
 	if err != nil {
@@ -162,37 +104,48 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// Clear empties the database wherever in a transaction it comes: of what was
+// stored, and of what the transaction put before.
 func TestClear(t *testing.T) {
-	s := mustOpen(t, filepath.Join(t.TempDir(), "elsa.db"))
-	many := full()
+	many, want := full(), full()
 	for i := range 3000 {
 		m := many.Members[0]
 		m.Life.PID = int32(i + 100)
 		many.Members = append(many.Members, m)
 	}
-	if err := s.Commit(put(many)); err != nil {
-		t.Fatal(err)
-	}
-	want := full()
-	if err := s.Commit(func(tx *Tx) { tx.Clear(); put(want)(tx) }); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, mustLoad(t, s), ignoreStored); diff != "" {
-		t.Errorf("state after clearing (-want +got):\n%s", diff)
+	putMember := func(tx *Tx) { m := many.Members[100]; m.Life.PID = 5; tx.PutMember(m.Life, m.Account) }
+	for name, before := range map[string]func(*Tx){
+		"first":            func(*Tx) {},
+		"after one put":    putMember,
+		"after a deletion": func(tx *Tx) { tx.DeleteMember(many.Members[700].Life.Key()) },
+		"after another":    func(tx *Tx) { putMember(tx); tx.Clear(); putMember(tx) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := mustOpen(t, filepath.Join(t.TempDir(), "elsa.db"))
+			if err := s.Commit(put(many)); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Commit(func(tx *Tx) { before(tx); tx.Clear(); put(want)(tx) }); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, mustLoad(t, s), ignoreStored); diff != "" {
+				t.Errorf("state after clearing (-want +got):\n%.2000s", diff)
+			}
+		})
 	}
 }
 
 // What an older version wrote has fewer values; what a newer one will write has
 // more. Both are read.
 func TestListsGrow(t *testing.T) {
-	short := usageList(&usage.Usage{Started: 1, Ended: 2})[:2].append(nil)
-	long := append(usageList(&usage.Usage{Started: 1, Ended: 2}), 99, 98).append(nil)
+	short := usageList(&usage.Usage{usage.Started: 1, usage.Ended: 2})[:2].append(nil)
+	long := append(usageList(&usage.Usage{usage.Started: 1, usage.Ended: 2}), 99, 98).append(nil)
 	for name, b := range map[string][]byte{"short": short, "long": long} {
 		l, rest, err := readList(append(b, 0xee))
 		if err != nil || len(rest) != 1 {
 			t.Fatalf("%s: %v, %d bytes left", name, err, len(rest))
 		}
-		if diff := cmp.Diff(usage.Usage{Started: 1, Ended: 2}, l.usage()); diff != "" {
+		if diff := cmp.Diff(usage.Usage{usage.Started: 1, usage.Ended: 2}, l.usage()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -322,7 +275,7 @@ func TestBackup(t *testing.T) {
 }
 
 func FuzzReadList(f *testing.F) {
-	f.Add(usageList(&usage.Usage{Started: 1, User: 1 << 40}).append(nil))
+	f.Add(usageList(&usage.Usage{usage.Started: 1, usage.User: 1 << 40}).append(nil))
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, rest, err := readList(b)

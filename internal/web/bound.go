@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"elsa/internal/outbox"
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 )
 
 // maxAnswers is how many bytes of answers may be under way to those who read them.
@@ -56,14 +56,14 @@ func (a *answer) WriteHeader(status int) { a.status = status }
 // once gets in, however many others say nothing.
 type conns struct {
 	most    int
-	refused *refusals.Counts
+	refused *tally.Shared
 
 	mu      sync.Mutex
 	open    map[net.Conn]*lists.Element // of waiting; nil while a request is answered
 	waiting lists.List                  // of net.Conn
 }
 
-func newConns(most int, refused *refusals.Counts) *conns {
+func newConns(most int, refused *tally.Shared) *conns {
 	return &conns{most: most, refused: refused, open: map[net.Conn]*lists.Element{}}
 }
 
@@ -79,7 +79,7 @@ func (cs *conns) watch(c net.Conn, state http.ConnState) {
 		}
 		old := cs.waiting.Front() // c itself where all others are answered
 		cs.forget(old.Value.(net.Conn))
-		cs.refused.Add(refusals.Connection)
+		cs.refused.Add(tally.Connections)
 		// To close one under TLS says good-bye first, which may take a while.
 		go old.Value.(net.Conn).Close()
 	case http.StateClosed, http.StateHijacked:

@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"elsa/internal/outbox"
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 )
 
 // TestIdleConnectionsMakeRoom: however many say nothing, who asks is answered.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
-	var n refusals.Counts
+	var n tally.Shared
 	s, err := Listen(ServerOptions{Addr: "127.0.0.1:0", Refused: &n}, hello)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 			t.Fatalf("after %d silent connections: %d %q", i, status, body)
 		}
 	}
-	if n.Map()["connection"] == 0 {
+	if n.Count(tally.Connections) == 0 {
 		t.Error("no connection that made room was counted")
 	}
 }
@@ -51,7 +51,7 @@ func TestSlowReadersDoNotStarveScrapes(t *testing.T) {
 	large := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write([]byte(strings.Repeat("x", 10<<20)))
 	})
-	var n refusals.Counts
+	var n tally.Shared
 	s, err := Listen(ServerOptions{Addr: "127.0.0.1:0"}, Routes(large, hello, func() error { return nil }, &n))
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestSlowReadersDoNotStarveScrapes(t *testing.T) {
 			t.Errorf("behind %d readers that are slow it took %v", i, took)
 		}
 	}
-	if n.Map()["answer"] == 0 {
+	if n.Count(tally.Answers) == 0 {
 		t.Error("no answer that was given up was counted")
 	}
 }
@@ -105,12 +105,12 @@ func TestHosts(t *testing.T) {
 		{outside, []string{"node7.example"}, "10.0.0.1:9943", true},
 		{outside, []string{"node7.example"}, "localhost", true},
 	} {
-		var n refusals.Counts
+		var n tally.Shared
 		r := httptest.NewRequest("GET", "http://x/", nil)
 		r.Host = tt.host
 		w := httptest.NewRecorder()
 		newHosts(tt.addr, tt.allowed, &n).check(hello).ServeHTTP(w, r)
-		if ok := w.Code == 200; ok != tt.want || (n.Map()["request_host"] == 0) != tt.want {
+		if ok := w.Code == 200; ok != tt.want || (n.Count(tally.Hosts) == 0) != tt.want {
 			t.Errorf("host %q at %v, allowed %v: status %d, want answered %v", tt.host, tt.addr, tt.allowed, w.Code, tt.want)
 		}
 	}

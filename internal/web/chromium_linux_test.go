@@ -112,17 +112,17 @@ func hour() *Page {
 			n := uint64(g.rate * float64(tick) * 5)
 			u := &total.Usage
 			*u = usage.Usage{
-				User: u.User * 7 / 10, System: u.User * 3 / 10,
-				Started: n + g.live, Ended: n, Live: g.live, Exact: n,
-				MaxRSS: uint64(total.Group.ID) * 37 << 20, ReadBytes: n * 8192, WriteBytes: n * 123456,
-				MinorFaults: n * 310,
+				usage.User: u[usage.User] * 7 / 10, usage.System: u[usage.User] * 3 / 10,
+				usage.Started: n + g.live, usage.Ended: n, usage.Live: g.live, usage.Exact: n,
+				usage.MaxRSS: uint64(total.Group.ID) * 37 << 20, usage.ReadBytes: n * 8192, usage.WriteBytes: n * 123456,
+				usage.MinorFaults: n * 310,
 			}
 			s.Total.Add(u)
 		}
 		s.AnyGroup = s.Total
-		s.Ungrouped = usage.Usage{User: time.Duration(tick) * 700 * time.Millisecond, Live: 96, Ended: uint64(tick), Exact: uint64(tick)}
+		s.Ungrouped = usage.Usage{usage.User: uint64(time.Duration(tick) * 700 * time.Millisecond), usage.Live: 96, usage.Ended: uint64(tick), usage.Exact: uint64(tick)}
 		s.Total.Add(&s.Ungrouped)
-		s.Service = usage.Service{Accounting: "own", ConservationRatio: 1, Members: int(s.AnyGroup.Live), Processes: int(s.Total.Live)}
+		s.Service = usage.Service{Accounting: "own", ConservationRatio: 1, Members: int(s.AnyGroup[usage.Live]), Processes: int(s.Total[usage.Live])}
 		p.Observe(s)
 	}
 	return p

@@ -6,7 +6,41 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"elsa/pkg/usage"
 )
+
+// fact is a row of a table of two columns.
+type fact struct{ Title, Value string }
+
+// bill are the rows of a bill, as the table of fields has them.
+func bill(u *usage.Usage) (rows []fact) {
+	for f := range usage.Fields {
+		if title := f.Info().Title; title != "" {
+			rows = append(rows, fact{title, text(u, f)})
+		}
+	}
+	return rows
+}
+
+// figure prints the field of a name.
+func figure(u *usage.Usage, name string) (string, error) {
+	f, ok := usage.Named(name)
+	if !ok {
+		return "", fmt.Errorf("print figure: no field is named %s", name)
+	}
+	return text(u, f), nil
+}
+
+func text(u *usage.Usage, f usage.Field) string {
+	switch f.Info().Unit {
+	case usage.Seconds:
+		return seconds(time.Duration(u[f]))
+	case usage.Bytes:
+		return size(u[f])
+	}
+	return count(u[f])
+}
 
 // cores prints CPU use.
 func cores(v float64) string {

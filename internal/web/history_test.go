@@ -28,7 +28,7 @@ type used struct {
 func at(t time.Time, list ...used) *usage.Snapshot {
 	s := &usage.Snapshot{Time: t, Service: usage.Service{ConservationRatio: 1}}
 	for _, g := range list {
-		u := usage.Usage{User: g.cpu, Live: 1}
+		u := usage.Usage{usage.User: uint64(g.cpu), usage.Live: 1}
 		s.Groups = append(s.Groups, usage.GroupTotal{
 			Group: groups.Group{ID: g.id, Name: g.name, Created: t}, Usage: u,
 		})

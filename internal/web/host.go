@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 )
 
 // hosts says which names a server answers to. A page of another site can have its
@@ -17,10 +17,10 @@ import (
 type hosts struct {
 	loopback bool            // only this machine can reach the listener
 	names    map[string]bool // in lower case, without a port
-	refused  *refusals.Counts
+	refused  *tally.Shared
 }
 
-func newHosts(addr net.Addr, allowed []string, refused *refusals.Counts) *hosts {
+func newHosts(addr net.Addr, allowed []string, refused *tally.Shared) *hosts {
 	h := &hosts{names: map[string]bool{}, refused: refused}
 	if tcp, ok := addr.(*net.TCPAddr); ok {
 		h.loopback = tcp.IP.IsLoopback()
@@ -55,7 +55,7 @@ func (h *hosts) answers(host string) bool {
 func (h *hosts) check(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !h.answers(r.Host) {
-			h.refused.Add(refusals.RequestHost)
+			h.refused.Add(tally.Hosts)
 			http.Error(w, "this is not a host that elsad answers to; name it in --web.allowed-hosts if it should be", http.StatusMisdirectedRequest)
 			return
 		}

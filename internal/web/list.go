@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"elsa/internal/tally"
 	"elsa/pkg/usage"
 )
 
@@ -25,6 +26,8 @@ type list struct {
 	Shares  []*line
 	Service usage.Service
 	Total   usage.Usage
+	// EventsLost since the service started.
+	EventsLost uint64
 	// Query is what was asked for; All counts the groups, Matching those that
 	// the filter leaves, From and To the rows shown, counted from 1.
 	Query                   query
@@ -60,11 +63,11 @@ var columns = []column{
 	{"name", "Group", func(a, b *line) int { return strings.Compare(a.Name, b.Name) }},
 	{"now", "CPU now", func(a, b *line) int { return cmp.Compare(a.Now, b.Now) }},
 	{"cpu", "CPU total", func(a, b *line) int { return cmp.Compare(a.Usage.CPU(), b.Usage.CPU()) }},
-	{"live", "Live", func(a, b *line) int { return cmp.Compare(a.Usage.Live, b.Usage.Live) }},
-	{"ended", "Ended", func(a, b *line) int { return cmp.Compare(a.Usage.Ended, b.Usage.Ended) }},
-	{"rss", "Peak memory", func(a, b *line) int { return cmp.Compare(a.Usage.MaxRSS, b.Usage.MaxRSS) }},
-	{"read", "Read", func(a, b *line) int { return cmp.Compare(a.Usage.ReadBytes, b.Usage.ReadBytes) }},
-	{"write", "Written", func(a, b *line) int { return cmp.Compare(a.Usage.WriteBytes, b.Usage.WriteBytes) }},
+	{"live", "Live", func(a, b *line) int { return cmp.Compare(a.Usage[usage.Live], b.Usage[usage.Live]) }},
+	{"ended", "Ended", func(a, b *line) int { return cmp.Compare(a.Usage[usage.Ended], b.Usage[usage.Ended]) }},
+	{"rss", "Peak memory", func(a, b *line) int { return cmp.Compare(a.Usage[usage.MaxRSS], b.Usage[usage.MaxRSS]) }},
+	{"read", "Read", func(a, b *line) int { return cmp.Compare(a.Usage[usage.ReadBytes], b.Usage[usage.ReadBytes]) }},
+	{"write", "Written", func(a, b *line) int { return cmp.Compare(a.Usage[usage.WriteBytes], b.Usage[usage.WriteBytes]) }},
 }
 
 func (p *Page) serveList(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +84,7 @@ func (p *Page) serveList(w http.ResponseWriter, r *http.Request) {
 
 // makeList gathers the content of the first page.
 func (p *Page) makeList(q query, s *usage.Snapshot) *list {
-	l := &list{Query: q, Service: s.Service, Total: s.Total, All: len(s.Groups)}
+	l := &list{Query: q, Service: s.Service, Total: s.Total, EventsLost: s.Service.Counts[tally.EventsLost], All: len(s.Groups)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h := &p.history

@@ -23,7 +23,7 @@ var style []byte
 var pageText string
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"cores": cores, "seconds": seconds, "size": size, "count": count,
+	"cores": cores, "seconds": seconds, "size": size, "count": count, "bill": bill, "figure": figure,
 	"word": func(s string) string { w, _, _ := strings.Cut(s, ":"); return w },
 	"time": func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
 }).Parse(pageText))

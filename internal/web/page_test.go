@@ -94,11 +94,11 @@ func three() (*Page, *usage.Snapshot) {
 	before := at(epoch, used{1, "alpha", 0}, used{2, "beta", 0}, used{3, "gamma", 0})
 	s := at(epoch.Add(time.Minute), used{1, "alpha", 6 * time.Second}, used{2, "beta", time.Minute}, used{3, "gamma", time.Second})
 	for i, u := range []usage.Usage{
-		{Live: 5, Ended: 20, MaxRSS: 1, ReadBytes: 30, WriteBytes: 4},
-		{Live: 6, Ended: 10, MaxRSS: 3, ReadBytes: 20, WriteBytes: 5},
-		{Live: 4, Ended: 30, MaxRSS: 2, ReadBytes: 10, WriteBytes: 6},
+		{usage.Live: 5, usage.Ended: 20, usage.MaxRSS: 1, usage.ReadBytes: 30, usage.WriteBytes: 4},
+		{usage.Live: 6, usage.Ended: 10, usage.MaxRSS: 3, usage.ReadBytes: 20, usage.WriteBytes: 5},
+		{usage.Live: 4, usage.Ended: 30, usage.MaxRSS: 2, usage.ReadBytes: 10, usage.WriteBytes: 6},
 	} {
-		s.Groups[i].Usage.Live = 0
+		s.Groups[i].Usage[usage.Live] = 0
 		s.Groups[i].Usage.Add(&u)
 	}
 	p := NewPage(Options{Snapshot: func(context.Context) *usage.Snapshot { return s }, Version: "1.2.3"})

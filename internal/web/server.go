@@ -17,7 +17,7 @@ import (
 
 	"elsa/internal/descriptors"
 	"elsa/internal/outbox"
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 )
 
 // Server is a bound listener with what it is to serve.
@@ -40,7 +40,7 @@ type ServerOptions struct {
 	// there are none.
 	Hosts []string
 	// Refused counts what is refused; nil counts nothing.
-	Refused *refusals.Counts
+	Refused *tally.Shared
 	// Log takes warnings; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -144,7 +144,7 @@ func (q quiet) WithGroup(name string) slog.Handler   { return quiet{q.Handler.Wi
 // Routes puts the pieces together: /metrics, the probes /-/healthy and
 // /-/ready, and the page everywhere else. ready returns nil when the service
 // is, else why it is not; it must not block.
-func Routes(metrics, page http.Handler, ready func() error, refused *refusals.Counts) http.Handler {
+func Routes(metrics, page http.Handler, ready func() error, refused *tally.Shared) http.Handler {
 	mux := http.NewServeMux()
 	box := &outbox.Box{Limit: maxAnswers, Refused: refused}
 	mux.Handle("GET /metrics", buffered(metrics, maxScrapes, box))

@@ -17,9 +17,9 @@ const BSDSize = 64
 // v1Size is the size of a version 1 line: m68k aligns to two bytes.
 const v1Size = 62
 
-// ErrNotRecord says that the bytes are no accounting record the kernel could
+// errNotRecord says that the bytes are no accounting record the kernel could
 // have written.
-var ErrNotRecord = errors.New("decode BSD record: not an accounting record")
+var errNotRecord = errors.New("decode BSD record: not an accounting record")
 
 const (
 	bigEndian = 0x80 // in the version byte: the line's numbers are big-endian
@@ -32,10 +32,10 @@ const (
 // It takes versions 0 to 3 in both byte orders: 64 bytes, but version 1 (m68k)
 // 62. It does not allocate.
 //
-// The error is ErrNotRecord, and r is unchanged, when b is too short, of an
-// unknown version, or has what the kernel never writes: this tells a record
-// from bytes that are none, and from a record at the wrong offset. Flags of a
-// newer kernel pass.
+// It fails, always with the same error, and leaves r unchanged, when b is too
+// short, of an unknown version, or has what the kernel never writes: this tells
+// a record from bytes that are none, and from a record at the wrong offset.
+// Flags of a newer kernel pass.
 //
 // Versions 0 to 2 have no pid: PID and PPID are zero. Version 0 is older than
 // the mark for the byte order: without it the line is taken for little-endian.
@@ -44,13 +44,13 @@ func DecodeBSD(b []byte, r *Record) error {
 		return decodeV3((*[BSDSize]byte)(b), r)
 	}
 	if len(b) < v1Size {
-		return ErrNotRecord
+		return errNotRecord
 	}
 	var buf [BSDSize]byte
 	n := copy(buf[:], b)
 	version := b[1] &^ bigEndian
 	if n < BSDSize && version != 1 || version > 3 {
-		return ErrNotRecord
+		return errNotRecord
 	}
 	if b[1]&bigEndian != 0 {
 		swap(&buf, version)
@@ -68,16 +68,16 @@ func decodeV3(b *[BSDSize]byte, r *Record) error {
 	pid, ppid := le.Uint32(b[16:]), le.Uint32(b[20:])
 	etime := math.Float32frombits(le.Uint32(b[28:]))
 	if pid-1 >= maxPID || ppid > maxPID || !padded(b[48:64]) {
-		return ErrNotRecord
+		return errNotRecord
 	}
 	// A wait status has 16 bits. Kernel threads, which have no memory, put
 	// anything there before 5.17.
 	if exit > math.MaxUint16 && mem != 0 {
-		return ErrNotRecord
+		return errNotRecord
 	}
 	// NaN fails the first comparison, a fraction the last.
 	if !(etime >= 0 && etime < float32(maxTicks)) || float32(int64(etime)) != etime {
-		return ErrNotRecord
+		return errNotRecord
 	}
 	const tick = time.Second / ahz
 	utime := time.Duration(compValue(le.Uint16(b[32:]))) * tick
@@ -124,7 +124,7 @@ func decodeOld(b *[BSDSize]byte, version byte, r *Record) error {
 	}
 	exit, mem := le.Uint32(b[at.exit:]), le.Uint16(b[18:])
 	if hz == 0 || exit > math.MaxUint16 && mem != 0 || !padded(b[at.comm:at.comm+17]) {
-		return ErrNotRecord
+		return errNotRecord
 	}
 	uid, gid := uint32(le.Uint16(b[2:])), uint32(le.Uint16(b[4:]))
 	etime := compValue(le.Uint16(b[16:]))
@@ -133,13 +133,13 @@ func decodeOld(b *[BSDSize]byte, version byte, r *Record) error {
 		uid, gid = le.Uint32(b[at.uid:]), le.Uint32(b[at.uid+4:])
 		etime = comp2Value(uint32(b[at.etimeHi])<<16 | uint32(le.Uint16(b[at.etimeLo:])))
 	} else if begin == 0 || le.Uint64(b[56:]) != 0 || le.Uint32(b[53:]) != 0 {
-		return ErrNotRecord // nothing else tells version 0 from a hole in the file
+		return errNotRecord // nothing else tells version 0 from a hole in the file
 	}
 	utime, ok1 := ticksTime(compValue(le.Uint16(b[12:])), hz)
 	stime, ok2 := ticksTime(compValue(le.Uint16(b[14:])), hz)
 	elapsed, ok3 := ticksTime(etime, hz)
 	if !ok1 || !ok2 || !ok3 || utime+stime < 0 {
-		return ErrNotRecord
+		return errNotRecord
 	}
 	*r = Record{
 		Source:      BSD,

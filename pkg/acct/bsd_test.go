@@ -151,8 +151,8 @@ func TestDecodeBSD(t *testing.T) {
 			}
 			for n := range b {
 				short := Record{PID: 1}
-				if err := DecodeBSD(b[:n], &short); !errors.Is(err, ErrNotRecord) || short != (Record{PID: 1}) {
-					t.Fatalf("cut to %d bytes: %+v, %v; want ErrNotRecord and no change", n, short, err)
+				if err := DecodeBSD(b[:n], &short); !errors.Is(err, errNotRecord) || short != (Record{PID: 1}) {
+					t.Fatalf("cut to %d bytes: %+v, %v; want errNotRecord and no change", n, short, err)
 				}
 			}
 		})
@@ -199,8 +199,8 @@ func TestDecodeBSDRefuses(t *testing.T) {
 			b := bytes.Clone(tt.good)
 			copy(b[tt.at:], unhex(t, tt.put))
 			var got Record
-			if err := DecodeBSD(b, &got); !errors.Is(err, ErrNotRecord) || got != (Record{}) {
-				t.Errorf("%+v, %v; want ErrNotRecord and no change", got, err)
+			if err := DecodeBSD(b, &got); !errors.Is(err, errNotRecord) || got != (Record{}) {
+				t.Errorf("%+v, %v; want errNotRecord and no change", got, err)
 			}
 			if tt.put != "" {
 				if err := DecodeBSD(tt.good, &got); err != nil {

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package api is how a user talks to the service: the JSON it speaks, the
-// server on a unix socket and the client that elsactl uses. openapi.yaml
-// describes the same for everyone else.
-//
-// Every JSON name is stable: fields are added, never renamed. Units are base
-// units, seconds and bytes; times are RFC 3339 in UTC.
+// Package api is the service's side of its control socket: the server, who may
+// do what, and how what the service knows becomes the JSON it speaks. That JSON
+// and the side of those who ask are elsa/pkg/client; openapi.yaml describes the
+// same for everyone else.
 package api
 
 import (
@@ -16,10 +14,6 @@ import (
 
 	"elsa/pkg/groups"
 )
-
-// DefaultSocket is where the service listens and the client looks unless told
-// otherwise.
-const DefaultSocket = "/run/elsa/elsad.sock"
 
 // AdminGroup is the unix group whose members may do what root may.
 const AdminGroup = "elsa"
@@ -101,23 +95,7 @@ func (c Caller) MayBackup() error {
 	return Forbidden("a backup holds what every user ran; only root and members of unix group %s may take one", AdminGroup)
 }
 
-// Error is a refusal or a failure, sent as application/problem+json (RFC 9457).
-type Error struct {
-	// Status is the HTTP status.
-	Status int `json:"status"`
-	// Title names the kind of error, the same for every error of a kind.
-	Title string `json:"title"`
-	// Detail is one sentence about this very error, for a person.
-	Detail string `json:"detail,omitempty"`
-}
-
-func (e *Error) Error() string {
-	if e.Detail != "" {
-		return e.Detail
-	}
-	return e.Title
-}
-
+// newError makes an error of an HTTP status, with a sentence for a person.
 func newError(status int, format string, args []any) *Error {
 	return &Error{Status: status, Title: http.StatusText(status), Detail: fmt.Sprintf(format, args...)}
 }

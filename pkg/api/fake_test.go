@@ -152,9 +152,9 @@ func (f *fake) Report(ctx context.Context, c Caller, q ReportQuery) (Report, err
 	sets := groups.NewSets()
 	names := map[uint32]string{1: "a"}
 	r := history.NewReport(history.By(q.By), func(g uint32) bool { return g == 1 }, true)
-	r.Add(&history.Key{Hour: 490000, UID: 7, Groups: sets.Groups(sets.Only(1)), Command: "x\xff"}, &usage.Usage{Ended: 2, User: time.Second, Exact: 2})
+	r.Add(&history.Key{Hour: 490000, UID: 7, Groups: sets.Groups(sets.Only(1)), Command: "x\xff"}, &usage.Usage{usage.Ended: 2, usage.User: uint64(time.Second), usage.Exact: 2})
 	out := Report{Time: fakeTime, Since: fakeTime, Until: fakeTime, By: q.By}
-	out.Fill(r, names)
+	FillReport(&out, r, names)
 	return out, nil
 }
 
@@ -195,14 +195,14 @@ func (s checked) CreateGroup(ctx context.Context, c Caller, r CreateGroupRequest
 	if r.Name == "panic" || r.Name == "fault" || r.Name == "wait-for-hangup" {
 		return Group{}, Conflict("these are for other tests")
 	}
-	if err := r.check(); err != nil {
+	if err := checkCreate(&r); err != nil {
 		s.t.Errorf("the service got %+v: %v", r, err)
 	}
 	return s.fake.CreateGroup(ctx, c, r)
 }
 
 func (s checked) AddMembers(ctx context.Context, c Caller, name string, r AddRequest) (AddResult, error) {
-	if err := errors.Join(groups.CheckName(name), r.check()); err != nil {
+	if err := errors.Join(groups.CheckName(name), checkAdd(&r)); err != nil {
 		s.t.Errorf("the service got %+v: %v", r, err)
 	}
 	return s.fake.AddMembers(ctx, c, name, r)

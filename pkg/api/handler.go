@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"elsa/internal/outbox"
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 )
 
 type callerKey struct{}
@@ -34,7 +34,7 @@ const writeTimeout = 60 * time.Second
 type handler struct {
 	service Service
 	log     *slog.Logger
-	refused *refusals.Counts
+	refused *tally.Shared
 	lanes   *lanes
 	answers outbox.Box
 }
@@ -43,7 +43,7 @@ type handler struct {
 const maxAnswers = 32 << 20
 
 // newHandler serves the API. Each request's context must come from withCaller.
-func newHandler(s Service, refused *refusals.Counts, log *slog.Logger) http.Handler {
+func newHandler(s Service, refused *tally.Shared, log *slog.Logger) http.Handler {
 	return &handler{
 		service: s, log: log, refused: refused, lanes: newLanes(), answers: outbox.Box{Limit: maxAnswers, Refused: refused},
 	}
@@ -72,7 +72,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if rt.large {
 		var err error
 		if leave, err = h.lanes.enter(r.Context(), callerOf(r).UID); err != nil {
-			h.refused.Add(refusals.RequestBusy)
+			h.refused.Add(tally.Requests)
 			h.fail(w, r, Unavailable("too many requests for lists and figures are under way: %d of a user, %d in all; try again later", maxLargePerUser, maxLarge))
 			return
 		}

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"elsa/internal/descriptors"
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 )
 
 // Bounds on connections, so that no user can keep others out. Root has none.
@@ -28,7 +28,7 @@ const (
 type Listener struct {
 	*net.UnixListener
 	// Refused counts what is refused; nil counts nothing. Set it before Serve.
-	Refused  *refusals.Counts
+	Refused  *tally.Shared
 	admins   *adminGroup
 	maxUsers int // connections of users
 
@@ -173,7 +173,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			continue
 		}
 		if !l.admit(caller.UID) {
-			l.Refused.Add(refusals.Connection)
+			l.Refused.Add(tally.Connections)
 			c.SetWriteDeadline(time.Now().Add(time.Millisecond))
 			c.Write([]byte(refusal))
 			c.Close()

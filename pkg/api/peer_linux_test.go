@@ -4,6 +4,7 @@ package api
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
+	"elsa/pkg/client"
 )
 
 // becomeUser changes the credentials of this thread alone, which is why it
@@ -162,8 +164,9 @@ func TestKernelConnectionBound(t *testing.T) {
 	if err != nil || resp.StatusCode != 503 {
 		t.Fatalf("one more connection: %v, %v; want 503", resp, err)
 	}
-	if err := problem(resp); !strings.Contains(err.Detail, "too many connections") {
-		t.Errorf("refusal: %v", err)
+	var refusal Error
+	if err := json.NewDecoder(resp.Body).Decode(&refusal); err != nil || !strings.Contains(refusal.Detail, "too many connections") {
+		t.Errorf("refusal: %+v, %v", refusal, err)
 	}
 	for _, uid := range []int{1235, 0} {
 		if resp, err := ask(dial(uid)); err != nil || resp.StatusCode != 200 {
@@ -206,7 +209,7 @@ func TestKernelConnectionFlood(t *testing.T) {
 	if n := runtime.NumGoroutine() - before; n > 4*maxConnsPerUser {
 		t.Errorf("%d goroutines serve them", n)
 	}
-	c := NewClient(socket)
+	c := client.New(socket)
 	defer c.Close()
 	if _, err := c.Groups(t.Context()); err != nil {
 		t.Errorf("root meanwhile: %v", err)

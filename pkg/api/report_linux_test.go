@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"elsa/pkg/client"
 )
 
 // What the client is asked for arrives at the service, and its answer comes back.
 func TestReportAndExplainOverSocket(t *testing.T) {
 	f := newFake()
 	socket, _ := serve(t, f)
-	c := NewClient(socket)
+	c := client.New(socket)
 	defer c.Close()
 	q := ReportQuery{By: "command", Groups: []string{"a", "b/c"}, Since: fakeTime.Truncate(time.Second), Until: fakeTime.Truncate(time.Second).Add(time.Hour), Wait: true}
 	r, err := c.Report(t.Context(), q)
@@ -27,6 +29,13 @@ func TestReportAndExplainOverSocket(t *testing.T) {
 	want := []ReportRow{{Command: "x\uFFFD", Spent: Spent{Processes: 2, CPUUserSeconds: 1, CPUSeconds: 1, Exact: 2}}}
 	if diff := cmp.Diff(want, r.Rows); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	// A query that says nothing is one of all groups.
+	if _, err := c.Report(t.Context(), ReportQuery{}); err != nil {
+		t.Errorf("a zero query: %v", err)
+	}
+	if diff := cmp.Diff(ReportQuery{By: "group"}, f.query); diff != "" {
+		t.Errorf("a zero query (-want +arrived):\n%s", diff)
 	}
 	if e, err := c.Explain(t.Context(), 17); err != nil || e.PID != 17 || e.Command != "x" {
 		t.Errorf("explain 17: %+v, %v", e, err)

@@ -19,6 +19,7 @@ func TestReportQuery(t *testing.T) {
 		err   string
 	}{
 		{"", ReportQuery{By: "group"}, ""},
+		{"by=", ReportQuery{By: "group"}, ""},
 		{"by=user&group=a&group=b%2Fc&wait=true", ReportQuery{By: "user", Groups: []string{"a", "b/c"}, Wait: true}, ""},
 		{"since=2026-03-04T05:06:07Z&until=2026-03-04T06:06:07%2B00:00", ReportQuery{By: "group", Since: at, Until: at.Add(time.Hour)}, ""},
 		{"by=day", ReportQuery{}, `by is "day"; use group, command, user, hour`},

@@ -24,12 +24,9 @@ const (
 	maxLabelValue = 1024
 )
 
-// checker is a request that knows its own form.
-type checker interface{ check() error }
-
-// readJSON reads one JSON object from the body of r into q, strictly, and
-// checks it. Every error is a 4xx [Error].
-func readJSON(r *http.Request, q checker) error {
+// readJSON reads one JSON object from the body of r into q, strictly, and has
+// check look at its form. Every error is a 4xx [Error].
+func readJSON[T any](r *http.Request, q *T, check func(*T) error) error {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
 	err := dec.Decode(q)
@@ -54,7 +51,7 @@ func readJSON(r *http.Request, q checker) error {
 	default:
 		return BadRequest("bad JSON: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
-	if err := q.check(); err != nil {
+	if err := check(q); err != nil {
 		return BadRequest("%v", err)
 	}
 	return nil
@@ -63,9 +60,9 @@ func readJSON(r *http.Request, q checker) error {
 // nothing is the request that has no fields.
 type nothing struct{}
 
-func (nothing) check() error { return nil }
+func checkNothing(*nothing) error { return nil }
 
-func (q *CreateGroupRequest) check() error {
+func checkCreate(q *CreateGroupRequest) error {
 	if err := groups.CheckName(q.Name); err != nil {
 		return err
 	}
@@ -92,8 +89,8 @@ func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-func (q *AddRequest) check() error    { return checkPIDs(q.PIDs) }
-func (q *RemoveRequest) check() error { return checkPIDs(q.PIDs) }
+func checkAdd(q *AddRequest) error       { return checkPIDs(q.PIDs) }
+func checkRemove(q *RemoveRequest) error { return checkPIDs(q.PIDs) }
 
 func checkPIDs(pids []int) error {
 	if len(pids) == 0 {

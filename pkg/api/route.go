@@ -90,7 +90,7 @@ func listGroups(s Service, c Caller, r *http.Request) (int, any, error) {
 
 func createGroup(s Service, c Caller, r *http.Request) (int, any, error) {
 	var q CreateGroupRequest
-	if err := readJSON(r, &q); err != nil {
+	if err := readJSON(r, &q, checkCreate); err != nil {
 		return 0, nil, err
 	}
 	g, err := s.CreateGroup(r.Context(), c, q)
@@ -123,7 +123,7 @@ func addMembers(s Service, c Caller, r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	var q AddRequest
-	if err := readJSON(r, &q); err != nil {
+	if err := readJSON(r, &q, checkAdd); err != nil {
 		return 0, nil, err
 	}
 	a, err := s.AddMembers(r.Context(), c, name, q)
@@ -139,7 +139,7 @@ func removeMembers(s Service, c Caller, r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	var q RemoveRequest
-	if err := readJSON(r, &q); err != nil {
+	if err := readJSON(r, &q, checkRemove); err != nil {
 		return 0, nil, err
 	}
 	a, err := s.RemoveMembers(r.Context(), c, name, q)
@@ -155,7 +155,7 @@ func closeGroup(s Service, c Caller, r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if r.ContentLength != 0 { // There is nothing to say, but {} is harmless.
-		if err := readJSON(r, &nothing{}); err != nil {
+		if err := readJSON(r, &nothing{}, checkNothing); err != nil {
 			return 0, nil, err
 		}
 	}

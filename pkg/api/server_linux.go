@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"time"
 
-	"elsa/internal/refusals"
+	"elsa/internal/tally"
 )
 
 // How long a client may take over each part of a request. The longest call of
@@ -49,7 +49,7 @@ func Serve(ctx context.Context, l *Listener, s Service, log *slog.Logger) error 
 	return err
 }
 
-func newServer(s Service, refused *refusals.Counts, log *slog.Logger) *http.Server {
+func newServer(s Service, refused *tally.Shared, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           newHandler(s, refused, log),
 		ReadHeaderTimeout: headerTimeout,

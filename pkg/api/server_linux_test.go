@@ -18,13 +18,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"elsa/pkg/client"
 )
 
 // Every call of the client reaches the service and its answer comes back.
 func TestRoundTrip(t *testing.T) {
 	f := newFake()
 	socket, _ := serve(t, f)
-	c := NewClient(socket)
+	c := client.New(socket)
 	defer c.Close()
 	ctx := t.Context()
 
@@ -88,7 +90,7 @@ func TestRoundTrip(t *testing.T) {
 // Refusals carry the status and the sentence of the service.
 func TestServiceErrors(t *testing.T) {
 	socket, log := serve(t, newFake())
-	c := NewClient(socket)
+	c := client.New(socket)
 	defer c.Close()
 	create := func(name string) error {
 		_, err := c.CreateGroup(t.Context(), CreateGroupRequest{Name: name})
@@ -103,11 +105,11 @@ func TestServiceErrors(t *testing.T) {
 		err  error
 		want Error
 	}{
-		{"exists", create("twice"), Error{409, "Conflict", "group twice exists"}},
-		{"missing", missing, Error{404, "Not Found", "no group is named nix"}},
-		{"bad name", create("a b"), Error{400, "Bad Request", `bad group name "a b": ' ' is not allowed; use letters, digits, . _ - / : @`}},
-		{"fault", create("fault"), Error{500, "Internal Server Error", "internal error; the service's log has it"}},
-		{"panic", create("panic"), Error{500, "Internal Server Error", "internal error; the service's log has it"}},
+		{"exists", create("twice"), Error{Status: 409, Title: "Conflict", Detail: "group twice exists"}},
+		{"missing", missing, Error{Status: 404, Title: "Not Found", Detail: "no group is named nix"}},
+		{"bad name", create("a b"), Error{Status: 400, Title: "Bad Request", Detail: `bad group name "a b": ' ' is not allowed; use letters, digits, . _ - / : @`}},
+		{"fault", create("fault"), Error{Status: 500, Title: "Internal Server Error", Detail: "internal error; the service's log has it"}},
+		{"panic", create("panic"), Error{Status: 500, Title: "Internal Server Error", Detail: "internal error; the service's log has it"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var e *Error
@@ -301,7 +303,7 @@ func TestHangUp(t *testing.T) {
 	socket, l := serve(t, f)
 	log = l
 	ctx, cancel := context.WithCancel(t.Context())
-	c := NewClient(socket)
+	c := client.New(socket)
 	defer c.Close()
 	go func() { <-f.entered; cancel() }()
 	_, err := c.CreateGroup(ctx, CreateGroupRequest{Name: "wait-for-hangup"})
@@ -337,7 +339,7 @@ func TestServeDrains(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, l, s, slog.New(slog.DiscardHandler)) }()
-	c := NewClient(socket)
+	c := client.New(socket)
 	defer c.Close()
 	answer := make(chan error, 1)
 	go func() {
@@ -373,7 +375,7 @@ func TestServeDrains(t *testing.T) {
 func TestBackup(t *testing.T) {
 	f := newFake()
 	socket, log := serve(t, f)
-	c := NewClient(socket)
+	c := client.New(socket)
 	defer c.Close()
 	var e *Error
 	if _, err := c.Backup(t.Context(), io.Discard); !errors.As(err, &e) || e.Status != 503 || e.Detail != "the disk is full" {

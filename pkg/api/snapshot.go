@@ -4,7 +4,9 @@ package api
 
 import (
 	"maps"
+	"reflect"
 
+	"elsa/internal/tally"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -67,25 +69,6 @@ func FromGroup(g *groups.Group) Group {
 	return w
 }
 
-// FromUsage converts a usage vector to base units.
-func FromUsage(u *usage.Usage) Usage {
-	return Usage{
-		ProcessesStarted: u.Started, ProcessesEnded: u.Ended, ProcessesLive: u.Live,
-		CPUUserSeconds: u.User.Seconds(), CPUSystemSeconds: u.System.Seconds(),
-		CPUSeconds: u.CPU().Seconds(), ElapsedSeconds: u.Elapsed.Seconds(),
-		MinorFaults: u.MinorFaults, MajorFaults: u.MajorFaults,
-		ReadBytes: u.ReadBytes, WriteBytes: u.WriteBytes,
-		ReadChars: u.ReadChars, WriteChars: u.WriteChars,
-		MaxRSSBytes:       u.MaxRSS,
-		VoluntarySwitches: u.VoluntarySwitches, InvoluntarySwitches: u.InvoluntarySwitches,
-		ExitNonzero: u.ExitNonzero, ExitSignal: u.ExitSignal,
-	}
-}
-
-func fromPrecision(u *usage.Usage) Precision {
-	return Precision{Exact: u.Exact, Sampled: u.Sampled, Rounded: u.Rounded, Inferred: u.Inferred}
-}
-
 // StatusFromSnapshot reports on the service itself; version is the daemon's.
 func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 	v := &s.Service
@@ -94,20 +77,10 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 		Created: v.Created.UTC(), Started: v.Started.UTC(),
 		Sources: StatusSources{
 			Events: v.EventSource, Accounting: v.Accounting,
-			Taskstats: v.Taskstats, Exact: v.Exact, Suspended: v.Suspended,
-		},
-		Events: StatusEvents{
-			Forks: v.Forks, Execs: v.Execs, Exits: v.Exits, Other: v.OtherEvents,
-			Lost: v.EventsLost, Rejected: v.EventsRejected, Resyncs: v.Resyncs,
-		},
-		Records: StatusRecords{
-			BSD: v.RecordsBSD, Taskstats: v.RecordsTaskstats, Exact: v.RecordsExact,
-			TaskstatsLost: v.TaskstatsLost, ExactLost: v.ExactLost,
-			LedgerSkippedBytes: v.LedgerSkipped, LedgerLost: v.LedgerLost, LedgerGaps: v.LedgerGaps,
-			Joined: maps.Clone(v.Joined), MissingLedger: v.MissingLedger,
+			Taskstats: v.Taskstats, Exact: v.Exact, ExactMissing: v.ExactMissing, Suspended: v.Suspended,
 		},
 		Groups: len(s.Groups), Processes: v.Processes, Members: v.Members,
-		Refused: maps.Clone(v.Refused), BacklogBytes: v.BacklogBytes, StoreBytes: v.StoreBytes,
+		BacklogBytes: v.BacklogBytes, StoreBytes: v.StoreBytes,
 		Precision: fromPrecision(&s.Total),
 		Conservation: StatusConservation{
 			Ratio:                  v.ConservationRatio,
@@ -117,11 +90,37 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 			TotalCPUSeconds:        s.Total.CPU().Seconds(),
 		},
 	}
-	if st.Records.Joined == nil {
-		st.Records.Joined = map[string]uint64{}
-	}
-	if st.Refused == nil {
-		st.Refused = map[string]uint64{}
-	}
+	showCounts(&st, &v.Counts)
 	return st
+}
+
+// showCounts fills the members of a status that show the service's counters.
+func showCounts(st *Status, counts *tally.Counts) {
+	st.Records.Joined, st.Limited = map[string]uint64{}, map[string]uint64{}
+	for c := range tally.Counters {
+		i := c.Info()
+		var section any
+		switch i.Section {
+		case tally.Events:
+			section = &st.Events
+		case tally.Records:
+			section = &st.Records
+		case tally.Joined:
+			st.Records.Joined[i.Name] = counts[c]
+			continue
+		case tally.Limited:
+			st.Limited[i.Name] = counts[c]
+			continue
+		case tally.Samples:
+			section = &st.Samples
+		case tally.Rules:
+			section = &st.Rules
+		}
+		v := reflect.ValueOf(section).Elem()
+		for k := range v.NumField() {
+			if jsonName(v.Type().Field(k)) == i.Name {
+				v.Field(k).SetUint(counts[c])
+			}
+		}
+	}
 }

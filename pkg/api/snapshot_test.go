@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"elsa/internal/tally"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -24,13 +25,15 @@ func snapshot() usage.Snapshot {
 	zone := time.FixedZone("", 2*3600)
 	at := func(h int) time.Time { return time.Date(2026, 3, 4, h, 6, 7, 123456789, zone) }
 	u := usage.Usage{
-		Started: 501, Ended: 500, Live: 1,
-		User: 1234567891 * time.Nanosecond, System: 2 * time.Second, Elapsed: 90 * time.Minute,
-		MinorFaults: 11, MajorFaults: 12, ReadBytes: 13, WriteBytes: 14, ReadChars: 15, WriteChars: 16,
-		MaxRSS: 17 << 20, VoluntarySwitches: 18, InvoluntarySwitches: 19,
-		ExitNonzero: 20, ExitSignal: 21, Exact: 400, Sampled: 70, Rounded: 30, Inferred: 5,
+		usage.Started: 501, usage.Ended: 500, usage.Live: 1,
+		usage.User: uint64(1234567891 * time.Nanosecond), usage.System: uint64(2 * time.Second), usage.Elapsed: uint64(90 * time.Minute),
+		usage.MinorFaults: 11, usage.MajorFaults: 12, usage.ReadBytes: 13, usage.WriteBytes: 14, usage.ReadChars: 15, usage.WriteChars: 16,
+		usage.MaxRSS: 17 << 20, usage.VoluntarySwitches: 18, usage.InvoluntarySwitches: 19,
+		usage.ExitNonzero: 20, usage.ExitSignal: 21, usage.Exact: 400, usage.Sampled: 70, usage.Rounded: 30, usage.Inferred: 5,
 	}
-	one := func(n uint64, cpu time.Duration) usage.Usage { return usage.Usage{Started: n, Ended: n, User: cpu} }
+	one := func(n uint64, cpu time.Duration) usage.Usage {
+		return usage.Usage{usage.Started: n, usage.Ended: n, usage.User: uint64(cpu)}
+	}
 	return usage.Snapshot{
 		Time: at(10),
 		Groups: []usage.GroupTotal{
@@ -38,14 +41,54 @@ func snapshot() usage.Snapshot {
 			{Group: groups.Group{ID: 1, Name: "ci", Created: at(6)}},
 		},
 		AnyGroup: u, Ungrouped: one(7, 7*time.Second), Unattributed: one(8, 8*time.Millisecond),
-		Total: usage.Usage{Started: 516, Ended: 515, Live: 1, User: 9 * time.Second, System: 2 * time.Second, Exact: 1, Sampled: 2, Rounded: 3, Inferred: 4},
+		Total: usage.Usage{usage.Started: 516, usage.Ended: 515, usage.Live: 1, usage.User: uint64(9 * time.Second), usage.System: uint64(2 * time.Second), usage.Exact: 1, usage.Sampled: 2, usage.Rounded: 3, usage.Inferred: 4},
 		Service: usage.Service{
 			Created: at(1), Started: at(2), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF", Suspended: true,
-			Forks: 31, Execs: 32, Exits: 33, OtherEvents: 34, EventsLost: 35, EventsRejected: 36, Resyncs: 37,
-			RecordsBSD: 41, RecordsTaskstats: 42, RecordsExact: 43, TaskstatsLost: 44, ExactLost: 45,
-			LedgerSkipped: 46, LedgerLost: 51, LedgerGaps: 52, Joined: map[string]uint64{"both": 47}, MissingLedger: 48,
-			Refused: map[string]uint64{"memory": 3}, BacklogBytes: 51, Processes: 52, Members: 53, StoreBytes: 54, ConservationRatio: 0.5,
+			Counts: counts(), ExactMissing: []string{"signal_struct.nvcsw"},
+			BacklogBytes: 51, Processes: 52, Members: 53, StoreBytes: 54, ConservationRatio: 0.5,
 		},
+	}
+}
+
+// counts has another value for every counter.
+func counts() (c tally.Counts) {
+	for i := range c {
+		c[i] = uint64(100 + i)
+	}
+	return c
+}
+
+// Status has every counter of the table under its name, and no other.
+func TestStatusCounts(t *testing.T) {
+	b, err := json.Marshal(StatusFromSnapshot(&usage.Snapshot{Service: usage.Service{Counts: counts()}}, ""))
+	var status map[string]map[string]any
+	if err == nil {
+		var all map[string]any
+		err = json.Unmarshal(b, &all)
+		status = map[string]map[string]any{}
+		for name, v := range all {
+			if section, ok := v.(map[string]any); ok {
+				status[name] = section
+			}
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	status["joined"] = status["records"]["joined"].(map[string]any)
+	delete(status["records"], "joined")
+	for c := range tally.Counters {
+		i := c.Info()
+		section := status[string(i.Section)]
+		if got := section[i.Name]; got != float64(100+c) {
+			t.Errorf("%s.%s is %v, want %d", i.Section, i.Name, got, 100+c)
+		}
+		delete(section, i.Name)
+	}
+	for _, name := range []tally.Section{tally.Events, tally.Records, tally.Joined, tally.Samples, tally.Rules} {
+		if left := status[string(name)]; len(left) > 0 {
+			t.Errorf("%s has %v, which is in no table", name, left)
+		}
 	}
 }
 

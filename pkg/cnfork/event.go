@@ -10,6 +10,8 @@
 // counted and comes with the batches as Lost.
 package cnfork
 
+import "elsa/pkg/clock"
+
 // Kind says what happened.
 type Kind uint8
 
@@ -83,9 +85,8 @@ type Event struct {
 	// Seq numbers the events: per CPU in the process connector, over all in
 	// the fork connector. It wraps.
 	Seq uint32
-	// Time is when, in nanoseconds of CLOCK_MONOTONIC. The process connector
-	// only.
-	Time int64
+	// Time is when. The process connector only.
+	Time clock.Mono
 }
 
 // Thread reports whether e is about a thread other than its process's first.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"math"
 	"strconv"
+
+	"elsa/pkg/clock"
 )
 
 // Connector identifiers, include/uapi/linux/connector.h, and the netlink group
@@ -98,7 +100,7 @@ func DecodeProc(b []byte) (Event, error) {
 		return Event{}, errShort
 	}
 	ne := binary.NativeEndian
-	e := Event{Seq: seq, CPU: ne.Uint32(d[4:]), Time: int64(ne.Uint64(d[8:]))}
+	e := Event{Seq: seq, CPU: ne.Uint32(d[4:]), Time: clock.Mono(ne.Uint64(d[8:]))}
 	u := d[fixedLen:]
 	what := ne.Uint32(d)
 	need := 0

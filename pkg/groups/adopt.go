@@ -2,6 +2,12 @@
 
 package groups
 
+import (
+	"time"
+
+	"elsa/pkg/clock"
+)
+
 // maxWaiting bounds the children that wait for their parent. One that finds no
 // place stays unattributed, which is how it is shown.
 const maxWaiting = 1 << 16
@@ -50,7 +56,7 @@ func (t *Tracker) settle(pid int32, e *entry) {
 	}
 	from := e.start
 	if t.NoExits {
-		from = 0 // what a task forks may be told before it is
+		from = anyStart // what a task forks may be told before it is
 	}
 	t.adopt(pid, from, forever, e.set, e.flags&inferred)
 }
@@ -63,28 +69,22 @@ func (t *Tracker) Waits(pid int32) bool { return len(t.waiting) > 0 && len(t.wai
 // They are marked as inferred. coarse tells that lived is in hundredths of a second,
 // as the ledger's lines have it. The pid may have been used again at once, and the
 // next life's first children be born within that; those are not told apart.
-func (t *Tracker) Ended(l Life, lived int64, coarse bool) {
+func (t *Tracker) Ended(l Life, lived time.Duration, coarse bool) {
 	if l.Unproven {
 		return
 	}
-	to := l.Start + lived
-	if coarse {
-		to += procTick + lived>>23 // in 24 bits
-	}
-	if l.Start%procTick == 0 {
-		to += procTick
-	}
-	t.adopt(l.PID, l.Start, to, l.Set, inferred)
+	t.adopt(l.PID, l.Start, l.Start.EndOf(lived, coarse), l.Set, inferred)
 }
 
-const forever = 1<<63 - 1
+// What adopt and takeWaiting take for no bound.
+const (
+	anyStart = clock.Start(clock.Unknown)
+	forever  = clock.Boot(1<<63 - 1)
+)
 
-// procTick is the resolution of starts in /proc.
-const procTick = 10e6
-
-// adopt gives the children that waited for pid, and were born between from and
-// to, a set. Those born before or after are another life's.
-func (t *Tracker) adopt(pid int32, from, to int64, set SetID, flags uint8) {
+// adopt gives the children that waited for pid, and were born after from and
+// until to, a set. Those born before or after are another life's.
+func (t *Tracker) adopt(pid int32, from clock.Start, to clock.Boot, set SetID, flags uint8) {
 	kids := t.takeWaiting(pid, from, to)
 	for _, k := range kids {
 		if c := t.table.get(k.PID); c != nil && c.start == k.Start && c.flags&unproven != 0 {
@@ -93,41 +93,31 @@ func (t *Tracker) adopt(pid int32, from, to int64, set SetID, flags uint8) {
 	}
 }
 
-// takeWaiting lets go of the children that wait for pid and were born between
-// from and to, and returns them. The others go on waiting, before anything
+// takeWaiting lets go of the children that wait for pid and were born after from
+// and until to, and returns them. The others go on waiting, before anything
 // becomes of these: one of these may turn out to be the parent of the pid's next
 // life, and that the parent of the others.
-func (t *Tracker) takeWaiting(pid int32, from, to int64) (kids []Key) {
+func (t *Tracker) takeWaiting(pid int32, from clock.Start, to clock.Boot) (kids []Key) {
 	for _, k := range t.forsake(pid) {
-		if !canFork(from, k.Start) || k.Start > to {
-			t.await(pid, k)
-		} else {
+		if (from == anyStart || from.MayFork(k.Start)) && k.Start.Boot() <= to {
 			kids = append(kids, k)
+		} else {
+			t.await(pid, k)
 		}
 	}
 	return kids
 }
 
-// canFork reports whether a process that started at parent can have forked one
-// that started at child. The event of a fork is stamped before the child runs; what
-// /proc shows is rounded down.
-func canFork(parent, child int64) bool {
-	if parent%procTick != 0 && child%procTick == 0 {
-		child += procTick
-	}
-	return parent <= child
-}
-
 // confirm takes the fork event of a process that a scan of /proc found before.
 // The event names the parent it had then; /proc may have shown its reaper.
-func (t *Tracker) confirm(pid int32, e *entry, parent int32, at int64) {
+func (t *Tracker) confirm(pid int32, e *entry, parent int32, start clock.Start) {
 	k := Key{pid, e.start}
 	if e.flags&unproven != 0 {
 		t.unwait(e.ppid, k)
 	}
 	e.ppid = parent
 	e.flags &^= scanned
-	set, flags := t.heritage(parent, at)
+	set, flags := t.heritage(parent, start)
 	switch {
 	case e.flags&(inferred|unproven) == 0:
 		// It was there before events were, or the administrator placed it.

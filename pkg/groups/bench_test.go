@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+
+	"elsa/pkg/clock"
 )
 
 // BenchmarkApply is what one event costs beside so many live processes: an
@@ -18,13 +20,13 @@ func BenchmarkApply(b *testing.B) {
 			t := New(NewSets())
 			// One pid in eight is left free.
 			var unused []int32
-			t.Restore(Life{PID: 1, Start: 1}, 1, true)
+			t.Restore(Life{PID: 1, Start: clock.At(1, clock.Stamped)}, 1, true)
 			pid := int32(2)
 			for live := 1; live < n; pid++ {
 				if pid%8 == 0 {
 					continue
 				}
-				t.Fork(1, pid, 1)
+				t.Fork(1, pid, clock.At(1, clock.Stamped))
 				live++
 			}
 			bytes := float64(heap()-before) / float64(n)
@@ -34,10 +36,10 @@ func BenchmarkApply(b *testing.B) {
 			fits := func(*Life) bool { return true }
 			missing := func(Life) bool { return true }
 			b.ReportAllocs()
-			i, at := 0, int64(2)
+			i, at := 0, clock.Boot(2)
 			for b.Loop() {
 				p := unused[i%len(unused)]
-				t.Fork(1, p, at)
+				t.Fork(1, p, clock.At(at, clock.Stamped))
 				t.Exit(p, p, at+1)
 				if _, ok := t.Reap(p, fits); !ok {
 					b.Fatalf("process %d is not known", p)

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"pgregory.net/rapid"
+
+	"elsa/pkg/clock"
 )
 
 // kernel is a make-believe kernel with few pids, so that they are soon used
@@ -28,16 +30,17 @@ type kernel struct {
 type process struct {
 	id         int // never used again
 	pid        int32
-	start      int64
-	parent     *process // who forked it
-	reaper     int32    // 0, or whose child it became
-	threads    []int32  // live threads beside the leader
+	start      clock.Boot
+	stamp      clock.Boot // of its fork event
+	parent     *process   // who forked it
+	reaper     int32      // 0, or whose child it became
+	threads    []int32    // live threads beside the leader
 	leaderGone bool
 	unheard    bool // its fork event was lost
 	doubtful   bool // an event before its birth was lost
 	queued     bool // its fork event was read after the look at /proc
 	vague      bool // its place was not known for some time
-	end        int64
+	end        clock.Boot
 }
 
 // deed is a line of the story: a fork, or what the administrator did.
@@ -113,8 +116,8 @@ func (k *kernel) any(t *rapid.T, ok func(*process) bool) *process {
 
 func notInit(p *process) bool { return p.pid != 1 }
 
-func (k *kernel) time(t *rapid.T) int64 {
-	k.now += int64(rapid.SampledFrom([]int{1e5, 1e7, 1e9, 1e10}).Draw(t, "pause"))
+func (k *kernel) time(t *rapid.T) clock.Boot {
+	k.now += clock.Boot(rapid.SampledFrom([]int{1e5, 1e7, 1e9, 1e10}).Draw(t, "pause"))
 	return k.now
 }
 
@@ -133,15 +136,18 @@ func (k *kernel) forkOne(t *rapid.T) *process {
 	}
 	k.born++
 	child := rapid.SampledFrom(unused).Draw(t, "child")
-	// Two lives of one pid that begin in the same tick are not told apart by a look
-	// at /proc, but where their parents tell.
-	k.now += procTick + clockSlack
+	// Two lives of one pid that begin in the same tick, or within the time that the
+	// event of the first is late, are not told apart by a look at /proc, but where
+	// their parents tell.
+	k.now += 10*ms + 5*ms + ms/5
 	p := &process{
 		id: k.born, pid: child, start: k.time(t), parent: parent, unheard: k.deaf, doubtful: k.lossy, queued: k.queue != nil,
 	}
+	k.now += clock.Boot(rapid.SampledFrom([]int{0, 1e5, 5e6}).Draw(t, "copying"))
+	p.stamp = k.now
 	k.live[p.pid] = p
 	k.story = append(k.story, deed{what: "fork", id: p.id, of: parent.id})
-	k.tell(func() { k.Fork(parent.pid, p.pid, p.start) })
+	k.tell(func() { k.Fork(parent.pid, p.pid, p.stamp) })
 	return p
 }
 
@@ -249,4 +255,6 @@ func (k *kernel) listing() []Scanned {
 }
 
 // fits is a ledger line's view of the life that it belongs to.
-func (p *process) fits(l *Life) bool { return l.Start <= p.start && p.start-l.Start < 10*ms }
+func (p *process) fits(l *Life) bool {
+	return l.Start == inProc(p.start) || l.Start == stamped(p.stamp)
+}

@@ -70,7 +70,7 @@ func (t *Tracker) arrive(e *entry, set SetID) {
 func (t *Tracker) Descendants(pids ...int32) []int32 {
 	children := map[int32][]int32{}
 	t.table.all(func(c int32, e *entry) {
-		if p := t.table.get(e.ppid); p != nil && p.start <= e.start+startSlack {
+		if p := t.table.get(e.ppid); p != nil && p.start.MayFork(e.start) {
 			children[e.ppid] = append(children[e.ppid], c)
 		}
 	})

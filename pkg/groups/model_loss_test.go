@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"elsa/pkg/clock"
 )
 
 // TestModelLoss loses random events, with few pids so that the exit and the next
@@ -44,7 +46,7 @@ func TestModelLoss(t *testing.T) {
 type lossModel struct {
 	*kernel
 	disk  *disk
-	since int64
+	since clock.Boot
 }
 
 // act lets the processes do something.

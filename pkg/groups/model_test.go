@@ -31,6 +31,7 @@ func TestModel(t *testing.T) {
 			"step":       m.step,
 			"restart":    m.restart,
 			"emptyStore": m.emptyStore,
+			"reclaim":    m.reclaim,
 		})
 		m.finish(t)
 	})
@@ -148,6 +149,25 @@ func (m *model) emptyStore(t *rapid.T) {
 	m.disk.commit(t, m.Tracker)
 	clear(m.disk.lives)
 	m.TouchAll()
+}
+
+// reclaim commits and lets new sets have the ids of those that no process is in.
+// check, and restart, find out if one of these was given away that is in use.
+func (m *model) reclaim(t *rapid.T) {
+	m.disk.commit(t, m.Tracker)
+	var used InUse
+	m.MarkSets(&used)
+	m.Tracker.Reclaim(&used)
+	for id := firstSet; int(id) < m.Sets.Len(); id++ {
+		if m.Sets.groups[id] != nil && !used.Has(id) {
+			t.Fatalf("set %d is kept, and not in use", id)
+		}
+	}
+	for _, l := range m.disk.lives {
+		if !used.Has(l.Set) {
+			t.Fatalf("the store has a life in set %d, which is free: %+v", l.Set, l)
+		}
+	}
 }
 
 func (m *model) check(t *rapid.T) {

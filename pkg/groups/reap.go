@@ -2,7 +2,11 @@
 
 package groups
 
-import "slices"
+import (
+	"slices"
+
+	"elsa/pkg/clock"
+)
 
 // death is a life whose record may still come.
 type death struct {
@@ -125,8 +129,8 @@ func (t *Tracker) close(k Key, missing func(Life) bool) {
 // expect lets Barrier look for a life whose record shall come.
 func (t *Tracker) expect(k Key) { t.deaths = append(t.deaths, death{k, t.epoch}) }
 
-func (t *Tracker) die(pid int32, e *entry, at int64) {
-	e.state, e.lived = dead, float32(float64(at-e.start)/1e9)
+func (t *Tracker) die(pid int32, e *entry, at clock.Boot) {
+	e.state, e.lived = dead, float32(at.Sub(e.start.Boot()).Seconds())
 	t.count(e.set, -1)
 	t.awaiting++
 	t.expect(Key{pid, e.start})
@@ -159,7 +163,7 @@ func (t *Tracker) free(pid int32, e *entry) {
 }
 
 // evict makes room for another process with the same pid.
-func (t *Tracker) evict(pid int32, e *entry, at int64) {
+func (t *Tracker) evict(pid int32, e *entry, at clock.Boot) {
 	if e.state == live {
 		t.Evicted++
 		t.die(pid, e, at)

@@ -7,11 +7,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"elsa/pkg/clock"
 )
 
 // bornIn is what a ledger line says of a birth: the second.
-func bornIn(at int64) func(*Life) bool {
-	return func(l *Life) bool { return l.Start/sec == at/sec }
+func bornIn(at clock.Boot) func(*Life) bool {
+	return func(l *Life) bool { return l.Start.Boot()/sec == at/sec }
 }
 
 func TestReap(t *testing.T) {
@@ -49,7 +51,7 @@ func TestReap(t *testing.T) {
 			return []Life{w.reap(10), w.reap(10), w.reap(10)}
 		}, []string{"{1}", "{2}", "{3}"}, "(10{3})"},
 		{"a line that fits the second of three", func(w *world) []Life {
-			var second int64
+			var second clock.Boot
 			for gid := uint32(1); gid <= 3; gid++ {
 				w.now += sec
 				w.fork(1, 10)
@@ -110,11 +112,11 @@ func TestPeek(t *testing.T) {
 	w.fork(1, 10)
 	before := w.String()
 	for range 2 {
-		if l, ok := w.Peek(10, anyLife); !ok || l.Start != first {
+		if l, ok := w.Peek(10, anyLife); !ok || l.Start != stamped(first) {
 			t.Errorf("Peek = %+v, %v; want the life of %d", l, ok, first)
 		}
 	}
-	if l, ok := w.Peek(10, func(l *Life) bool { return l.Start > first }); !ok || l.Start != w.now {
+	if l, ok := w.Peek(10, func(l *Life) bool { return l.Start.Boot() > first }); !ok || l.Start != stamped(w.now) {
 		t.Errorf("Peek = %+v, %v; want the life of %d", l, ok, w.now)
 	}
 	if l, ok := w.Peek(10, func(*Life) bool { return false }); ok || l != (Life{}) {

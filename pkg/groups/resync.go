@@ -5,12 +5,14 @@ package groups
 import (
 	"cmp"
 	"slices"
+
+	"elsa/pkg/clock"
 )
 
 // Scanned is a process as a snapshot of /proc shows it.
 type Scanned struct {
 	PID, PPID int32
-	Start     int64 // ns, CLOCK_BOOTTIME, truncated to 10 ms
+	Start     clock.Start
 	Threads   int32 // live threads, the leader included
 	Zombie    bool  // its last thread exited and nobody waited for it yet
 	Headless  bool  // its leader exited, other threads live
@@ -24,7 +26,7 @@ type Scanned struct {
 // too (the kernel shows the reaper in its place) it is unattributed. A known
 // process that the snapshot lacks is given to gone, which must decide by a second
 // proof, since one reading of /proc is not proof of absence.
-func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool) {
+func (t *Tracker) Resync(procs []Scanned, since, now clock.Boot, gone func(Key) bool) {
 	r := resync{Tracker: t, since: since, now: now, gone: gone, doubt: t.doubt, open: map[int32]bool{}}
 	t.doubt = false
 	for i := range procs {
@@ -42,7 +44,7 @@ func (t *Tracker) Resync(procs []Scanned, since, now int64, gone func(Key) bool)
 // resync is one run of Resync.
 type resync struct {
 	*Tracker
-	since, now int64
+	since, now clock.Boot
 	gone       func(Key) bool
 	doubt      bool           // events were lost
 	open       map[int32]bool // their sets are to be decided, or were
@@ -54,17 +56,19 @@ func (r *resync) see(p *Scanned) {
 		return
 	}
 	if e := r.table.get(p.PID); e != nil {
-		switch d := p.Start - e.start; {
-		case d <= -startSlack:
+		switch {
+		case p.Start.Same(e.start):
+			if !r.another(p, e) {
+				r.know(p, e)
+				return
+			}
+		case p.Start.Boot() < e.start.Boot():
 			return // events were faster than the snapshot
-		case d <= clockSlack && !r.another(p, e):
-			r.know(p, e)
-			return
 		}
-		r.evict(p.PID, e, p.Start)
+		r.evict(p.PID, e, p.Start.Boot())
 	}
-	late := r.since > 0 && r.bornSince(p.Start)
-	if p.Zombie && (!late || p.Start < r.since || r.awaits(p)) {
+	late := r.since > 0 && p.Start.MayBeToldSince(r.since)
+	if p.Zombie && (!late || p.Start.Boot() < r.since || r.awaits(p)) {
 		// Its record is older than all we account for, or will come: one born
 		// just before since may be on its bill already, and one that the store
 		// kept awaits it.
@@ -87,12 +91,12 @@ func (r *resync) see(p *Scanned) {
 		r.settle(p.PID, e)
 	}
 	if p.Zombie {
-		r.die(p.PID, e, max(r.now, e.start))
+		r.die(p.PID, e, max(r.now, e.start.Boot()))
 	}
 }
 
-// another tells that p is not the process of e, though it started in the same
-// hundredth of a second, by its parent: that is the one who forked it or, once that
+// another tells that p is not the process of e, though their starts can be the
+// same, by its parent: that is the one who forked it or, once that
 // has died, an ancestor. Only after loss can there be one nobody told of.
 func (r *resync) another(p *Scanned, e *entry) bool {
 	if !r.doubt || p.PPID == e.ppid || e.ppid == 0 {
@@ -100,7 +104,7 @@ func (r *resync) another(p *Scanned, e *entry) bool {
 	}
 	for pid, born := e.ppid, e.start; pid > 1; {
 		a := r.table.get(pid)
-		if a == nil || !canFork(a.start, born) || a.ppid == pid {
+		if a == nil || !a.start.MayFork(born) || a.ppid == pid {
 			return false // who was an ancestor is not known
 		}
 		if pid == e.ppid && a.state == live && !r.gone(Key{pid, a.start}) {
@@ -117,7 +121,7 @@ func (r *resync) another(p *Scanned, e *entry) bool {
 // awaits tells whether a process is known to be dead and awaits its record.
 func (r *resync) awaits(p *Scanned) bool {
 	for _, l := range r.older[p.PID] {
-		if d := p.Start - l.Start; -startSlack < d && d <= clockSlack {
+		if p.Start.Same(l.Start) {
 			return true
 		}
 	}
@@ -128,6 +132,7 @@ func (r *resync) awaits(p *Scanned) bool {
 func (r *resync) know(p *Scanned, e *entry) {
 	e.has(p)
 	if e.state == task || e.state == thread {
+		r.restamp(Key{p.PID, e.start}, e, p.Start)
 		e.state = live
 		r.enter(p.PID, e)
 	}
@@ -149,9 +154,6 @@ func (e *entry) has(p *Scanned) {
 }
 
 func otherThreads(n int32) uint16 { return uint16(min(max(n-1, 0), 1<<16-1)) }
-
-// bornSince reports whether the event of a birth may be later than since.
-func (r *resync) bornSince(start int64) bool { return start >= r.since-startSlack }
 
 // bury ends the known processes that are not in the snapshot.
 func (r *resync) bury(procs []Scanned) {
@@ -261,7 +263,7 @@ func (r *resync) misplaced(k Key, ppid int32) bool {
 
 // parent returns the process that has pid now and had it when k was born.
 func (r *resync) parent(k Key, pid int32) *entry {
-	if p := r.table.get(pid); p != nil && canFork(p.start, k.Start) {
+	if p := r.table.get(pid); p != nil && p.start.MayFork(k.Start) {
 		return p
 	}
 	return nil
@@ -282,7 +284,7 @@ func (r *resync) infer(e *entry) (SetID, uint8) {
 		return Ungrouped, 0 // init and the kernel's own threads
 	}
 	parent := r.table.get(e.ppid)
-	if parent == nil || parent.flags&unproven != 0 || found && e.ppid == 1 || !canFork(parent.start, e.start) {
+	if parent == nil || parent.flags&unproven != 0 || found && e.ppid == 1 || !parent.start.MayFork(e.start) {
 		return Unattributed, unproven
 	}
 	return parent.set, inferred

@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"elsa/pkg/clock"
 )
 
 // found is a process as /proc shows it, its start in the 10 ms that hold at.
-func found(pid, ppid int32, at int64) Scanned {
-	return Scanned{PID: pid, PPID: ppid, Start: at - at%(10*ms), Threads: 1}
+func found(pid, ppid int32, at clock.Boot) Scanned {
+	return Scanned{PID: pid, PPID: ppid, Start: inProc(at), Threads: 1}
 }
 
 var resyncCases = []struct {
@@ -23,7 +25,7 @@ var resyncCases = []struct {
 		w.scan(0, found(10, 1, 5*sec), found(11, 10, 6*sec), found(2, 0, 0))
 	}, "2{} 10{} 11{}"},
 	{"at the first start a zombie is none of ours", func(w *world) {
-		w.scan(0, Scanned{PID: 10, PPID: 1, Start: 5 * sec, Threads: 1, Zombie: true})
+		w.scan(0, Scanned{PID: 10, PPID: 1, Start: inProc(5 * sec), Threads: 1, Zombie: true})
 	}, ""},
 	{"born before the gap and unknown: in no group", func(w *world) {
 		w.fork(1, 10)
@@ -239,7 +241,7 @@ var resyncCases = []struct {
 		w.scan(since, z)
 	}, ""},
 	{"a zombie that the store kept is one death", func(w *world) {
-		w.Restore(Life{PID: 11, PPID: 1, Start: w.now + 3*ms, Set: w.Sets.Only(7)}, 0, false)
+		w.Restore(Life{PID: 11, PPID: 1, Start: stamped(w.now + 3*ms), Set: w.Sets.Only(7)}, 0, false)
 		z := found(11, 1, w.now+3*ms)
 		z.Zombie = true
 		w.scan(w.now-sec, z)
@@ -256,7 +258,7 @@ var resyncCases = []struct {
 		w.fork(1, 10)
 		p := found(10, 1, w.now)
 		w.exit(10, 10)
-		w.Resync([]Scanned{{PID: 1, Threads: 1}, p}, w.now, w.now-50*ms, nil)
+		w.Resync([]Scanned{init1, p}, w.now, w.now-50*ms, nil)
 	}, "†10{}"},
 	{"no process can have such a pid", func(w *world) {
 		w.scan(0, found(-4, 1, sec), found(maxPID+1, 1, sec))
@@ -292,7 +294,7 @@ func TestResyncShortRead(t *testing.T) {
 		procs = append(procs, found(pid, 1, w.now))
 	}
 	procs = slices.DeleteFunc(procs, func(p Scanned) bool { return p.PID%7 == 0 })
-	procs = append(procs, Scanned{PID: 1, Threads: 1})
+	procs = append(procs, init1)
 	var asked []int32
 	w.Resync(procs, w.now, w.tick(), func(k Key) bool {
 		asked = append(asked, k.PID)
@@ -331,7 +333,7 @@ func TestEnded(t *testing.T) {
 	}
 	w.scan(w.now, there...) // they wait on
 	l := w.reap(10)
-	w.Ended(l, died-l.Start, true)
+	w.Ended(l, died-l.Start.Boot(), true)
 	if got, want := w.String(), "11{7}~ 12{7}~ 13?"; got != want {
 		t.Errorf("after the line: %s, want %s", got, want)
 	}
@@ -375,14 +377,14 @@ func TestEndedNextLife(t *testing.T) {
 	again, last := w.tick(), w.tick()
 	w.scan(born, found(10, 11, again), found(11, 1, child), found(12, 10, last))
 	l := w.reap(10)
-	w.Ended(l, died-l.Start, true)
+	w.Ended(l, died-l.Start.Boot(), true)
 	if got, want := w.String(), "10{7}~ 11{7}~ 12{7}~"; got != want {
 		t.Errorf("after the line: %s, want %s", got, want)
 	}
 	w.add(10, 8)
 	w.exit(10, 10)
 	l = w.reap(10)
-	w.Ended(l, w.now-l.Start, true)
+	w.Ended(l, w.now-l.Start.Boot(), true)
 	if got, want := w.String(), "11{7}~ 12{7}~"; got != want {
 		t.Errorf("after its parent went to another group: %s, want %s", got, want)
 	}

@@ -8,8 +8,15 @@ import (
 )
 
 // SetID names an interned membership set. A process carries one SetID; usage is
-// kept per set. Ids are not reused while the database lives.
+// kept per set. The id of a set that nothing refers to is given to another; see
+// [Sets.Reclaim].
 type SetID uint32
+
+// MaxGroups is how many groups a process may be in. Whatever is kept of a set, in
+// memory or as a key of the database, is bounded by it. A rule set has a handful
+// of groups for a process: machine, user, service, job. A set of an early version's
+// database may be larger, and can only shrink.
+const MaxGroups = 64
 
 const (
 	// Ungrouped is the set of processes that are in no group.
@@ -27,11 +34,12 @@ func (id SetID) Grouped() bool { return id > Unattributed }
 // Sets interns membership sets: equal sets of groups get equal ids. The zero
 // value is not ready; use NewSets. Not safe for concurrent use.
 type Sets struct {
-	groups [][]uint32 // by SetID; sorted; nil for a retired id
-	ids    map[string]SetID
-	fresh  []SetID // made or retired since the last TakeFresh
-	free   []SetID // retired before this run
-	key    []byte
+	groups   [][]uint32 // by SetID; sorted; nil for a retired or free id
+	ids      map[string]SetID
+	fresh    []SetID // made or retired since the last TakeFresh
+	free     []SetID // ids for new sets, the lowest last
+	turnover int     // sets made or retired since the last Reclaim
+	key      []byte
 }
 
 // NewSets returns the two sets that always exist, Ungrouped and Unattributed.
@@ -66,12 +74,13 @@ func (s *Sets) Restore(id SetID, groups []uint32) {
 	}
 }
 
-// With returns the set that holds the groups of id and gid. A process of
-// unproved membership that is put into a group is from then on in that group.
+// With returns the set that holds the groups of id and gid, or id itself when it is
+// [Sets.Full]. A process of unproved membership that is put into a group is from
+// then on in that group.
 func (s *Sets) With(id SetID, gid uint32) SetID {
 	have := s.Groups(id)
 	at, ok := slices.BinarySearch(have, gid)
-	if ok {
+	if ok || len(have) >= MaxGroups {
 		return id
 	}
 	return s.intern(slices.Insert(slices.Clone(have), at, gid))
@@ -96,8 +105,14 @@ func (s *Sets) Has(id SetID, gid uint32) bool {
 	return ok
 }
 
+// Full reports whether a set has MaxGroups groups and gid is none of them.
+func (s *Sets) Full(id SetID, gid uint32) bool {
+	return len(s.Groups(id)) >= MaxGroups && !s.Has(id, gid)
+}
+
 // DropGroup retires every set that holds gid and returns, for each of them, the
-// set that takes its place.
+// set that takes its place. A retired set has no groups; its id names no other set
+// before Reclaim.
 func (s *Sets) DropGroup(gid uint32) map[SetID]SetID {
 	moved := map[SetID]SetID{}
 	for id := firstSet; int(id) < len(s.groups); id++ {
@@ -106,11 +121,16 @@ func (s *Sets) DropGroup(gid uint32) map[SetID]SetID {
 		}
 	}
 	for id := range moved {
-		delete(s.ids, s.keyOf(s.groups[id]))
-		s.groups[id] = nil
-		s.fresh = append(s.fresh, id)
+		s.drop(id)
 	}
 	return moved
+}
+
+func (s *Sets) drop(id SetID) {
+	delete(s.ids, s.keyOf(s.groups[id]))
+	s.groups[id] = nil
+	s.fresh = append(s.fresh, id)
+	s.turnover++
 }
 
 // TakeFresh returns the sets made or retired since the last call. A retired set
@@ -119,16 +139,6 @@ func (s *Sets) TakeFresh() []SetID {
 	f := s.fresh
 	s.fresh = nil
 	return f
-}
-
-// Reuse lets new sets take the places of those that were retired before the
-// state was restored. Within a run a retired set's number names it still.
-func (s *Sets) Reuse() {
-	for id := SetID(len(s.groups)) - 1; id >= firstSet; id-- {
-		if s.groups[id] == nil {
-			s.free = append(s.free, id)
-		}
-	}
 }
 
 func (s *Sets) intern(groups []uint32) SetID {
@@ -145,6 +155,7 @@ func (s *Sets) intern(groups []uint32) SetID {
 	}
 	s.ids[key] = id
 	s.fresh = append(s.fresh, id)
+	s.turnover++
 	return id
 }
 

@@ -71,7 +71,7 @@ func TestSetsDropGroup(t *testing.T) {
 		}
 	}
 	if again := s.Only(1); int(again) < n {
-		t.Errorf("Only(1) = %d: an id was used again", again)
+		t.Errorf("Only(1) = %d: an id was used again before Reclaim", again)
 	}
 	if moved := s.DropGroup(99); len(moved) != 0 {
 		t.Errorf("DropGroup of no group = %v", moved)
@@ -121,25 +121,59 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-// Within a run a retired set's number names it still; the next run uses it again.
-func TestSetsReuse(t *testing.T) {
+// An id names no other set before Reclaim, and afterwards only if nothing is said to
+// refer to it.
+func TestSetsReclaim(t *testing.T) {
 	s := NewSets()
-	a, b := s.Only(1), s.Only(2)
+	a, b, c := s.Only(1), s.Only(2), s.Only(3)
 	s.DropGroup(1)
-	if c := s.Only(3); c == a || c == b {
-		t.Errorf("set %d is used again within the run", c)
+	if d := s.Only(4); d <= c {
+		t.Errorf("set %d is used again before Reclaim", d)
 	}
-	r := NewSets()
-	r.Restore(b, []uint32{2})
-	r.Restore(s.Only(3), []uint32{3})
-	r.Reuse()
-	if got := r.Only(4); got != a {
-		t.Errorf("the new set is %d, want %d, which was retired", got, a)
+	s.TakeFresh()
+	var used InUse
+	used.Mark(b)
+	used.Mark(s.Only(4))
+	s.Reclaim(&used)
+	if f := s.TakeFresh(); !slices.Equal(f, []SetID{c}) {
+		t.Errorf("TakeFresh = %v, want set %d, which was forgotten", f, c)
 	}
-	if got := r.Only(5); int(got) != r.Len()-1 || got == b {
-		t.Errorf("the next one is %d of %d", got, r.Len())
+	if s.Turnover() != 0 || s.Groups(c) != nil || !s.Has(b, 2) {
+		t.Errorf("after Reclaim: turnover %d, %v, %v", s.Turnover(), s.Groups(c), s.Groups(b))
 	}
-	if !r.Has(a, 4) || !r.Has(b, 2) || r.Only(2) != b {
+	if got := []SetID{s.Only(5), s.Only(6), s.Only(3)}; got[0] != a || got[1] != c || int(got[2]) != s.Len()-1 {
+		t.Errorf("new sets are %v, want %d, %d and the next", got, a, c)
+	}
+	if !s.Has(a, 5) || !s.Has(c, 6) || s.Only(2) != b || s.Only(5) != a {
 		t.Error("sets are mixed up")
+	}
+	used.Clear()
+	used.Mark(a) // retired, and something refers to it still
+	s.DropGroup(5)
+	s.Reclaim(&used)
+	if s.Len() != int(a)+1 || s.Only(7) == a {
+		t.Errorf("%d sets, and a new one is %d: %d is in use", s.Len(), s.Only(7), a)
+	}
+}
+
+// A process cannot be put in more groups than are kept of it.
+func TestSetsFull(t *testing.T) {
+	s := NewSets()
+	set := Ungrouped
+	for g := range uint32(MaxGroups) {
+		if s.Full(set, g+1) {
+			t.Fatalf("full with %d groups", g)
+		}
+		set = s.With(set, g+1)
+	}
+	switch n := len(s.Groups(set)); {
+	case n != MaxGroups:
+		t.Errorf("%d groups, want %d", n, MaxGroups)
+	case !s.Full(set, 1000) || s.Full(set, 1):
+		t.Error("Full is wrong")
+	case s.With(set, 1000) != set:
+		t.Error("one more was taken")
+	case s.Full(s.Without(set, 1), 1000):
+		t.Error("full with one less")
 	}
 }

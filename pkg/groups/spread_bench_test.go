@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+
+	"elsa/pkg/clock"
 )
 
 // spread gives n pids, one after the other or all over the possible ones.
@@ -28,10 +30,10 @@ func spread(n int, sparse bool) []int32 {
 // populated returns a tracker with n live processes, a tenth of them in a group.
 func populated(n int, sparse bool) (*Tracker, []int32) {
 	t := New(NewSets())
-	t.Resync([]Scanned{{PID: 1, Threads: 1}}, 0, 0, nil)
+	t.Resync([]Scanned{init1}, 0, 0, nil)
 	pids := spread(n, sparse)
 	for i, pid := range pids {
-		t.Fork(1, pid, int64(i+1))
+		t.Fork(1, pid, stamped(clock.Boot(i+1)))
 		if i%10 == 0 {
 			t.Add(pid, uint32(1+i/10%100), false)
 		}
@@ -69,13 +71,13 @@ func BenchmarkEvent(b *testing.B) {
 		}
 		fits := func(*Life) bool { return true }
 		missing := func(Life) bool { return true }
-		at := int64(n + 1)
+		at := clock.Boot(n + 1)
 		b.ReportAllocs()
 		b.ResetTimer()
 		for i := 0; i < b.N; i += 4 {
 			at++
 			pid, parent := free[i/4%len(free)], pids[i%len(pids)]
-			t.Fork(parent, pid, at)
+			t.Fork(parent, pid, stamped(at))
 			t.Exec(pid)
 			t.Exit(pid, pid, at)
 			t.Reap(pid, fits)
@@ -113,9 +115,9 @@ func BenchmarkResync(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("live=%d", n), func(b *testing.B) {
 			t, pids := populated(n, false)
-			procs := []Scanned{{PID: 1, Threads: 1}}
+			procs := []Scanned{init1}
 			for _, pid := range pids {
-				procs = append(procs, Scanned{PID: pid, PPID: 1, Threads: 1})
+				procs = append(procs, Scanned{PID: pid, PPID: 1, Start: inProc(0), Threads: 1})
 			}
 			b.ResetTimer()
 			for range b.N {

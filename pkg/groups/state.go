@@ -5,6 +5,8 @@ package groups
 import (
 	"cmp"
 	"slices"
+
+	"elsa/pkg/clock"
 )
 
 // touch queues a life for TakeChanged, if the store has or wants it.
@@ -111,12 +113,12 @@ func (t *Tracker) Restore(l Life, threads int32, alive bool) {
 		return
 	}
 	if e := t.table.get(l.PID); e != nil {
-		t.evict(l.PID, e, l.Start)
+		t.evict(l.PID, e, l.Start.Boot())
 	}
 	e := t.table.put(l.PID)
 	e.start, e.ppid, e.set, e.state, e.flags = l.Start, l.PPID, l.Set, live, stored
 	e.threads = otherThreads(threads)
-	fromProc := l.Start%10e6 == 0 // its fork event may still be queued
+	fromProc := l.Start.Grain() == clock.Tick // its fork event may still be queued
 	for flag, on := range map[uint8]bool{inferred: l.Inferred, unproven: l.Unproven, noted: l.Noted, scanned: fromProc} {
 		if on {
 			e.flags |= flag

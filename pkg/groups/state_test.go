@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"elsa/pkg/clock"
 )
 
 // disk is a store: what TakeChanged told, and the sets.
@@ -71,7 +73,7 @@ func TestTakeChanged(t *testing.T) {
 		}
 	}
 	w.fork(1, 10)
-	life := Life{PID: 10, PPID: 1, Start: w.now}
+	life := Life{PID: 10, PPID: 1, Start: stamped(w.now)}
 	in := func(set SetID) Life { l := life; l.Set = set; return l }
 	held("in no group")
 	w.add(10, 7)
@@ -80,7 +82,7 @@ func TestTakeChanged(t *testing.T) {
 	w.remove(10, 7)
 	held("removed")
 	w.Note(life.Key())
-	w.Note(Key{10, 5}) // another life
+	w.Note(Key{10, stamped(5)}) // another life
 	life.Noted = true
 	held("noted in no group", life)
 	w.add(10, 7)
@@ -158,14 +160,14 @@ func TestRestore(t *testing.T) {
 	w.move(14, 8)
 	w.fork(98, 15)
 	w.fork(1, 16)
-	w.Note(Key{16, w.now})
+	w.Note(Key{16, stamped(w.now)})
 	since, p10 := w.now, found(10, 1, 1000*sec+100*ms)
 	p10.Threads = 2
 	at := w.tick()
 	listed := []Scanned{p10}
 	for pid := int32(11); pid <= 16; pid++ {
 		if l, ok := w.Live(pid); ok {
-			listed = append(listed, found(pid, l.PPID, l.Start))
+			listed = append(listed, found(pid, l.PPID, l.Start.Boot()))
 		}
 	}
 	w.scan(since, append(listed, found(17, 10, at))...)
@@ -180,7 +182,7 @@ func TestRestore(t *testing.T) {
 		return 1, live[l.PID] && (l.PID != 13 || l.Exit == 0)
 	}
 	x := &world{d.restore(threads), w.now}
-	x.Resync([]Scanned{{PID: 1, Threads: 1}}, x.now, x.now, func(Key) bool { return false })
+	x.Resync([]Scanned{init1}, x.now, x.now, func(Key) bool { return false })
 	want := w.String()
 	if got := x.String(); got != want || want != "10{7} 11{7} †12{7} †13{7} 13{7} 14{8} 15? 16{} 17{7}~" {
 		t.Errorf("after a restart %s\nbefore          %s", got, want)
@@ -212,12 +214,12 @@ func TestRestore(t *testing.T) {
 // order they were lived.
 func TestRestoreOrder(t *testing.T) {
 	w := newWorld()
-	for _, at := range []int64{3, 1, 2} {
-		w.Restore(Life{PID: 10, Start: at * sec, Set: Unattributed}, 0, false)
+	for _, at := range []clock.Boot{3, 1, 2} {
+		w.Restore(Life{PID: 10, Start: inProc(at * sec), Set: Unattributed}, 0, false)
 	}
-	for at := int64(1); at <= 3; at++ {
-		if l := w.reap(10); l.Start != at*sec {
-			t.Errorf("reaped the life of %d s, want that of %d s", l.Start/sec, at)
+	for at := clock.Boot(1); at <= 3; at++ {
+		if l := w.reap(10); l.Start.Boot() != at*sec {
+			t.Errorf("reaped the life of %d s, want that of %d s", l.Start.Boot()/sec, at)
 		}
 	}
 	w.endAll()

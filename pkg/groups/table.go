@@ -2,6 +2,8 @@
 
 package groups
 
+import "elsa/pkg/clock"
+
 // state of an entry. A process is live until its last thread exited, then dead
 // until its record was read. A record may be read first: the entry is then
 // reaped until the exit event comes.
@@ -19,7 +21,7 @@ const (
 // Bits of entry.flags.
 const (
 	leaderGone uint8 = 1 << iota // the leader's exit was seen while threads live
-	scanned                      // found in /proc: start is truncated to 10 ms
+	scanned                      // found in /proc; its fork event may still come
 	inferred                     // membership found after loss
 	unproven                     // membership not known: parent was unknown
 	dirty                        // queued for TakeChanged
@@ -30,7 +32,7 @@ const (
 
 // entry is one process, 24 bytes.
 type entry struct {
-	start   int64 // ns, CLOCK_BOOTTIME
+	start   clock.Start
 	set     SetID
 	ppid    int32   // parent at fork, or in /proc when scanned
 	lived   float32 // seconds from start to exit, when dead
@@ -41,11 +43,11 @@ type entry struct {
 
 // exit returns when a dead process ended, to seven digits of its life time, and
 // zero for any other.
-func (e *entry) exit() int64 {
+func (e *entry) exit() clock.Boot {
 	if e.state != dead {
 		return 0
 	}
-	return e.start + int64(float64(e.lived)*1e9)
+	return e.start.Boot() + clock.Boot(float64(e.lived)*1e9)
 }
 
 const (

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"unsafe"
+
+	"elsa/pkg/clock"
 )
 
 func TestTable(t *testing.T) {
@@ -25,11 +27,11 @@ func TestTable(t *testing.T) {
 		if *e != (entry{}) {
 			t.Fatalf("entry of %d is not clear: %+v", pid*64, *e)
 		}
-		e.state, e.start = live, int64(pid)
+		e.state, e.start = live, clock.Start(pid)
 	}
 	seen := 0
 	tb.all(func(pid int32, e *entry) {
-		if e.start != int64(pid/64) || tb.get(pid) != e {
+		if e.start != clock.Start(pid/64) || tb.get(pid) != e {
 			t.Fatalf("entry of %d: %+v", pid, *e)
 		}
 		seen++

@@ -2,6 +2,8 @@
 
 package groups
 
+import "elsa/pkg/clock"
+
 // The fork connector names tasks, not processes: parent and child are thread
 // ids, a thread's creation looks like a fork, and no exit is told. A task is
 // tracked from its event on, so that what it forks inherits; whether it is a
@@ -17,9 +19,9 @@ const (
 )
 
 // Task is Fork for a source that names tasks and tells no exits.
-func (t *Tracker) Task(parent, child int32, at int64) {
-	if e := t.born(parent, child, at, task); e != nil {
-		t.tasks = append(t.tasks, Key{child, at})
+func (t *Tracker) Task(parent, child int32, start clock.Start) {
+	if e := t.born(parent, child, start, task); e != nil {
+		t.tasks = append(t.tasks, Key{child, start})
 	}
 }
 
@@ -28,7 +30,7 @@ func (t *Tracker) Task(parent, child int32, at int64) {
 // event has none, and may have been read much later. A task that is gone is kept
 // for two barriers, in which its line must come if it was a process. With
 // threads, those known are looked at too, and forgotten when they are gone.
-func (t *Tracker) Classify(threads bool, look func(Key) (kind Kind, start int64)) {
+func (t *Tracker) Classify(threads bool, look func(Key) (kind Kind, start clock.Start)) {
 	if threads {
 		t.table.all(func(pid int32, e *entry) {
 			if e.state != thread {
@@ -45,7 +47,7 @@ func (t *Tracker) Classify(threads bool, look func(Key) (kind Kind, start int64)
 			continue
 		}
 		kind, start := look(k)
-		if kind == Process && start > e.start {
+		if kind == Process && start.Boot() > e.start.Boot() {
 			kind = Gone // another has the id; its event is on the way
 		}
 		switch kind {
@@ -63,7 +65,7 @@ func (t *Tracker) Classify(threads bool, look func(Key) (kind Kind, start int64)
 }
 
 // restamp gives an entry the start that it turned out to have.
-func (t *Tracker) restamp(k Key, e *entry, start int64) {
+func (t *Tracker) restamp(k Key, e *entry, start clock.Start) {
 	if e.flags&unproven != 0 {
 		t.unwait(e.ppid, k)
 		t.await(e.ppid, Key{k.PID, start})

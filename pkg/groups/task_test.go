@@ -2,15 +2,19 @@
 
 package groups
 
-import "testing"
+import (
+	"testing"
+
+	"elsa/pkg/clock"
+)
 
 // TestTasks tells stories of a source that names tasks and tells no exits.
 func TestTasks(t *testing.T) {
-	kinds := func(m map[int32]Kind) func(Key) (Kind, int64) {
-		return func(k Key) (Kind, int64) { return m[k.PID], k.Start }
+	kinds := func(m map[int32]Kind) func(Key) (Kind, clock.Start) {
+		return func(k Key) (Kind, clock.Start) { return m[k.PID], k.Start }
 	}
-	since := func(start int64) func(Key) (Kind, int64) {
-		return func(Key) (Kind, int64) { return Process, start }
+	since := func(start clock.Boot) func(Key) (Kind, clock.Start) {
+		return func(Key) (Kind, clock.Start) { return Process, inProc(start) }
 	}
 	var asked int
 	barrier := func(w *world) {
@@ -38,7 +42,7 @@ func TestTasks(t *testing.T) {
 			w.Task(10, 11, w.now)
 			w.Classify(false, since(born))
 			l, _ := w.Live(11)
-			w.check(l.Start == born, "it has the start of its event")
+			w.check(l.Start == inProc(born), "it has the start of its event")
 			w.add(11, 8)
 			w.scan(w.now, p10, found(11, 10, born))
 		}, "10{7} 11{7,8}", 0},
@@ -192,7 +196,7 @@ func TestTaskStarts(t *testing.T) {
 	w.reap(20)
 	w.Task(1, 21, w.tick()) // evicts one ...
 	w.reap(21)              // ... that was a process
-	w.Classify(false, func(k Key) (Kind, int64) { return Kind(k.PID % 3), k.Start })
+	w.Classify(false, func(k Key) (Kind, clock.Start) { return Kind(k.PID % 3), k.Start })
 	if got := w.starts()[g7]; got != 4 { // 20, 21, 22 and 25
 		t.Errorf("%d processes started, want 4", got)
 	}

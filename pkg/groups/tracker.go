@@ -7,14 +7,18 @@
 // locks: one goroutine owns it.
 package groups
 
+import "elsa/pkg/clock"
+
 // Life is one process from birth to death: a pid together with its start.
 type Life struct {
 	PID, PPID int32
-	// Start and Exit are in nanoseconds of CLOCK_BOOTTIME; Exit is zero while
-	// no exit was seen. The start of a process found in /proc is truncated to
-	// 10 ms. The exit is as exact as seven digits of the life time are.
-	Start, Exit int64
-	Set         SetID
+	// Start is when it began, as its source tells. It does not change when a
+	// better source tells it too.
+	Start clock.Start
+	// Exit is zero while no exit was seen. It is rounded as by [clock.Rounding] of
+	// the life time.
+	Exit clock.Boot
+	Set  SetID
 	// Inferred: the membership was found after loss. Unproven: it is not known.
 	Inferred, Unproven bool
 	// Noted: the join keeps an account of this life; see [Tracker.Note].
@@ -33,7 +37,7 @@ type Life struct {
 // Key identifies a process over pid reuse, within one boot.
 type Key struct {
 	PID   int32
-	Start int64 // ns, CLOCK_BOOTTIME
+	Start clock.Start
 }
 
 // Key returns the identity of l.
@@ -73,61 +77,45 @@ type tally struct {
 	starts int64 // came in since TakeStarts
 }
 
-// startSlack is how much later than the start in /proc (truncated to 10 ms) the
-// fork event of the same process may be stamped: copy_process takes the start
-// time, and may be preempted before it sends the event.
-const startSlack = 50e6
-
-// clockSlack is how much earlier it may seem to be stamped, since the stamp is of
-// another clock. What started later than that is another process.
-const clockSlack = 1e6
-
-// taskSlack is the same for a task, whose event is stamped when it is read.
-const taskSlack = 1e9
-
 // New returns an empty tracker with the given sets.
 func New(sets *Sets) *Tracker {
 	return &Tracker{Sets: sets, older: map[int32][]Life{}, waiting: map[int32][]Key{}}
 }
 
-// Fork says that parent (a tgid) made the process child at time at. A child
-// takes its parent's set. A child whose parent is not known waits for it. A fork
-// of a known pid proves that the old process is dead.
-func (t *Tracker) Fork(parent, child int32, at int64) {
-	if e := t.born(parent, child, at, live); e != nil {
+// Fork says that parent (a tgid) made the process child, which began at start. A
+// child takes its parent's set. A child whose parent is not known waits for it. A
+// fork of a known pid proves that the old process is dead.
+func (t *Tracker) Fork(parent, child int32, start clock.Start) {
+	if e := t.born(parent, child, start, live); e != nil {
 		t.enter(child, e)
 	}
 }
 
 // born makes the entry of a process or task and returns it, or nil when there
 // is nothing new.
-func (t *Tracker) born(parent, child int32, at int64, s state) *entry {
+func (t *Tracker) born(parent, child int32, start clock.Start, s state) *entry {
 	if child <= 0 || child > maxPID {
 		t.Ignored++
 		return nil
 	}
 	if e := t.table.get(child); e != nil {
-		if at < e.start {
-			return nil // an event of an older life, overtaken by a scan
-		}
-		slack := int64(startSlack)
-		if s == task {
-			slack = taskSlack
-		}
-		if e.flags&scanned != 0 && at-e.start <= slack {
-			t.confirm(child, e, parent, at) // the scan of /proc was faster
+		if e.flags&scanned != 0 && start.Same(e.start) {
+			t.confirm(child, e, parent, start) // the scan of /proc was faster
 			return nil
 		}
-		t.evict(child, e, at)
+		if start.Boot() < e.start.Boot() {
+			return nil // an event of an older life, overtaken by a scan
+		}
+		t.evict(child, e, start.Boot())
 	}
-	set, flags := t.heritage(parent, at)
+	set, flags := t.heritage(parent, start)
 	if t.doubt {
 		flags |= doubtful
 	}
 	e := t.table.put(child)
-	e.start, e.ppid, e.set, e.state, e.flags = at, parent, set, s, flags
+	e.start, e.ppid, e.set, e.state, e.flags = start, parent, set, s, flags
 	if flags&unproven != 0 {
-		t.await(parent, Key{child, at})
+		t.await(parent, Key{child, start})
 	}
 	if len(t.waiting) > 0 {
 		t.settle(child, e)
@@ -142,10 +130,10 @@ func (t *Tracker) born(parent, child int32, at int64, s state) *entry {
 // child is for sure, and has no doubts.
 func (t *Tracker) Lost() { t.doubt = !t.NoExits }
 
-// heritage is what a child of parent, born at a time, inherits.
-func (t *Tracker) heritage(parent int32, at int64) (set SetID, flags uint8) {
+// heritage is what a child of parent inherits.
+func (t *Tracker) heritage(parent int32, child clock.Start) (set SetID, flags uint8) {
 	p := t.table.get(parent)
-	if p == nil || p.flags&unproven != 0 || p.start > at {
+	if p == nil || p.flags&unproven != 0 || !p.start.MayFork(child) {
 		return Unattributed, unproven
 	}
 	return p.set, p.flags & inferred
@@ -174,9 +162,9 @@ func (t *Tracker) Exec(pid int32) {
 
 // Exit says that thread tid of process tgid exited. The process is dead when
 // its last thread is.
-func (t *Tracker) Exit(tid, tgid int32, at int64) {
+func (t *Tracker) Exit(tid, tgid int32, at clock.Boot) {
 	e := t.table.get(tgid)
-	if e == nil || at < e.start {
+	if e == nil || at < e.start.Boot() {
 		return
 	}
 	switch {

@@ -234,7 +234,7 @@ func TestLookup(t *testing.T) {
 	w.add(10, 7)
 	w.exit(10, 10)
 	l, ok := w.Lookup(10)
-	if !ok || l.Start != at || l.PPID != 1 || l.PID != 10 || !w.Sets.Has(l.Set, 7) {
+	if !ok || l.Start != stamped(at) || l.PPID != 1 || l.PID != 10 || !w.Sets.Has(l.Set, 7) {
 		t.Errorf("Lookup(10) = %+v, %v", l, ok)
 	}
 	if d := l.Exit - w.now; d < -100 || d > 100 {

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"elsa/pkg/clock"
 )
 
 const (
-	ms  = int64(1e6)
-	sec = int64(1e9)
+	ms  = clock.Boot(1e6)
+	sec = clock.Boot(1e9)
 )
 
 // reporter is what testing.T and rapid.T have in common.
@@ -24,17 +27,32 @@ type reporter interface {
 // process 1, which is there from the start.
 type world struct {
 	*Tracker
-	now int64
+	now clock.Boot
 }
 
 func newWorld() *world {
 	w := &world{New(NewSets()), 1000 * sec}
-	w.Resync([]Scanned{{PID: 1, Threads: 1}}, 0, 0, nil)
+	w.Resync([]Scanned{init1}, 0, 0, nil)
 	w.starts()
 	return w
 }
 
-func (w *world) tick() int64 { w.now += 100 * ms; return w.now }
+func (w *world) tick() clock.Boot { w.now += 100 * ms; return w.now }
+
+// Fork, Task and Ended are the tracker's, for a source that stamps its events or
+// one whose events are stamped when they are read.
+func (w *world) Fork(parent, child int32, at clock.Boot) { w.Tracker.Fork(parent, child, stamped(at)) }
+func (w *world) Task(parent, child int32, at clock.Boot) {
+	w.Tracker.Task(parent, child, clock.At(at, clock.Read))
+}
+func (w *world) Ended(l Life, lived clock.Boot, coarse bool) {
+	w.Tracker.Ended(l, time.Duration(lived), coarse)
+}
+
+func stamped(at clock.Boot) clock.Start { return clock.At(at, clock.Stamped) }
+
+// inProc is what /proc shows of a process that began at a time.
+func inProc(at clock.Boot) clock.Start { return clock.At(at-at%(10*ms), clock.Tick) }
 
 func (w *world) fork(parent, child int32)     { w.Fork(parent, child, w.tick()) }
 func (w *world) exit(tid, tgid int32)         { w.Exit(tid, tgid, w.tick()) }
@@ -53,12 +71,15 @@ func (w *world) check(ok bool, complaint string) {
 	}
 }
 
+// init1 is process 1.
+var init1 = Scanned{PID: 1, Start: inProc(0), Threads: 1}
+
 func anyLife(*Life) bool { return true }
 
 // scan resyncs with what procs says is there, beside process 1. A process that
 // is not listed is gone.
-func (w *world) scan(since int64, procs ...Scanned) {
-	procs = append(procs, Scanned{PID: 1, Threads: 1})
+func (w *world) scan(since clock.Boot, procs ...Scanned) {
+	procs = append(procs, init1)
 	w.Resync(procs, since, w.tick(), func(Key) bool { return true })
 }
 
@@ -120,7 +141,7 @@ func (w *world) String() string {
 // endAll ends every process but 1 and forgets it.
 func (w *world) endAll() {
 	w.scan(w.now) // finds process 1 alone
-	w.Classify(true, func(Key) (Kind, int64) { return Gone, 0 })
+	w.Classify(true, func(Key) (Kind, clock.Start) { return Gone, 0 })
 	for range 2 {
 		w.Barrier(func(Life) bool { return true })
 	}

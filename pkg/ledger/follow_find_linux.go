@@ -192,3 +192,51 @@ func diedAt(line *[acct.BSDSize]byte) (int64, bool) {
 	}
 	return r.Begin + int64(r.Elapsed/time.Second), true
 }
+
+// truncated deals with a file of the chain that has lost what was read from it,
+// or was there to be read: the rest is in the copy made of it, or lost.
+func (f *Follower) truncated(i int) {
+	f.skip.Gaps++
+	w := f.files[i]
+	read := int64(0)
+	if f.pos.Segment == w.number {
+		read = f.pos.Offset
+	}
+	again := w.file
+	if rest := f.findRest(w, read); rest != nil {
+		w.file = rest
+	} else {
+		f.skip.Lost += uint64(max(w.size-read, 0)) / acct.BSDSize
+		f.files = slices.Delete(f.files, i, i+1)
+		f.forget(w.head)
+	}
+	if w.number == f.last {
+		f.append(again)
+	} else {
+		again.Close() // the kernel is elsewhere already
+	}
+}
+
+// findRest opens the copy of a file that was cut, if all that was read is in it.
+func (f *Follower) findRest(w *followed, read int64) *os.File {
+	was, err := statFile(w.file)
+	if err != nil {
+		return nil
+	}
+	rest := f.findRotated(0, mark{0, w.head}, was.ino)
+	if rest == nil {
+		return nil
+	}
+	if st, err := statFile(rest); err != nil || st.size < read {
+		rest.Close()
+		return nil
+	}
+	return rest
+}
+
+// forget remembers just enough of a file not to take it, or a copy of it, for
+// a new one.
+func (f *Follower) forget(head uint32) {
+	f.gone = append(f.gone, head)
+	f.gone = f.gone[max(0, len(f.gone)-100):]
+}

@@ -5,6 +5,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -212,54 +213,6 @@ func (f *Follower) poll() error {
 	return nil
 }
 
-// truncated deals with a file of the chain that has lost what was read from it,
-// or was there to be read: the rest is in the copy made of it, or lost.
-func (f *Follower) truncated(i int) {
-	f.skip.Gaps++
-	w := f.files[i]
-	read := int64(0)
-	if f.pos.Segment == w.number {
-		read = f.pos.Offset
-	}
-	again := w.file
-	if rest := f.findRest(w, read); rest != nil {
-		w.file = rest
-	} else {
-		f.skip.Lost += uint64(max(w.size-read, 0)) / acct.BSDSize
-		f.files = slices.Delete(f.files, i, i+1)
-		f.forget(w.head)
-	}
-	if w.number == f.last {
-		f.append(again)
-	} else {
-		again.Close() // the kernel is elsewhere already
-	}
-}
-
-// findRest opens the copy of a file that was cut, if all that was read is in it.
-func (f *Follower) findRest(w *followed, read int64) *os.File {
-	was, err := statFile(w.file)
-	if err != nil {
-		return nil
-	}
-	rest := f.findRotated(0, mark{0, w.head}, was.ino)
-	if rest == nil {
-		return nil
-	}
-	if st, err := statFile(rest); err != nil || st.size < read {
-		rest.Close()
-		return nil
-	}
-	return rest
-}
-
-// forget remembers just enough of a file not to take it, or a copy of it, for
-// a new one.
-func (f *Follower) forget(head uint32) {
-	f.gone = append(f.gone, head)
-	f.gone = f.gone[max(0, len(f.gone)-100):]
-}
-
 // End implements [Ledger].
 func (f *Follower) End() (Position, error) {
 	for range 3 {
@@ -272,6 +225,9 @@ func (f *Follower) End() (Position, error) {
 			if p.Offset > 0 {
 				break
 			}
+		}
+		if errors.Is(err, io.EOF) {
+			continue // cut after its size was looked at, before its last line was
 		}
 		if err != nil {
 			return Position{}, fmt.Errorf("find the end of accounting: %w", err)
@@ -380,19 +336,6 @@ func (f *Follower) Release(pos Position) error {
 
 // Rotate implements [Ledger]: it is the other program's to do.
 func (f *Follower) Rotate() error { return nil }
-
-// Writes implements [Ledger].
-func (f *Follower) Writes() (bool, error) {
-	before, err := f.End()
-	if err != nil {
-		return false, err
-	}
-	if err := die(); err != nil {
-		return false, err
-	}
-	after, err := f.End()
-	return after.Compare(before) > 0, err
-}
 
 // Path implements [Ledger].
 func (f *Follower) Path() string { return f.path }

@@ -57,11 +57,6 @@ type Ledger interface {
 	// the ledger's to leave. To be called now and then.
 	Rotate() error
 
-	// Writes tells whether the kernel writes to the ledger now: it lets a child
-	// process end and looks for its line. False means that accounting is off,
-	// suspended for lack of space, or on to another file.
-	Writes() (bool, error)
-
 	// Path is the file last written to, as a hint for people and for
 	// [SpaceState].
 	Path() string

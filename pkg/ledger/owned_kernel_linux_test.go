@@ -161,13 +161,13 @@ func TestKernelOwnConflict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := o.Writes(); !ok || err != nil {
+	if ok, err := o.writes(); !ok || err != nil {
 		t.Errorf("writes: %v, %v", ok, err)
 	}
 	if err := SwitchOn(foreign); err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := o.Writes(); ok || err != nil {
+	if ok, err := o.writes(); ok || err != nil {
 		t.Errorf("writes with accounting elsewhere: %v, %v", ok, err)
 	}
 	if err := o.Close(); err != nil {
@@ -243,7 +243,7 @@ func TestKernelSuspended(t *testing.T) {
 	}
 	writes := func(o *Owned) bool {
 		t.Helper()
-		ok, err := o.Writes()
+		ok, err := o.writes()
 		if err != nil {
 			t.Fatal(err)
 		}

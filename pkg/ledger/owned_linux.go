@@ -57,7 +57,7 @@ var _ Ledger = (*Owned)(nil)
 // the last segments in dir, as a process that was killed leaves it.
 //
 // Own does not fail when the kernel suspends accounting for lack of space; see
-// [Owned.Writes] and [SpaceState]. The caller sees to it that no two processes
+// [SpaceState]. The caller sees to it that no two processes
 // own the same directory.
 func Own(dir string, from Position, opt OwnOptions) (*Owned, error) {
 	return own(dir, from, opt, linux{})
@@ -145,12 +145,12 @@ func (o *Owned) advance(number uint64) error {
 
 // checkVersion makes sure that the kernel's records have a pid.
 func (o *Owned) checkVersion() error {
-	if _, err := o.Writes(); err != nil {
+	if _, err := o.writes(); err != nil {
 		return err
 	}
 	var b [acct.BSDSize]byte
 	if _, err := o.cur.ReadAt(b[:], 0); err != nil {
-		return nil // suspended; Writes tells
+		return nil // suspended
 	}
 	if !acct.HasPID(&b) {
 		return fmt.Errorf("own accounting: the kernel writes records of version %d, which name no process; it needs CONFIG_BSD_PROCESS_ACCT_V3", acct.Version(&b))
@@ -306,8 +306,10 @@ func (o *Owned) Rotate() error {
 	return nil
 }
 
-// Writes implements [Ledger].
-func (o *Owned) Writes() (bool, error) {
+// writes tells whether the kernel writes to the current segment now: it lets a
+// child process end and looks for its line. False means that accounting is off,
+// suspended for lack of space, or on to another file.
+func (o *Owned) writes() (bool, error) {
 	v, err := o.kern.watchDeath([]string{o.Path()})
 	return len(v.grown) > 0, err
 }

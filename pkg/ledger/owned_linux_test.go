@@ -173,7 +173,7 @@ func TestOwned(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if ok, err := o.Writes(); !ok || err != nil {
+	if ok, err := o.writes(); !ok || err != nil {
 		t.Errorf("writes: %v, %v", ok, err)
 	}
 	end, err := o.End()
@@ -350,7 +350,7 @@ func TestOwnedConflict(t *testing.T) {
 	if err := k.switchOn(foreign); err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := o.Writes(); ok || err != nil {
+	if ok, err := o.writes(); ok || err != nil {
 		t.Errorf("writes with accounting elsewhere: %v, %v", ok, err)
 	}
 	var conflict *ConflictError
@@ -374,7 +374,7 @@ func TestOwnedReclaim(t *testing.T) {
 	}
 	k.switchOff() // someone's accton off
 	k.die()
-	if ok, err := o.Writes(); ok || err != nil {
+	if ok, err := o.writes(); ok || err != nil {
 		t.Errorf("writes with accounting off: %v, %v", ok, err)
 	}
 	if err := o.Reclaim(); err != nil {

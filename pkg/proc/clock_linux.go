@@ -6,29 +6,29 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"elsa/pkg/clock"
 )
 
-// Boottime returns CLOCK_BOOTTIME in nanoseconds: the clock of process start
-// times. It runs on during suspend and knows no steps.
-func Boottime() int64 { return readClock(unix.CLOCK_BOOTTIME) }
+// Now returns the time by CLOCK_BOOTTIME, the clock of process starts.
+func Now() clock.Boot { return clock.Boot(readClock(unix.CLOCK_BOOTTIME)) }
 
-// BoottimeOffset returns CLOCK_BOOTTIME less CLOCK_MONOTONIC in nanoseconds,
-// to some 100 ns: add it to the connector's time stamps. It grows in suspend only.
-func BoottimeOffset() int64 { return clockOffset(unix.CLOCK_MONOTONIC) }
+// Asleep returns how long the machine was suspended since boot: CLOCK_BOOTTIME
+// less CLOCK_MONOTONIC, to some 100 ns. The connector's stamps need it.
+func Asleep() time.Duration { return time.Duration(clockOffset(unix.CLOCK_MONOTONIC)) }
 
-// BootTime returns the wall clock time of boot, by the wall clock as it is set
-// now: add a process's start time to it.
-func BootTime() time.Time { return time.Unix(0, -clockOffset(unix.CLOCK_REALTIME)) }
+// Booted returns the wall clock at boot, by the wall clock as it is set now.
+func Booted() clock.Wall { return clock.Wall(-clockOffset(unix.CLOCK_REALTIME)) }
 
 // clockOffset returns CLOCK_BOOTTIME less the given clock. Of some readings in
 // a row it takes the one least disturbed in between.
-func clockOffset(clock int32) int64 {
+func clockOffset(id int32) int64 {
 	var offset int64
 	best := int64(-1)
 	for range 5 {
-		before := Boottime()
-		now := readClock(clock)
-		after := Boottime()
+		before := readClock(unix.CLOCK_BOOTTIME)
+		now := readClock(id)
+		after := readClock(unix.CLOCK_BOOTTIME)
 		if width := after - before; best < 0 || width < best {
 			best, offset = width, before+width/2-now
 		}
@@ -37,9 +37,9 @@ func clockOffset(clock int32) int64 {
 }
 
 // readClock reads one of the system's clocks, which cannot fail.
-func readClock(clock int32) int64 {
+func readClock(id int32) int64 {
 	var t unix.Timespec
-	if err := unix.ClockGettime(clock, &t); err != nil {
+	if err := unix.ClockGettime(id, &t); err != nil {
 		panic("proc: read clock: " + err.Error())
 	}
 	return t.Nano()

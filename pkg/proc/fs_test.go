@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"elsa/pkg/clock"
 )
 
 const fixture = FS("testdata/proc")
@@ -27,23 +29,23 @@ func name(s string) (comm [16]byte) {
 func recorded() []Process {
 	const tick = 10 * time.Millisecond
 	return []Process{{
-		PID: 2, State: 'S', Threads: 1, Start: 240e6, Comm: name("kthreadd"),
+		PID: 2, State: 'S', Threads: 1, Start: clock.At(240e6, clock.Tick), Comm: name("kthreadd"),
 		System: tick,
 	}, {
 		PID: 20019, PPID: 19958, Group: 19903, Session: 4315, State: 'R', Threads: 1,
-		Start: 1389.46e9, Comm: name("a) b (c"), MinorFaults: 813, MajorFaults: 3,
+		Start: clock.At(1389.46e9, clock.Tick), Comm: name("a) b (c"), MinorFaults: 813, MajorFaults: 3,
 	}, {
 		PID: 20039, PPID: 19958, Group: 19903, Session: 4315, State: 'S', Threads: 1,
-		Start: 1389.49e9, Comm: name("x\ny) R 1 1"), MinorFaults: 812, System: tick,
+		Start: clock.At(1389.49e9, clock.Tick), Comm: name("x\ny) R 1 1"), MinorFaults: 812, System: tick,
 	}, {
 		PID: 20070, PPID: 19958, Group: 19903, Session: 4315, State: 'R', Threads: 1, UID: 65534,
-		Start: 1389.53e9, Comm: name("workload"), MinorFaults: 155, User: 59 * tick, System: 63 * tick,
+		Start: clock.At(1389.53e9, clock.Tick), Comm: name("workload"), MinorFaults: 155, User: 59 * tick, System: 63 * tick,
 	}, {
 		PID: 20338, PPID: 19958, Group: 19903, Session: 4315, State: 'Z', Exiting: true, Threads: 4,
-		Start: 1390.96e9, Comm: name("workload"), MinorFaults: 42, User: 24 * tick, System: 35 * tick,
+		Start: clock.At(1390.96e9, clock.Tick), Comm: name("workload"), MinorFaults: 42, User: 24 * tick, System: 35 * tick,
 	}, {
 		PID: 20361, PPID: 19958, Group: 19903, Session: 4315, State: 'Z', Exiting: true, Threads: 1,
-		Start: 1391.56e9, Comm: name("true"), MinorFaults: 50,
+		Start: clock.At(1391.56e9, clock.Tick), Comm: name("true"), MinorFaults: 50,
 	}}
 }
 

@@ -10,6 +10,8 @@ package proc
 import (
 	"bytes"
 	"time"
+
+	"elsa/pkg/clock"
 )
 
 // FS is the root of a proc tree, "/proc" as a rule. It is a value, so tests
@@ -21,10 +23,8 @@ type FS string
 const Default FS = "/proc"
 
 const (
-	// StartUnit is the resolution of [Process.Start]. The kernel prints start
-	// times in ticks of USER_HZ, which is 100 on every Linux ABI, rounded down;
-	// compare them by [SameStart].
-	StartUnit = 10 * time.Millisecond
+	// tick is the unit of the times in /proc/PID/stat.
+	tick = clock.ProcTick
 	// UnknownUID is the UID of a process whose owner was not asked for. No
 	// user has it: the kernel reserves (uid_t)-1.
 	UnknownUID = ^uint32(0)
@@ -44,9 +44,9 @@ type Process struct {
 	// include/linux/sched.h): for a process with no other thread, its accounting
 	// record may be written already, though it is no zombie yet.
 	Exiting bool
-	// Start is when the process began, in nanoseconds of CLOCK_BOOTTIME
-	// rounded down to [StartUnit]. Exec does not change it.
-	Start int64
+	// Start is when the process began, of grain [clock.Tick]. Exec does not
+	// change it.
+	Start clock.Start
 	// UID is the real user id, or [UnknownUID] in a snapshot.
 	UID uint32
 	// GID is the real group id; zero in a snapshot.
@@ -74,19 +74,4 @@ func (p *Process) Command() string {
 // main thread that has exited while others run makes no process dead.
 func (p *Process) Dead() bool {
 	return p.State == 'X' || p.State == 'Z' && p.Threads <= 1
-}
-
-// SameStart reports whether a process that /proc shows to have started at shown
-// can be the one that is known to have started at known, both in nanoseconds of
-// CLOCK_BOOTTIME. known is what /proc showed, or the time stamp of its fork event,
-// which comes after the start: copy_process takes the start time, goes on
-// copying, and may be preempted before it sends the event. So what /proc shows to
-// have started later than that is another process with the same pid.
-func SameStart(shown, known int64) bool {
-	const (
-		clocks  = time.Millisecond // the stamp is of another clock
-		copying = 50 * time.Millisecond
-	)
-	late := time.Duration(known - shown)
-	return -clocks <= late && late < StartUnit+copying
 }

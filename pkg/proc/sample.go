@@ -3,8 +3,9 @@
 package proc
 
 import (
-	"math/bits"
 	"time"
+
+	"elsa/internal/cputime"
 )
 
 // Sample is what a live process has used so far: all its threads, dead ones
@@ -30,6 +31,9 @@ type Sample struct {
 	// final and exact, once the main thread has left the CPU: some milliseconds
 	// after the process can be seen to be dead.
 	Dead bool
+	// Denied tells that this sample was to be detailed and lacks I/O for want of
+	// permission: /proc/PID/task/TID/io needs CAP_SYS_PTRACE.
+	Denied bool
 }
 
 // setCPU raises s to the total cpu and splits what is new in the proportion of
@@ -40,12 +44,7 @@ func (s *Sample) setCPU(cpu, user, system time.Duration) {
 	if cpu <= s.CPU {
 		return
 	}
-	share := cpu // nothing sampled yet: call it user time
-	if ticks := user + system; ticks > 0 && user >= 0 && system >= 0 {
-		hi, lo := bits.Mul64(uint64(cpu), uint64(user))
-		n, _ := bits.Div64(hi, lo, uint64(ticks))
-		share = time.Duration(n)
-	}
+	share, _ := cputime.Split(cpu, user, system)
 	s.User = min(max(share, s.User), cpu-s.System)
 	s.System = cpu - s.User
 	s.CPU = cpu

@@ -10,15 +10,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"elsa/pkg/clock"
 )
 
 // Sampler samples live processes. It reuses its buffers: one goroutine at a
 // time. Use [FS.NewSampler].
 type Sampler struct {
-	// Denied counts the detailed samples without I/O for want of permission:
-	// /proc/PID/task/TID/io needs CAP_SYS_PTRACE.
-	Denied uint64
-
 	root  FS
 	clock func(pid, kind int32) (time.Duration, error)
 	text  []byte
@@ -31,7 +29,7 @@ func (r FS) NewSampler() *Sampler { return &Sampler{root: r, clock: cpuClock} }
 
 // Sample brings s, the process's previous sample or a zero one, up to date. No
 // field of s ever falls. The error wraps [fs.ErrNotExist] when the process of
-// this pid and start time (see [SameStart]) is gone; s then keeps what it had.
+// this pid and start time (see [clock.Start.Same]) is gone; s then keeps what it had.
 // A process that is dead and not reaped can be sampled.
 //
 // Without detail only the three CPU fields are brought up to date, in about a
@@ -44,8 +42,9 @@ func (r FS) NewSampler() *Sampler { return &Sampler{root: r, clock: cpuClock} }
 // threads. The file /proc/PID/io is of no use: it holds the I/O of dead
 // threads, but also that of every child that was waited for, which is on the
 // child's own account.
-func (sa *Sampler) Sample(pid int32, start int64, s *Sample, detail bool) error {
+func (sa *Sampler) Sample(pid int32, start clock.Start, s *Sample, detail bool) error {
 	next := *s
+	next.Denied = false
 	var err error
 	if detail {
 		err = sa.detail(pid, start, &next)
@@ -85,7 +84,7 @@ func (sa *Sampler) cpu(pid int32, s *Sample) error {
 	return err
 }
 
-func (sa *Sampler) detail(pid int32, start int64, s *Sample) error {
+func (sa *Sampler) detail(pid int32, start clock.Start, s *Sample) error {
 	dir, err := sa.root.openProcess(pid)
 	if err != nil {
 		return err
@@ -105,7 +104,7 @@ func (sa *Sampler) detail(pid int32, start int64, s *Sample) error {
 	if err := parseStat(line, &p); err != nil {
 		return err
 	}
-	if !SameStart(p.Start, start) {
+	if !p.Start.Same(start) {
 		return unix.ESRCH
 	}
 	if p.Dead() {
@@ -122,7 +121,7 @@ func (sa *Sampler) detail(pid int32, start int64, s *Sample) error {
 	}
 	err = sa.io(dir, pid, p.Threads, s)
 	if errors.Is(err, fs.ErrPermission) {
-		sa.Denied++
+		s.Denied = true
 		return nil
 	}
 	return err

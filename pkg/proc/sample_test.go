@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"elsa/pkg/clock"
 )
 
 const ms = time.Millisecond
@@ -29,7 +31,7 @@ func TestSetCPU(t *testing.T) {
 		{"user does not fall", Sample{User: 3 * ms, CPU: 3 * ms}, 5 * ms, 0, 4 * ms, Sample{User: 3 * ms, System: 2 * ms, CPU: 5 * ms}},
 		{"system does not fall", Sample{System: 3 * ms, CPU: 3 * ms}, 5 * ms, 4 * ms, 0, Sample{User: 2 * ms, System: 3 * ms, CPU: 5 * ms}},
 		{"nothing falls", Sample{User: 3 * ms, System: 1 * ms, CPU: 4 * ms}, 3 * ms, 4 * ms, 4 * ms, Sample{User: 3 * ms, System: 1 * ms, CPU: 4 * ms}},
-		{"nonsense", Sample{}, 5 * ms, -4 * ms, 2 * ms, Sample{User: 5 * ms, CPU: 5 * ms}},
+		{"nonsense", Sample{}, 5 * ms, 4 * ms, -2 * ms, Sample{User: 5 * ms, CPU: 5 * ms}},
 		{"250 years", Sample{}, 1 << 62, 1 << 61, 1 << 61, Sample{User: 1 << 61, System: 1 << 61, CPU: 1 << 62}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -72,13 +74,13 @@ func fakeClocks(user, both, cpu time.Duration) func(int32, int32) (time.Duration
 func TestSampleRecorded(t *testing.T) {
 	sampler := fixture.NewSampler()
 	sampler.clock = fakeClocks(590*ms, 1220*ms, 1230*ms)
-	cpu := Sample{User: 590 * 1230 * ms / 1220, CPU: 1230 * ms}
-	cpu.System = cpu.CPU - cpu.User
+	cpu := Sample{System: 630 * 1230 * ms / 1220, CPU: 1230 * ms} // the kernel rounds system time down
+	cpu.User = cpu.CPU - cpu.System
 
 	for _, tt := range []struct {
 		name   string
 		pid    int32
-		start  int64
+		start  clock.Boot
 		before Sample
 		detail bool
 		want   func(*Sample)
@@ -103,7 +105,7 @@ func TestSampleRecorded(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, want := tt.before, cpu
 			tt.want(&want)
-			if err := sampler.Sample(tt.pid, tt.start, &got, tt.detail); err != nil {
+			if err := sampler.Sample(tt.pid, seen(tt.start), &got, tt.detail); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -113,12 +115,20 @@ func TestSampleRecorded(t *testing.T) {
 	}
 }
 
+// seen is a start in whole ticks as /proc shows it, any other as BPF knows it.
+func seen(at clock.Boot) clock.Start {
+	if at%1e7 == 0 {
+		return clock.At(at, clock.Tick)
+	}
+	return clock.At(at, clock.Exact)
+}
+
 func TestSampleGone(t *testing.T) {
 	before := Sample{CPU: 5 * ms, User: 5 * ms, MinorFaults: 7}
 	for _, tt := range []struct {
 		name   string
 		pid    int32
-		start  int64
+		start  clock.Boot
 		clock  func(int32, int32) (time.Duration, error)
 		detail bool
 	}{
@@ -131,7 +141,7 @@ func TestSampleGone(t *testing.T) {
 			sampler := fixture.NewSampler()
 			sampler.clock = tt.clock
 			got := before
-			if err := sampler.Sample(tt.pid, tt.start, &got, tt.detail); !errors.Is(err, fs.ErrNotExist) {
+			if err := sampler.Sample(tt.pid, seen(tt.start), &got, tt.detail); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("error %v, want fs.ErrNotExist", err)
 			}
 			if diff := cmp.Diff(before, got); diff != "" {

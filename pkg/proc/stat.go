@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"elsa/pkg/clock"
 )
 
 // ErrFormat is wrapped by the errors about a file of /proc that is not as
@@ -54,9 +56,13 @@ func parseStat(line []byte, p *Process) error {
 		}
 	}
 	for _, i := range [...]int{11, 12, 19} { // ticks
-		if f[i] < 0 || f[i] > math.MaxInt64/int64(StartUnit) {
+		if f[i] < 0 || f[i] > math.MaxInt64/int64(tick) {
 			return fmt.Errorf("parse stat: %w: field %d is out of range", ErrFormat, i+3)
 		}
+	}
+	start := clock.At(clock.Boot(f[19])*clock.Boot(tick), clock.Tick)
+	if start.Boot() != clock.Boot(f[19])*clock.Boot(tick) {
+		return fmt.Errorf("parse stat: %w: field 22 is out of range", ErrFormat)
 	}
 	if f[7] < 0 || f[9] < 0 {
 		return fmt.Errorf("parse stat: %w: negative page faults", ErrFormat)
@@ -66,8 +72,8 @@ func parseStat(line []byte, p *Process) error {
 		PID: int32(pid), State: state, Exiting: f[6]&exiting != 0, UID: UnknownUID,
 		PPID: int32(f[1]), Group: int32(f[2]), Session: int32(f[3]),
 		MinorFaults: uint64(f[7]), MajorFaults: uint64(f[9]),
-		User: time.Duration(f[11]) * StartUnit, System: time.Duration(f[12]) * StartUnit,
-		Threads: int32(f[17]), Start: f[19] * int64(StartUnit),
+		User: time.Duration(f[11]) * tick, System: time.Duration(f[12]) * tick,
+		Threads: int32(f[17]), Start: start,
 	}
 	// Kernel threads show longer names here than anywhere else; what the
 	// accounting record carries has 15 bytes.

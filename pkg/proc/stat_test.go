@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"elsa/pkg/clock"
 )
 
 func TestParseStat(t *testing.T) {
@@ -21,20 +23,20 @@ func TestParseStat(t *testing.T) {
 	}{
 		{"every field in its place", "3 (x) S 4 5 6 7 -1 8 9 10 11 12 13 14 15 16 17 -18 19 0 20 21\n", Process{
 			PID: 3, State: 'S', PPID: 4, Group: 5, Session: 6, MinorFaults: 9, MajorFaults: 11,
-			User: 130 * time.Millisecond, System: 140 * time.Millisecond, Threads: 19, Start: 200e6,
+			User: 130 * time.Millisecond, System: 140 * time.Millisecond, Threads: 19, Start: clock.At(200e6, clock.Tick),
 			UID: UnknownUID, Comm: name("x"),
 		}},
 		{"no name", "3 () R 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0 0 0", Process{
-			PID: 3, State: 'R', Threads: 1, UID: UnknownUID,
+			PID: 3, State: 'R', Threads: 1, Start: clock.At(0, clock.Tick), UID: UnknownUID,
 		}},
 		{"a name like the fields", "3 (3 (x) S 4) R 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0 0 0", Process{
-			PID: 3, State: 'R', Threads: 1, UID: UnknownUID, Comm: name("3 (x) S 4"),
+			PID: 3, State: 'R', Threads: 1, Start: clock.At(0, clock.Tick), UID: UnknownUID, Comm: name("3 (x) S 4"),
 		}},
 		{"a kernel thread's long name", "3 (kworker/u8:3-events_unbound) I 2 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 7 0", Process{
-			PID: 3, State: 'I', PPID: 2, Threads: 1, UID: UnknownUID, Comm: name("kworker/u8:3-ev"), Start: 70e6,
+			PID: 3, State: 'I', PPID: 2, Threads: 1, UID: UnknownUID, Comm: name("kworker/u8:3-ev"), Start: clock.At(70e6, clock.Tick),
 		}},
 		{"more faults than ticks could be", "3 (x) R 0 0 0 0 0 0 4611686018427387904 0 0 0 0 0 0 0 0 0 1 0 0 0", Process{
-			PID: 3, State: 'R', Threads: 1, UID: UnknownUID, Comm: name("x"), MinorFaults: 1 << 62,
+			PID: 3, State: 'R', Threads: 1, Start: clock.At(0, clock.Tick), UID: UnknownUID, Comm: name("x"), MinorFaults: 1 << 62,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -94,27 +96,6 @@ func TestNumber(t *testing.T) {
 	}
 }
 
-func TestSameStart(t *testing.T) {
-	const shown = 1389460000000
-	for _, tt := range []struct {
-		name string
-		late int64 // known later than shown
-		want bool
-	}{
-		{"as shown", 0, true},
-		{"in the same tick", 9999999, true},
-		{"forked at the end of a tick, told in the next", 10100000, true},
-		{"told after a preemption", 50e6, true},
-		{"the clocks differ", -100000, true},
-		{"a tick later is another", -10e6, false},
-		{"long before", 60e6, false},
-	} {
-		if got := SameStart(shown, shown+tt.late); got != tt.want {
-			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
-		}
-	}
-}
-
 // FuzzStat holds parseStat to a law: what it takes, printed again with all
 // other fields zero, is taken as the same; what it refuses leaves nothing.
 func FuzzStat(f *testing.F) {
@@ -145,7 +126,7 @@ func FuzzStat(f *testing.F) {
 		comm := bytes.TrimRight(p.Comm[:], "\x00")
 		printed := fmt.Appendf(nil, "%d (%s) %s %d %d %d 0 0 %d %d 0 %d 0 %d %d 0 0 0 0 %d 0 %d", p.PID, comm,
 			[]byte{p.State}, p.PPID, p.Group, p.Session, flags, p.MinorFaults, p.MajorFaults,
-			p.User/StartUnit, p.System/StartUnit, p.Threads, p.Start/int64(StartUnit))
+			p.User/tick, p.System/tick, p.Threads, p.Start.Boot()/clock.Boot(tick))
 		if err := parseStat(printed, &again); err != nil || again != p {
 			t.Fatalf("%q gave %+v; %q gives %+v, %v", line, p, printed, again, err)
 		}

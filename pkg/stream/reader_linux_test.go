@@ -468,7 +468,7 @@ func TestReaderSleepsWhenIdle(t *testing.T) {
 	// A little is due until the pause is over; then nothing.
 	for try := 0; ; try++ {
 		before := r.wait.looks.Load()
-		<-time.After(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // sleep: nothing may happen meanwhile
 		after := r.wait.looks.Load()
 		if after == before {
 			break
@@ -492,7 +492,7 @@ func TestReaderWakesNotForEachMessage(t *testing.T) {
 	const count = 50
 	for n := range uint64(count) {
 		send(t, w, n)
-		<-time.After(time.Millisecond) // it has time to
+		time.Sleep(time.Millisecond) // sleep: it has time to wake
 	}
 	r.Mark(2)
 	items := 0

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"elsa/internal/cputime"
 	"elsa/internal/freelist"
 	"elsa/pkg/acct"
 )
@@ -107,21 +108,7 @@ func decodeLeader(r *acct.Record, b []byte, pageSize uint64) {
 func finish(r *acct.Record, b []byte) {
 	ne := binary.NativeEndian
 	r.CPU = max(r.CPU, time.Duration(ne.Uint64(b[sampleFolded:])))
-	r.User, r.System = split(r.CPU, ne.Uint64(b[sampleUtime:]), ne.Uint64(b[sampleStime:]))
-}
-
-// split divides a measured total into user and system time in the ratio of the
-// ticks that hit them, as cputime_adjust() of kernel/sched/cputime.c does: no
-// system ticks mean it was all user time, no user ticks all system time.
-func split(total time.Duration, utime, stime uint64) (user, system time.Duration) {
-	switch {
-	case stime == 0:
-		return total, 0
-	case utime == 0:
-		return 0, total
-	}
-	system = time.Duration(float64(total) * (float64(stime) / (float64(stime) + float64(utime))))
-	return total - system, system
+	r.User, r.System = cputime.Split(r.CPU, time.Duration(ne.Uint64(b[sampleUtime:])), time.Duration(ne.Uint64(b[sampleStime:])))
 }
 
 // sampleJoin makes one record of the samples of one process.

@@ -14,29 +14,6 @@ import (
 	"elsa/pkg/acct"
 )
 
-func TestSplit(t *testing.T) {
-	for _, tt := range []struct {
-		name         string
-		total        time.Duration
-		utime, stime uint64
-		user, system time.Duration
-	}{
-		{"no tick hit it", 700 * time.Microsecond, 0, 0, 700 * time.Microsecond, 0},
-		{"only user ticks", 9 * time.Millisecond, 8e6, 0, 9 * time.Millisecond, 0},
-		{"only system ticks", 9 * time.Millisecond, 0, 8e6, 0, 9 * time.Millisecond},
-		{"one to three", 100 * time.Millisecond, 28e6, 84e6, 25 * time.Millisecond, 75 * time.Millisecond},
-		{"more ticks than time", 2 * time.Millisecond, 4e6, 4e6, time.Millisecond, time.Millisecond},
-		{"a year of 64 CPUs", 64 * 365 * 24 * time.Hour, 1e18, 1e18, 32 * 365 * 24 * time.Hour, 32 * 365 * 24 * time.Hour},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			user, system := split(tt.total, tt.utime, tt.stime)
-			if user != tt.user || system != tt.system {
-				t.Errorf("split(%v, %d, %d) = %v, %v; want %v, %v", tt.total, tt.utime, tt.stime, user, system, tt.user, tt.system)
-			}
-		})
-	}
-}
-
 // sample is what the BPF program would write, its fields set by hand.
 type sample []byte
 

@@ -72,19 +72,16 @@ type Source struct {
 	reader  *ringbuf.Reader
 	sample  ringbuf.Record
 
-	cur       *stream.Batch[acct.Record]
-	out, free chan *stream.Batch[acct.Record]
-	want      atomic.Uint64 // last Mark
-	delivered uint64        // last Barrier
-	lost      uint64        // samples dropped, as delivered
-	partial   atomic.Uint64
-
-	wait   *stream.Waiter
-	mu     sync.Mutex
-	closed bool
+	*stream.Pump[acct.Record]        // nil until the ring is open
+	lost                      uint64 // samples dropped, as delivered
+	partial                   atomic.Uint64
+	closing                   sync.Once
 }
 
-const batchItems = 256 // in a batch
+const (
+	batchItems = 256 // in a batch
+	takeItems  = 64  // at a time: what comes meanwhile, and the end of the context, is seen then
+)
 
 // Dial loads the program and attaches it. From then on each death is kept
 // for Run, also before Run is called. Close, or the end of Run, detaches it.
@@ -114,18 +111,7 @@ func newSource(cfg Config) *Source {
 	if cfg.Queue <= 0 {
 		cfg.Queue = 16
 	}
-	cfg.Queue = max(cfg.Queue, 2)
-	s := &Source{
-		cfg:    cfg,
-		join:   newSampleJoin(os.Getpagesize(), cfg.Hold),
-		origin: time.Now(),
-		out:    make(chan *stream.Batch[acct.Record], cfg.Queue),
-		free:   make(chan *stream.Batch[acct.Record], cfg.Queue),
-	}
-	for range cfg.Queue {
-		s.free <- new(stream.Batch[acct.Record])
-	}
-	return s
+	return &Source{cfg: cfg, join: newSampleJoin(os.Getpagesize(), cfg.Hold), origin: time.Now()}
 }
 
 func (s *Source) attach(ctx context.Context) error {
@@ -193,7 +179,10 @@ func (s *Source) open() (err error) {
 	if s.reader, err = ringbuf.NewReader(s.ring); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
 	}
-	s.wait, err = stream.NewWaiter(s.ring.FD())
+	s.reader.SetDeadline(time.Unix(1, 0)) // reads return what is there
+	s.Pump, err = stream.NewPump(s.ring.FD(),
+		stream.Feed[acct.Record]{Take: s.take, Finish: s.finish, Holding: s.holding},
+		stream.PumpOptions{Take: takeItems, Items: batchItems, Queue: s.cfg.Queue, Pause: s.cfg.Pause})
 	return err
 }
 
@@ -241,157 +230,75 @@ func (s *Source) Missing() []string { return s.missing }
 // I/O. Safe from any goroutine.
 func (s *Source) Incomplete() uint64 { return s.partial.Load() }
 
-// Batches implements [stream.Source].
-func (s *Source) Batches() <-chan *stream.Batch[acct.Record] { return s.out }
-
-// Release implements [stream.Source]. Each batch must be released, once.
-func (s *Source) Release(b *stream.Batch[acct.Record]) {
-	b.Reset()
-	select {
-	case s.free <- b:
-	default:
-		panic("acct: batch released twice")
-	}
-}
-
 // Mark implements [stream.Source]. What the kernel has queued are the
 // processes it has freed: that comes some milliseconds after the reap. A
 // record held back for its threads may come after the barrier.
-func (s *Source) Mark(n uint64) {
-	s.want.Store(n)
-	s.wait.Wake()
-}
+func (s *Source) Mark(n uint64) { s.Pump.Mark(n) }
 
 // Close detaches the program and frees its memory. It must not be called while
 // Run is running; calling it again does nothing.
 func (s *Source) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	s.closed = true
 	var errs []error
-	if s.wait != nil {
-		errs = append(errs, s.wait.Close())
-	}
-	if s.link != nil {
-		errs = append(errs, s.link.Close())
-	}
-	if s.reader != nil {
-		errs = append(errs, s.reader.Close())
-	}
-	if s.prog != nil {
-		errs = append(errs, s.prog.Close())
-	}
-	for _, m := range []*ebpf.Map{s.ring, s.drops} {
-		if m != nil {
-			errs = append(errs, m.Close())
+	s.closing.Do(func() {
+		if s.Pump != nil {
+			errs = append(errs, s.Pump.Close())
 		}
-	}
+		if s.link != nil {
+			errs = append(errs, s.link.Close())
+		}
+		if s.reader != nil {
+			errs = append(errs, s.reader.Close())
+		}
+		if s.prog != nil {
+			errs = append(errs, s.prog.Close())
+		}
+		for _, m := range []*ebpf.Map{s.ring, s.drops} {
+			if m != nil {
+				errs = append(errs, m.Close())
+			}
+		}
+	})
 	return errors.Join(errs...)
 }
 
-// Run implements [stream.Source]. It detaches the program when it returns. All
-// that it has read is delivered before the channel is closed.
-//
-// It sleeps while nothing comes; the kernel wakes it when the ring was empty. Then
-// more samples may gather for the length of the pause, and again until a pause has
-// brought nothing.
+// Run implements [stream.Source], as [stream.Pump] does. It detaches the program
+// when it returns.
 func (s *Source) Run(ctx context.Context) error {
-	defer close(s.out)
 	defer s.Close()
-	defer s.deliver() // also what was read when ctx ended
-	defer context.AfterFunc(ctx, s.wait.Wake)()
-	s.reader.SetDeadline(time.Unix(1, 0)) // reads return what is there
-	for {
-		some, err := s.drain(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if !some && len(s.join.held) == 0 {
-			ready, err := s.wait.Readable()
-			if err != nil {
-				return err
-			}
-			if !ready {
-				continue // there is no more to wait for
-			}
-		}
-		if ctx.Err() != nil || s.want.Load() != s.delivered {
-			continue // no time to wait for more
-		}
-		if err := s.wait.Pause(s.cfg.Pause); err != nil {
-			return err
-		}
-	}
+	return s.Pump.Run(ctx)
 }
 
-// drain reads until the ring is empty and delivers everything. It reports
-// whether there was anything.
-func (s *Source) drain(ctx context.Context) (some bool, err error) {
-	// A barrier holds if it was asked for before a look that finds the ring
-	// empty, so take the number first.
-	want := s.want.Load()
-	for {
-		// Room first: what is read is gone from the ring.
-		if s.cur != nil && len(s.cur.Items) >= batchItems {
-			s.deliver()
-		}
-		if err := s.room(ctx); err != nil {
-			return some, err
-		}
+// take reads some of what is in the ring, and once that is empty gives up
+// waiting for threads whose time is over.
+func (s *Source) take(b *stream.Batch[acct.Record]) (n int, empty bool, err error) {
+	for ; n < takeItems; n++ {
 		err := s.reader.ReadInto(&s.sample)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			break
+			b.Items = s.join.expire(b.Items, s.now())
+			return n, true, nil
 		}
 		if err != nil {
-			return some, fmt.Errorf("read ring buffer: %w", err)
+			return n, false, fmt.Errorf("read ring buffer: %w", err)
 		}
-		some = true
 		var ok bool
-		if s.cur.Items, ok = s.join.add(s.cur.Items, s.sample.RawSample, s.now()); !ok {
-			s.cur.Rejected++
+		if b.Items, ok = s.join.add(b.Items, s.sample.RawSample, s.now()); !ok {
+			b.Rejected++
 		}
 	}
+	return n, false, nil
+}
+
+// finish counts in a batch what found the ring full since the last one.
+func (s *Source) finish(b *stream.Batch[acct.Record]) error {
 	s.partial.Store(s.join.incomplete)
 	lost := s.dropped()
-	if len(s.join.held) > 0 || want > s.delivered || lost > s.lost {
-		s.cur.Items = s.join.expire(s.cur.Items, s.now())
-		s.cur.Lost += lost - s.lost
-		s.lost = lost
-		if want > s.delivered {
-			s.cur.Barrier, s.delivered = want, want
-		}
-	}
-	s.deliver()
-	return some, nil
+	b.Lost += lost - s.lost
+	s.lost = lost
+	return nil
 }
 
-// room waits for a free batch if there is none in the making.
-func (s *Source) room(ctx context.Context) error {
-	if s.cur != nil {
-		return nil
-	}
-	select {
-	case s.cur = <-s.free:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// deliver sends the batch in the making if it says anything. All batches fit
-// the channel, so it does not block.
-func (s *Source) deliver() {
-	if b := s.cur; b != nil && (len(b.Items) > 0 || b.Lost > 0 || b.Rejected > 0 || b.Barrier > 0) {
-		s.cur = nil
-		s.out <- b
-	}
-}
+// holding tells whether processes wait for their threads.
+func (s *Source) holding() bool { return len(s.join.held) > 0 }
 
 // now is a monotonic clock.
 func (s *Source) now() int64 { return int64(time.Since(s.origin)) }

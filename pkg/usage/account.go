@@ -16,10 +16,12 @@ func (j *Join) Sample(key groups.Key, set groups.SetID, m *Measure) bool {
 	more := m.beyond(&acc.last)
 	acc.last.add(&more)
 	j.liveIn(set).add(&more)
-	if m.MaxRSS > j.at(set).MaxRSS {
-		j.set(set).MaxRSS = m.MaxRSS
+	for f, n := range m {
+		if peaks[f] && n > j.at(set)[f] {
+			j.set(set)[f] = n
+		}
 	}
-	more.MaxRSS = 0
+	more.dropPeaks()
 	return more != Measure{}
 }
 
@@ -57,13 +59,17 @@ func (j *Join) account(key groups.Key, set groups.SetID) *account {
 func (j *Join) split(key groups.Key, acc *account, set groups.SetID) {
 	part := acc.last.beyond(&acc.base)
 	j.liveIn(acc.set).sub(&part)
-	part.MaxRSS = 0
+	part.dropPeaks()
 	j.billPart(key, acc.set, &part)
 	j.billed += part.CPU()
-	peak := max(acc.base.MaxRSS, acc.last.MaxRSS)
-	acc.last.MaxRSS = 0 // the peak that was is not the new set's
+	was := acc.base
 	acc.base, acc.set = acc.last, set
-	acc.base.MaxRSS = peak
+	acc.last.dropPeaks() // the peak that was is not the new set's
+	for f, n := range was {
+		if peaks[f] {
+			acc.base[f] = max(acc.base[f], n)
+		}
+	}
 }
 
 func (j *Join) dropAccount(key groups.Key, acc *account) {
@@ -105,22 +111,24 @@ func (j *Join) at(set groups.SetID) Usage {
 }
 
 // Start counts n processes that came into a set.
-func (j *Join) Start(set groups.SetID, n int64) { j.set(set).Started += uint64(n) }
+func (j *Join) Start(set groups.SetID, n int64) { j.set(set)[Started] += uint64(n) }
 
 // Total is a set's bill: ended and live.
 func (j *Join) Total(set groups.SetID) Usage {
 	u := j.at(set)
 	if int(set) < len(j.live) {
 		m := j.live[set]
-		m.MaxRSS = 0
+		m.dropPeaks()
 		u.AddMeasure(&m)
 	}
 	return u
 }
 
-// Merge adds up the bills of sets of which one takes the other's place. Where
-// that is no group, what was billed goes to the set former, and what is billed
-// from now on to no group: the bills of all groups together do not fall.
+// Merge adds up the bills of sets of which one takes the other's place. What live
+// processes used goes along and is still theirs: moved with their whole life, they
+// take it to the next set. Where no group is left, what was used until now goes on
+// the bill of the set former, and what is used from now on to no group: the bills
+// of all groups together do not fall.
 func (j *Join) Merge(moved map[groups.SetID]groups.SetID, former groups.SetID) {
 	for key, acc := range j.accounts {
 		switch to, ok := moved[acc.set]; {

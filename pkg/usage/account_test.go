@@ -11,7 +11,9 @@ import (
 	"elsa/pkg/groups"
 )
 
-func cpu(user, system time.Duration) *Measure { return &Measure{User: user * ms, System: system * ms} }
+func cpu(user, system time.Duration) *Measure {
+	return &Measure{User: uint64(user * ms), System: uint64(system * ms)}
+}
 
 // TestSplit follows one process that changes sets; the cases say what sets 5, 6
 // and 7 show at the end, in milliseconds of user and system time.
@@ -99,6 +101,18 @@ func TestSplit(t *testing.T) {
 			j.Sample(key, 6, cpu(2, 3))
 			die(j, 6)
 		}, [3][2]time.Duration{{}, {10, 20}}, [3]uint64{0, 1}},
+		{"its set is merged with another, and it is moved with all it used", func(j *Join) {
+			j.Sample(key, 5, cpu(1, 2))
+			j.Merge(map[groups.SetID]groups.SetID{5: 6}, 4)
+			move(j, 6, 7, true)
+			die(j, 7)
+		}, [3][2]time.Duration{{}, {}, {10, 20}}, [3]uint64{0, 0, 1}},
+		{"its last group is deleted, and it is moved with all it used since", func(j *Join) {
+			j.Sample(key, 5, cpu(1, 2))
+			j.Merge(map[groups.SetID]groups.SetID{5: groups.Ungrouped}, 6)
+			move(j, groups.Ungrouped, 7, true)
+			die(j, 7)
+		}, [3][2]time.Duration{{}, {1, 2}, {9, 18}}, [3]uint64{0, 0, 1}},
 		{"the set of a death that waits is merged", func(j *Join) {
 			j.ExpectExact = true
 			die(j, 5)
@@ -111,9 +125,9 @@ func TestSplit(t *testing.T) {
 			c.story(j)
 			for i := range 3 {
 				u := j.Total(groups.SetID(5 + i))
-				got := [2]time.Duration{u.User / ms, u.System / ms}
-				if got != c.want[i] || u.Ended != c.ended[i] {
-					t.Errorf("set %d: user, system %v, ended %d; want %v, %d", 5+i, got, u.Ended, c.want[i], c.ended[i])
+				got := [2]time.Duration{time.Duration(u[User]) / ms, time.Duration(u[System]) / ms}
+				if got != c.want[i] || u[Ended] != c.ended[i] {
+					t.Errorf("set %d: user, system %v, ended %d; want %v, %d", 5+i, got, u[Ended], c.want[i], c.ended[i])
 				}
 			}
 		})
@@ -129,7 +143,7 @@ func TestSampleChanged(t *testing.T) {
 	if j.Sample(life.Key(), 5, &m) {
 		t.Error("the same sample changed something")
 	}
-	m.ReadBytes++
+	m[ReadBytes]++
 	if !j.Sample(life.Key(), 5, &m) {
 		t.Error("a larger sample changed nothing")
 	}
@@ -176,7 +190,7 @@ func TestPeak(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			j := newTestJoin(false)
 			c.story(j)
-			got := [2]uint64{j.Total(5).MaxRSS >> 20, j.Total(6).MaxRSS >> 20}
+			got := [2]uint64{j.Total(5)[MaxRSS] >> 20, j.Total(6)[MaxRSS] >> 20}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("peaks (-want +got):\n%s", diff)
 			}

@@ -5,8 +5,10 @@ package usage
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -26,7 +28,7 @@ func BenchmarkDeath(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			const batch = 1000
 			j := newTestJoin(c.exact)
-			at := now
+			at := clock.Boot(now)
 			b.ReportAllocs()
 			for n := 0; n < b.N; n += batch {
 				for i := range int32(batch) {
@@ -64,7 +66,7 @@ func BenchmarkHeld(b *testing.B) {
 		b.Run(fmt.Sprint("backlog=", backlog), func(b *testing.B) {
 			h := newHeld()
 			r := ts
-			fits := func(*acct.Record, int64) int64 { return 0 }
+			fits := func(*acct.Record, clock.Boot) time.Duration { return 0 }
 			for i := range backlog {
 				r.PID = int32(i)
 				h.put(&r, 0)

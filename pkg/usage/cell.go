@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -29,11 +30,11 @@ var Unknown = [16]byte{'(', 'u', 'n', 'k', 'n', 'o', 'w', 'n', ')'}
 
 // cellOf is the cell of a death that is charged at time now, by the first of the
 // records that is there.
-func (j *Join) cellOf(life *groups.Life, now int64, records ...*acct.Record) Cell {
+func (j *Join) cellOf(life *groups.Life, now clock.Boot, records ...*acct.Record) Cell {
 	c := Cell{Set: life.Set, UID: UnknownUID, Comm: Unknown}
-	end := (now + j.WallOffset) / 1e9
+	end := now.Wall(j.Booted).Seconds()
 	if life.Exit > 0 {
-		end = (life.Exit + j.WallOffset) / 1e9
+		end = life.Exit.Wall(j.Booted).Seconds()
 	}
 	for _, r := range records {
 		if r == nil {
@@ -61,8 +62,11 @@ func (j *Join) bill(set groups.SetID, c *Cell, u *Usage) {
 }
 
 // billPart bills a set for what a live process used up to now, which it leaves
-// there.
+// there. Nothing makes no cell, and does not keep a set in use.
 func (j *Join) billPart(key groups.Key, set groups.SetID, part *Measure) {
+	if *part == (Measure{}) {
+		return
+	}
 	var u Usage
 	u.AddMeasure(part)
 	var c Cell

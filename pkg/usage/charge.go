@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -22,15 +23,14 @@ const (
 type death struct {
 	key      groups.Key
 	set      groups.SetID
-	begin    int64 // s since the epoch, as taskstats tell it
-	at       int64 // when it was charged
+	begin    int64      // s since the epoch, as taskstats tell it
+	at       clock.Boot // when it was charged
 	base     Measure
 	charged  Measure
 	estimate Measure // the best without an exact record
 	reported time.Duration
 	grade    precision
 	cell     Cell
-	known    bool // its start is known, not only the second
 	lined    bool // it has a ledger line
 	exited   bool // its exit status was counted
 	final    bool // Patience is over
@@ -49,11 +49,11 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 		}
 		d.base, last = acc.base, acc.last
 	}
-	exit := int64(0)
+	exit := clock.Boot(0)
 	if line != nil {
 		d.estimate = measureOf(line)
-	} else if exit = life.Exit; exit > life.Start {
-		d.estimate.Elapsed = time.Duration(exit - life.Start)
+	} else if exit = life.Exit; exit > life.Start.Boot() {
+		d.estimate[Elapsed] = uint64(exit.Sub(life.Start.Boot()))
 	}
 	ts := j.taskstats(d, exit)
 	if ts != nil {
@@ -79,7 +79,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	}
 	u := Usage{Ended: 1}
 	if life.Inferred || life.Unproven {
-		u.Inferred++
+		u[Inferred]++
 	}
 	u.count(d.grade, +1)
 	u.AddMeasure(&d.charged)
@@ -98,8 +98,8 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 
 // old reports whether a line is of a death some time ago: one of a backlog, whose
 // exact record has passed unless it is a zombie.
-func (j *Join) old(line *acct.Record, now int64) bool {
-	return line != nil && line.Begin+int64((line.Elapsed+j.Patience)/time.Second)+2 < (now+j.WallOffset)/1e9
+func (j *Join) old(line *acct.Record, now clock.Boot) bool {
+	return line != nil && line.Begin+int64((line.Elapsed+j.Patience)/time.Second)+2 < now.Wall(j.Booted).Seconds()
 }
 
 // wait keeps a death open for its exact record.
@@ -129,10 +129,10 @@ func (j *Join) unwait(d *death) {
 // may be: of the CPU the runtime without its last slice.
 func (d *death) floor(ts *acct.Record) Measure {
 	if ts == nil {
-		return Measure{Elapsed: d.estimate.Elapsed}
+		return Measure{Elapsed: d.estimate[Elapsed]}
 	}
 	m := d.estimate
-	m.split(ts.Runtime, m.User, m.System)
+	m.setCPU(ts.Runtime)
 	return m
 }
 
@@ -140,10 +140,10 @@ func (d *death) floor(ts *acct.Record) Measure {
 // and more finely. Only the life time of a line is that of the whole process.
 func (j *Join) refine(d *death, ts *acct.Record) {
 	m := measureOf(ts)
-	m.split(j.sampledCPU(ts), m.User, m.System)
-	m.Elapsed = max(m.Elapsed, d.estimate.Elapsed)
+	m.setCPU(j.sampledCPU(ts))
+	m[Elapsed] = max(m[Elapsed], d.estimate[Elapsed])
 	if d.midLife() {
-		m.MaxRSS = ts.ImageRSS
+		m[MaxRSS] = ts.ImageRSS
 	}
 	d.estimate = m
 }
@@ -167,12 +167,12 @@ func (j *Join) sampledCPU(ts *acct.Record) time.Duration {
 // lost, is taken from the estimate.
 func (d *death) perfect(ex *acct.Record) Measure {
 	m := measureOf(ex)
-	rest := Measure{Elapsed: d.estimate.Elapsed}
+	rest := Measure{Elapsed: d.estimate[Elapsed]}
 	if d.grade == sampled {
 		rest = d.estimate
-		rest.User, rest.System = 0, 0
-		if d.midLife() && rest.MaxRSS > 0 {
-			m.MaxRSS = rest.MaxRSS
+		rest[User], rest[System] = 0, 0
+		if d.midLife() && rest[MaxRSS] > 0 {
+			m[MaxRSS] = rest[MaxRSS]
 		}
 	}
 	m.raise(&rest)
@@ -182,7 +182,7 @@ func (d *death) perfect(ex *acct.Record) Measure {
 // midLife reports whether a process came into its set when it had used memory.
 // The peak that a record tells is that of all programs that the process executed;
 // taskstats has the last one's too, and samples were taken since.
-func (d *death) midLife() bool { return d.base.MaxRSS > 0 }
+func (d *death) midLife() bool { return d.base[MaxRSS] > 0 }
 
 // exit counts in u how a process ended, by the first record that knows.
 func (d *death) exit(u *Usage, r *acct.Record) {
@@ -191,9 +191,9 @@ func (d *death) exit(u *Usage, r *acct.Record) {
 	}
 	d.exited = true
 	if r.ExitCode&0x7f != 0 {
-		u.ExitSignal++
+		u[ExitSignal]++
 	} else if r.ExitCode>>8&0xff != 0 {
-		u.ExitNonzero++
+		u[ExitNonzero]++
 	}
 }
 
@@ -233,11 +233,11 @@ func (j *Join) settle(d *death) {
 func (u *Usage) count(p precision, n int64) {
 	switch p {
 	case exact:
-		u.Exact += uint64(n)
+		u[Exact] += uint64(n)
 	case sampled:
-		u.Sampled += uint64(n)
+		u[Sampled] += uint64(n)
 	default:
-		u.Rounded += uint64(n)
+		u[Rounded] += uint64(n)
 	}
 }
 

@@ -4,8 +4,10 @@ package usage
 
 import (
 	"math"
+	"time"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 )
 
 // held keeps taskstats and exact records until their ledger line is read, in
@@ -19,7 +21,7 @@ type held struct {
 
 type node struct {
 	rec  acct.Record
-	at   int64 // when it came, ns CLOCK_BOOTTIME
+	at   clock.Boot // when it came
 	next int32
 }
 
@@ -27,7 +29,7 @@ const none = -1
 
 func newHeld() held { return held{head: map[int32]int32{}, free: none} }
 
-func (h *held) put(r *acct.Record, at int64) {
+func (h *held) put(r *acct.Record, at clock.Boot) {
 	i := h.free
 	if i == none {
 		i = int32(len(h.nodes))
@@ -52,12 +54,12 @@ func (h *held) put(r *acct.Record, at int64) {
 // take removes the record of pid that fits best and returns it, or nil. It is
 // valid until the next put. fits says by how much a record is off, negative if
 // it does not fit; of those that are off alike, the oldest is taken.
-func (h *held) take(pid int32, fits func(r *acct.Record, came int64) int64) *acct.Record {
+func (h *held) take(pid int32, fits func(r *acct.Record, came clock.Boot) time.Duration) *acct.Record {
 	i, ok := h.head[pid]
 	if !ok {
 		return nil
 	}
-	best, before, least := int32(none), int32(none), int64(math.MaxInt64)
+	best, before, least := int32(none), int32(none), time.Duration(math.MaxInt64)
 	for prev := int32(none); i != none; prev, i = i, h.nodes[i].next {
 		n := &h.nodes[i]
 		if off := fits(&n.rec, n.at); off >= 0 && off < least {
@@ -82,7 +84,7 @@ func (h *held) each(pid int32, f func(r *acct.Record)) {
 
 // expire removes every record that came before the given time and appends it to
 // late.
-func (h *held) expire(before int64, late []acct.Record) []acct.Record {
+func (h *held) expire(before clock.Boot, late []acct.Record) []acct.Record {
 	for pid, i := range h.head {
 		for prev := int32(none); i != none; {
 			n := &h.nodes[i]

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -16,8 +17,7 @@ import (
 // the best figures that arrive; figures that arrive late add what is missing
 // and take nothing back.
 //
-// It does no I/O, reads no clock (times are ns of CLOCK_BOOTTIME) and takes no
-// locks: one goroutine owns it.
+// It does no I/O, reads no clock and takes no locks: one goroutine owns it.
 type Join struct {
 	// ExpectExact: exact records come, later than all others. Until a death's
 	// own came, or did not within Patience, only what is surely not too much is
@@ -27,8 +27,8 @@ type Join struct {
 	Patience time.Duration
 	// Tick is the scheduler's tick, the resolution of sampled CPU.
 	Tick time.Duration
-	// WallOffset is the wall clock less CLOCK_BOOTTIME, in nanoseconds.
-	WallOffset int64
+	// Booted is the wall clock at boot, as the wall clock is set now.
+	Booted clock.Wall
 
 	// Reported is the CPU of all deaths by the best figure the kernel gave,
 	// independent of who was charged. It may sink when a better figure comes.
@@ -86,7 +86,7 @@ func NewJoin() *Join {
 }
 
 // Precise takes a taskstats or exact record that arrived at time now.
-func (j *Join) Precise(r *acct.Record, now int64) {
+func (j *Join) Precise(r *acct.Record, now clock.Boot) {
 	if r.Source == acct.Exact && j.correct(r) {
 		return
 	}
@@ -95,36 +95,35 @@ func (j *Join) Precise(r *acct.Record, now int64) {
 
 // Line takes a ledger line. known tells whether life is the process it belongs
 // to; else the line is charged to life.Set alone.
-func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now int64) {
+func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now clock.Boot) {
 	if known && life.Again {
 		j.Joined.Duplicate++
 		return
 	}
 	if !known {
-		life.PID, life.Start = r.PID, r.Begin*1e9-j.WallOffset
+		life.PID, life.Start = r.PID, clock.Begun(r.Begin, j.Booted)
 		j.Joined.Unknown++
 	}
 	d := j.newDeath()
-	d.at, d.begin, d.known = now, r.Begin, known
+	d.at, d.begin = now, r.Begin
 	j.charge(&life, d, r)
 }
 
 // Unledgered takes a death of which it is certain that no line comes.
-func (j *Join) Unledgered(life groups.Life, now int64) {
+func (j *Join) Unledgered(life groups.Life, now clock.Boot) {
 	d := j.newDeath()
-	d.at, d.begin, d.known = now, (life.Start+j.WallOffset)/1e9, true
+	d.at, d.begin = now, j.second(life.Start)
 	j.Joined.NoLine++
 	j.charge(&life, d, nil)
 }
 
 // taskstats takes the taskstats record of a death from those that are held, or
 // returns nil. exit is when it ended; zero where its line tells when it began.
-func (j *Join) taskstats(d *death, exit int64) *acct.Record {
-	return j.precise.take(d.key.PID, func(t *acct.Record, came int64) int64 {
+func (j *Join) taskstats(d *death, exit clock.Boot) *acct.Record {
+	return j.precise.take(d.key.PID, func(t *acct.Record, came clock.Boot) time.Duration {
 		// The wall clock may have been set since the birth. Life times stand, and
 		// the record came when it ended.
-		if t.Source == acct.Taskstats && (near(t.Begin, d.begin, 2) ||
-			exit > 0 && near(came, exit, lineSlack) && near(int64(t.Elapsed), exit-d.key.Start, startSlack)) {
+		if t.Source == acct.Taskstats && (clock.SameBegin(t.Begin, d.begin) || d.key.Start.LivedByTaskstats(exit, came, t.Elapsed)) {
 			return 0 // records come in the order of lines
 		}
 		return -1
@@ -136,11 +135,8 @@ func (j *Join) taskstats(d *death, exit int64) *acct.Record {
 func (j *Join) Lifetime(r *acct.Record) (lived time.Duration, precise bool) {
 	lived = r.Elapsed
 	j.precise.each(r.PID, func(t *acct.Record) {
-		// Both are taken at its end, moments apart, and the line's is cut. Of several
-		// the first is it: records come in the order of lines.
-		early := t.Elapsed - r.Elapsed
-		if !precise && t.Source == acct.Taskstats && near(t.Begin, r.Begin, 2) &&
-			-time.Millisecond <= early && early <= 2*lineTick+r.Elapsed>>23 {
+		// Of several the first is it: records come in the order of lines.
+		if !precise && t.Source == acct.Taskstats && clock.SameBegin(t.Begin, r.Begin) && clock.SameLifetime(r.Elapsed, t.Elapsed) {
 			lived, precise = t.Elapsed, true
 		}
 	})
@@ -150,7 +146,7 @@ func (j *Join) Lifetime(r *acct.Record) (lived time.Duration, precise bool) {
 // exact takes the exact record of a death from those that are held, or returns
 // nil.
 func (j *Join) exact(d *death) *acct.Record {
-	return j.precise.take(d.key.PID, func(x *acct.Record, _ int64) int64 {
+	return j.precise.take(d.key.PID, func(x *acct.Record, _ clock.Boot) time.Duration {
 		if x.Source != acct.Exact {
 			return -1
 		}
@@ -158,39 +154,18 @@ func (j *Join) exact(d *death) *acct.Record {
 	})
 }
 
-const (
-	// startSlack is how far the starts of one process may lie apart: /proc
-	// truncates to 10 ms, a fork event is sent after the start was taken.
-	startSlack = int64(50 * time.Millisecond)
-	// clockSlack is how far the clocks of events and of starts may be apart.
-	clockSlack = int64(200 * time.Microsecond)
-	// procTick is what /proc truncates to.
-	procTick = int64(10 * time.Millisecond)
-	// lineTick is the resolution of life times in ledger lines.
-	lineTick = 10 * time.Millisecond
-	// lineSlack is the same for a ledger line, which knows whole seconds.
-	lineSlack = int64(2 * time.Second)
-)
-
 // off is how far the starts of a death and of an exact record of its pid are
 // apart, negative if they are not of the same process. A pid may be used again
-// sooner than the slack is long. But the fork event is sent before its process
-// runs, so that of no later life starts before it; of the earlier, the nearest is
-// it.
-func (d *death) off(x *acct.Record) int64 {
-	before, after := lineSlack, lineSlack
-	if d.known {
-		before, after = startSlack, clockSlack
-		if d.key.Start%procTick == 0 { // of /proc
-			after += procTick
-		}
-	}
-	switch ahead := x.Start - d.key.Start; {
-	case ahead > after, -ahead > before:
+// sooner than the starts of one process can be apart. But the fork event is sent
+// before its process runs, so that of no later life starts before it; of the
+// earlier, the nearest is it.
+func (d *death) off(x *acct.Record) time.Duration {
+	start := clock.At(clock.Boot(x.Start), clock.Exact)
+	if !d.key.Start.Same(start) {
 		return -1
-	default:
-		return max(ahead, -ahead)
 	}
+	return d.key.Start.Apart(start)
 }
 
-func near(a, b, slack int64) bool { return a-b <= slack && b-a <= slack }
+// second is the second of a start by the wall clock, as a line would tell it.
+func (j *Join) second(s clock.Start) int64 { return s.Boot().Wall(j.Booted).Seconds() }

@@ -9,24 +9,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
 const (
 	ms  = time.Millisecond
-	sec = int64(time.Second)
+	sec = 1_000_000_000 // in ns of any clock
 )
 
 // One process, as all three sources tell of it. It began at boot time 1000.25 s,
 // in second 5001 by the wall clock.
 const (
-	wall  = 4000*sec + 900*int64(ms)
-	start = 1000*sec + 250*int64(ms)
+	wall  = 4000*sec + 900*sec/1000
+	start = 1000*sec + 250*sec/1000
 	now   = 1010 * sec
 )
 
 var (
-	life = groups.Life{PID: 10, PPID: 1, Start: start + 2*int64(ms), Exit: start + 3*sec, Set: 5}
+	life = groups.Life{PID: 10, PPID: 1, Start: stamped(start + 2e6), Exit: start + 3*sec, Set: 5}
 	line = acct.Record{Source: acct.BSD, Whole: true, PID: 10, Begin: 5001, Elapsed: 3010 * ms, ExitCode: 9,
 		User: 10 * ms, System: 20 * ms, CPU: 30 * ms, MinorFaults: 90, UID: 7, Comm: [16]byte{'a'}}
 	ts = acct.Record{Source: acct.Taskstats, Whole: true, PID: 10, Start: start, Begin: 5002, Elapsed: 3000 * ms, ExitCode: 9,
@@ -34,6 +35,8 @@ var (
 	ex = acct.Record{Source: acct.Exact, Whole: true, PID: 10, Start: start, ExitCode: 9,
 		User: 9 * ms, System: 27 * ms, CPU: 36 * ms, MinorFaults: 95, ReadBytes: 8192, MaxRSS: 1 << 20, UID: 7, Comm: [16]byte{'a'}}
 )
+
+func stamped(at clock.Boot) clock.Start { return clock.At(at, clock.Stamped) }
 
 // bill is what the cases look at.
 type bill struct {
@@ -45,21 +48,21 @@ type bill struct {
 }
 
 func billOf(u Usage) bill {
-	return bill{u.CPU(), u.Elapsed, u.MinorFaults, u.ReadBytes, u.Ended, u.ExitSignal, [3]uint64{u.Exact, u.Sampled, u.Rounded}}
+	return bill{u.CPU(), time.Duration(u[Elapsed]), u[MinorFaults], u[ReadBytes], u[Ended], u[ExitSignal], [3]uint64{u[Exact], u[Sampled], u[Rounded]}}
 }
 
 func newTestJoin(expectExact bool) *Join {
 	j := NewJoin()
 	j.Patience = 2 * time.Second
 	j.ExpectExact = expectExact
-	j.WallOffset = wall
+	j.Booted = wall
 	return j
 }
 
 func giveUp(*acct.Record) bool { return false }
 
 // later steps to a time when every patience is over.
-func later(j *Join, d time.Duration) { j.Step(now+int64(d), giveUp) }
+func later(j *Join, d time.Duration) { j.Step(now+clock.Boot(d), giveUp) }
 
 func TestDeath(t *testing.T) {
 	onlyLine := bill{30 * ms, 3010 * ms, 90, 0, 1, 1, [3]uint64{0, 0, 1}}
@@ -159,7 +162,7 @@ func TestDeath(t *testing.T) {
 			bill{36 * ms, 2998 * ms, 95, 8192, 1, 1, [3]uint64{1, 0, 0}}, 36 * ms, Joined{Exact: 1, NoLine: 1}},
 		{"accounting is off, the wall clock was set back by an hour", false, func(j *Join) {
 			j.Precise(&ts, life.Exit)
-			j.WallOffset -= 3600 * sec
+			j.Booted -= 3600 * sec
 			j.Unledgered(life, now)
 		}, bill{38 * ms, 3000 * ms, 91, 4096, 1, 1, [3]uint64{0, 1, 0}}, 38 * ms, Joined{Taskstats: 1, NoLine: 1}},
 		{"accounting is off, a record of a later life as long as this one", false, func(j *Join) {
@@ -185,7 +188,7 @@ func TestDeath(t *testing.T) {
 			j.Precise(&second, now)
 			j.Line(&line, life, true, now)
 			other := life
-			other.Start, other.Set = life.Start+400*int64(ms), 6
+			other.Start, other.Set = stamped(life.Start.Boot()+400e6), 6
 			j.Line(&line, other, true, now)
 		}, withTS, 438 * ms, Joined{Taskstats: 2}},
 		{"not expected any more", true, func(j *Join) {
@@ -228,7 +231,7 @@ func checkEmpty(t reporter, j *Join) {
 		}
 	}
 	for set := range j.live {
-		if j.live[set].MaxRSS = 0; j.live[set] != (Measure{}) {
+		if j.live[set][MaxRSS] = 0; j.live[set] != (Measure{}) {
 			t.Errorf("set %d shows live usage: %+v", set, j.live[set])
 		}
 	}
@@ -237,7 +240,7 @@ func checkEmpty(t reporter, j *Join) {
 	}
 }
 
-func unsettled(j *Join, before int64) int {
+func unsettled(j *Join, before clock.Boot) int {
 	n := 0
 	j.Unsettled(before, func(groups.Key, groups.SetID) bool { n++; return true })
 	return n
@@ -258,7 +261,7 @@ func TestUnsettled(t *testing.T) {
 	l.PID = 11
 	j.Line(&l, other, true, now+1)
 	for _, c := range []struct {
-		before int64
+		before clock.Boot
 		want   int
 	}{{now - 1, 0}, {now, 1}, {now + 1, 2}} {
 		if n := unsettled(j, c.before); n != c.want {
@@ -318,7 +321,7 @@ func TestOrphan(t *testing.T) {
 	}
 	j.Step(now+11*sec, orphan)
 	j.Step(now+30*sec, orphan)
-	if asked != 1 || j.Total(5).Sampled != 1 || j.Joined.Unmatched != 0 {
+	if asked != 1 || j.Total(5)[Sampled] != 1 || j.Joined.Unmatched != 0 {
 		t.Errorf("asked %d times, %+v, %+v", asked, j.Total(5), j.Joined)
 	}
 	checkEmpty(t, j)
@@ -342,8 +345,8 @@ func TestOpenBounded(t *testing.T) {
 	if j.opened > maxOpen || len(j.idle) > maxIdle {
 		t.Errorf("%d deaths are open, %d idle; want at most %d, %d", j.opened, len(j.idle), maxOpen, maxIdle)
 	}
-	if u := j.Total(5); u.Ended != uint64(n) || u.CPU() != time.Duration(n)*30*ms {
-		t.Errorf("%d deaths, %v CPU", u.Ended, u.CPU())
+	if u := j.Total(5); u[Ended] != uint64(n) || u.CPU() != time.Duration(n)*30*ms {
+		t.Errorf("%d deaths, %v CPU", u[Ended], u.CPU())
 	}
 }
 
@@ -360,18 +363,18 @@ func TestBacklogIsNotHeld(t *testing.T) {
 		t.Errorf("%d deaths are open, want %d", j.opened, maxOpen)
 	}
 	u := j.Total(5)
-	if u.Ended != maxOpen+1000 || u.User != 1000*line.User { // those that wait are charged what is sure
+	if u[Ended] != maxOpen+1000 || time.Duration(u[User]) != 1000*line.User { // those that wait are charged what is sure
 		t.Errorf("%+v", u)
 	}
 	line.PID, line.Begin = 99, (now+59*sec+wall)/sec
 	j.Line(&line, groups.Life{Set: 6}, false, now+60*sec)
 	ex := acct.Record{Source: acct.Exact, PID: 99, Start: now + 59*sec, User: time.Second, CPU: time.Second}
 	j.Precise(&ex, now+60*sec)
-	if u := j.Total(6); u.User != time.Second || u.Exact != 1 {
+	if u := j.Total(6); time.Duration(u[User]) != time.Second || u[Exact] != 1 {
 		t.Errorf("of the latest: %+v", u)
 	}
 	later(j, time.Hour)
-	if u := j.Total(5); u.User != (maxOpen+1000)*line.User {
-		t.Errorf("in the end: user %v, want %v", u.User, (maxOpen+1000)*line.User)
+	if u := j.Total(5); time.Duration(u[User]) != (maxOpen+1000)*line.User {
+		t.Errorf("in the end: user %v, want %v", time.Duration(u[User]), (maxOpen+1000)*line.User)
 	}
 }

@@ -3,7 +3,6 @@
 package usage
 
 import (
-	"reflect"
 	"testing"
 	"time"
 
@@ -14,14 +13,8 @@ import (
 
 // drawMeasure fills every field.
 func drawMeasure(t *rapid.T, label string) (m Measure) {
-	v := reflect.ValueOf(&m).Elem()
-	for i := range v.NumField() {
-		n := rapid.Uint64Range(0, 50).Draw(t, label+" "+v.Type().Field(i).Name)
-		if f := v.Field(i); f.CanUint() {
-			f.SetUint(n)
-		} else {
-			f.SetInt(int64(n))
-		}
+	for f := range m {
+		m[f] = rapid.Uint64Range(0, 50).Draw(t, label+" "+table[f].Name)
 	}
 	return m
 }
@@ -31,29 +24,28 @@ func TestModelMeasure(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawMeasure(t, "a"), drawMeasure(t, "b")
 		d := a.beyond(&b)
-		if d.CPU() != max(a.CPU()-b.CPU(), 0) || d.User < 0 || d.System < 0 {
+		if d.CPU() != max(a.CPU()-b.CPU(), 0) || time.Duration(d[User]) < 0 || time.Duration(d[System]) < 0 {
 			t.Errorf("%+v beyond %+v is %+v", a, b, d)
 		}
 		sum := b
 		sum.add(&d)
 		up := a
 		up.raise(&b)
-		if sum.MaxRSS = up.MaxRSS; sum != up {
+		if sum[MaxRSS] = up[MaxRSS]; sum != up {
 			t.Errorf("%+v raised to %+v is %+v, want %+v", a, b, up, sum)
 		}
-		if up.CPU() != max(a.CPU(), b.CPU()) || up.User < b.User || up.System < b.System || up.MaxRSS != max(a.MaxRSS, b.MaxRSS) {
+		if up.CPU() != max(a.CPU(), b.CPU()) || up[User] < b[User] || up[System] < b[System] || up[MaxRSS] != max(a[MaxRSS], b[MaxRSS]) {
 			t.Errorf("%+v raised to %+v is %+v", a, b, up)
 		}
-		av, bv, uv := reflect.ValueOf(a), reflect.ValueOf(b), reflect.ValueOf(up)
-		for i := range uv.NumField() {
-			if f := uv.Field(i); f.CanUint() && f.Uint() != max(av.Field(i).Uint(), bv.Field(i).Uint()) {
-				t.Errorf("%s: %v raised to %v is %v", uv.Type().Field(i).Name, av.Field(i), bv.Field(i), f)
+		for f := System + 1; f < Measured; f++ {
+			if up[f] != max(a[f], b[f]) {
+				t.Errorf("%s: %v raised to %v is %v", table[f].Name, a[f], b[f], up[f])
 			}
 		}
 		back := up
 		back.sub(&b)
 		again := up.beyond(&b)
-		if back.MaxRSS = again.MaxRSS; back != again {
+		if back[MaxRSS] = again[MaxRSS]; back != again {
 			t.Errorf("%+v less %+v is %+v and %+v", up, b, back, again)
 		}
 		both := a
@@ -61,12 +53,10 @@ func TestModelMeasure(t *testing.T) {
 		var u Usage
 		u.AddMeasure(&a)
 		u.AddMeasure(&b)
-		sums, bill := reflect.ValueOf(both), reflect.ValueOf(u)
-		for i := range sums.NumField() {
-			name := sums.Type().Field(i).Name
-			if !sums.Field(i).Equal(bill.FieldByName(name)) {
-				t.Errorf("%s of %+v and %+v is %v on a bill, want %v", name, a, b, bill.FieldByName(name), sums.Field(i))
-			}
+		var want Usage
+		copy(want[:], both[:])
+		if u != want {
+			t.Errorf("%v and %v are %v on a bill, want %v", a, b, u, want)
 		}
 	})
 }
@@ -74,14 +64,8 @@ func TestModelMeasure(t *testing.T) {
 // TestModelUsageAdd checks that usage is a commutative monoid, in every field.
 func TestModelUsageAdd(t *testing.T) {
 	draw := func(t *rapid.T, label string) (u Usage) {
-		v := reflect.ValueOf(&u).Elem()
-		for i := range v.NumField() {
-			n := rapid.Uint64Range(0, 50).Draw(t, label+" "+v.Type().Field(i).Name)
-			if f := v.Field(i); f.CanUint() {
-				f.SetUint(n)
-			} else {
-				f.SetInt(int64(n))
-			}
+		for f := range u {
+			u[f] = rapid.Uint64Range(0, 50).Draw(t, label+" "+table[f].Name)
 		}
 		return u
 	}
@@ -94,20 +78,17 @@ func TestModelUsageAdd(t *testing.T) {
 		if ab != ba || a0 != a {
 			t.Errorf("a+b = %+v, b+a = %+v, a+0 = %+v", ab, ba, a0)
 		}
-		av, bv, sum := reflect.ValueOf(a), reflect.ValueOf(b), reflect.ValueOf(ab)
-		for i := range sum.NumField() {
-			var x, y, s uint64
-			if f := sum.Field(i); f.CanUint() {
-				x, y, s = av.Field(i).Uint(), bv.Field(i).Uint(), f.Uint()
-			} else {
-				x, y, s = uint64(av.Field(i).Int()), uint64(bv.Field(i).Int()), uint64(f.Int())
+		more := a.Increase(&ab)
+		for f := range ab {
+			want, grown := a[f]+b[f], b[f]
+			switch Field(f) {
+			case MaxRSS:
+				want, grown = max(a[f], b[f]), 0
+			case Live:
+				grown = 0
 			}
-			name, want := sum.Type().Field(i).Name, x+y
-			if name == "MaxRSS" {
-				want = max(x, y)
-			}
-			if s != want {
-				t.Errorf("%s: %d and %d make %d, want %d", name, x, y, s, want)
+			if ab[f] != want || more[f] != grown {
+				t.Errorf("%s: %d and %d make %d, %d more; want %d and %d", table[f].Name, a[f], b[f], ab[f], more[f], want, grown)
 			}
 		}
 	})
@@ -121,10 +102,10 @@ func TestMeasureOf(t *testing.T) {
 		wantUser         time.Duration
 	}{
 		{"the ratio of ticks", 10, 30, 100, 25},
-		{"no ticks", 0, 0, 100, 0},
+		{"no ticks", 0, 0, 100, 100},
 		{"all user", 10, 0, 100, 100},
 		{"no total of its own", 10, 30, 0, 10},
-		{"rounds down", 1, 2, 100, 33},
+		{"rounds system time down", 1, 2, 100, 34},
 		{"numbers whose product has more than 64 bits", 100 * year, 100 * year, 200 * year, 100 * year},
 	} {
 		m := measureOf(&acct.Record{User: c.user, System: c.sys, CPU: c.total})
@@ -132,8 +113,8 @@ func TestMeasureOf(t *testing.T) {
 		if c.total > 0 {
 			total = c.total
 		}
-		if m.User != c.wantUser || m.CPU() != total {
-			t.Errorf("%s: user %v of %v, want %v of %v", c.name, m.User, m.CPU(), c.wantUser, total)
+		if time.Duration(m[User]) != c.wantUser || m.CPU() != total {
+			t.Errorf("%s: user %v of %v, want %v of %v", c.name, time.Duration(m[User]), m.CPU(), c.wantUser, total)
 		}
 	}
 	r := acct.Record{Elapsed: 1, MinorFaults: 2, MajorFaults: 3, ReadBytes: 4, WriteBytes: 5, ReadChars: 6, WriteChars: 7,

@@ -4,7 +4,6 @@ package usage
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -46,7 +46,7 @@ type mProcess struct {
 	open    bool // charged, and an exact record may come in time
 	grade   precision
 	inTime  time.Duration // what the kernel reported for it, as far as applied
-	at      int64         // when charged
+	at      clock.Boot    // when charged
 	exits   bool          // its exit status was counted
 
 	line, ts, ex    acct.Record
@@ -54,14 +54,14 @@ type mProcess struct {
 	toLine          bool // line, or word that none comes, is to be given
 	toTS, toEx      int  // so often the records are yet to be given
 	heldTS, heldEx  int  // so often they are held
-	tsCame, exCame  int64
+	tsCame, exCame  clock.Boot
 	signal, nonzero bool
 }
 
 type model struct {
 	*Join
 	procs []*mProcess
-	now   int64
+	now   clock.Boot
 	cells map[Cell]*Usage
 	prev  []Usage
 	may   map[groups.SetID]bool // these may have fallen in this step
@@ -108,6 +108,7 @@ func TestModel(t *testing.T) {
 			"merge":    m.merge,
 			"commit":   m.commit,
 			"crash":    m.crash,
+			"reclaim":  m.reclaim,
 			"allAgain": func(*rapid.T) { m.TouchAll() },
 		})
 		m.finish(t)
@@ -144,14 +145,14 @@ func alive(p *mProcess) bool { return !p.dead }
 // birth makes a process. A pid is not used again within the seconds that tell
 // its lives apart.
 func (m *model) birth(t *rapid.T) {
-	m.now += int64(rapid.Int64Range(1, 5000).Draw(t, "pause ms")) * int64(ms)
+	m.now += clock.Boot(rapid.Int64Range(1, 5000).Draw(t, "pause ms")) * clock.Boot(ms)
 	pid := int32(rapid.IntRange(1, 6).Draw(t, "pid"))
 	for _, p := range m.procs {
-		if p.life.PID == pid && (!p.dead || m.now-p.life.Start < 10*sec) {
+		if p.life.PID == pid && (!p.dead || m.now-p.life.Start.Boot() < 10*sec) {
 			t.SkipNow()
 		}
 	}
-	p := &mProcess{life: groups.Life{PID: pid, Start: m.now, Set: drawSet(t, "set")}, earlier: map[groups.SetID]figures{}}
+	p := &mProcess{life: groups.Life{PID: pid, Start: stamped(m.now), Set: drawSet(t, "set")}, earlier: map[groups.SetID]figures{}}
 	p.life.Inferred = rapid.IntRange(0, 9).Draw(t, "inferred") == 0
 	// Now and then its fork is lost: nothing is known of it but its records.
 	p.known = rapid.IntRange(0, 9).Draw(t, "unknown") != 0
@@ -167,7 +168,7 @@ func drawFigures(t *rapid.T) figures {
 
 func (f figures) measure(t *rapid.T) Measure {
 	user := time.Duration(rapid.Int64Range(0, int64(f.cpu)).Draw(t, "user"))
-	return Measure{User: user, System: f.cpu - user, MinorFaults: f.faults, ReadBytes: f.read}
+	return Measure{User: uint64(user), System: uint64(f.cpu - user), MinorFaults: f.faults, ReadBytes: f.read}
 }
 
 func (m *model) sample(t *rapid.T) {
@@ -216,21 +217,21 @@ func (m *model) adopt(t *rapid.T) {
 // down, taskstats is sampled, and its Runtime is never more than the truth.
 func (m *model) death(t *rapid.T) {
 	p := m.some(t, alive)
-	m.now += int64(ms)
+	m.now += clock.Boot(ms)
 	p.dead = true
 	p.life.Exit = m.now
-	begin := (p.life.Start + m.WallOffset) / sec
+	begin := p.life.Start.Boot().Wall(m.Booted).Seconds()
 	exit := rapid.SampledFrom([]uint32{0, 9, 0x100}).Draw(t, "exit")
 	p.signal, p.nonzero = exit == 9, exit == 0x100
 	truth, ticks := drawFigures(t), drawFigures(t)
 	ticks.faults, ticks.read = truth.faults/2, truth.read/2
 	rec := func(source acct.Source, f figures) acct.Record {
 		mm := f.measure(t)
-		return acct.Record{Source: source, Whole: true, PID: p.life.PID, ExitCode: exit, Elapsed: time.Duration(m.now - p.life.Start),
-			User: mm.User, System: mm.System, CPU: f.cpu, MinorFaults: f.faults, ReadBytes: f.read, UID: 3}
+		return acct.Record{Source: source, Whole: true, PID: p.life.PID, ExitCode: exit, Elapsed: m.now.Sub(p.life.Start.Boot()),
+			User: time.Duration(mm[User]), System: time.Duration(mm[System]), CPU: f.cpu, MinorFaults: f.faults, ReadBytes: f.read, UID: 3}
 	}
 	p.ex = rec(acct.Exact, truth)
-	p.ex.Start = p.life.Start - int64(rapid.IntRange(0, 40).Draw(t, "lag"))*int64(ms)
+	p.ex.Start = int64(p.life.Start.Boot()) - int64(rapid.IntRange(0, 40).Draw(t, "lag"))*int64(ms)
 	p.ts = rec(acct.Taskstats, ticks)
 	p.ts.Begin = begin + int64(rapid.IntRange(-1, 1).Draw(t, "jitter"))
 	p.ts.Runtime = min(truth.cpu, time.Duration(rapid.IntRange(0, 100).Draw(t, "runtime"))*ms)
@@ -341,14 +342,14 @@ func (m *model) zombie(t *rapid.T) {
 }
 
 func (m *model) step(t *rapid.T) {
-	m.now += int64(rapid.SampledFrom([]int{1, 500, 3000, 11000, 700000}).Draw(t, "pause ms")) * int64(ms)
+	m.now += clock.Boot(rapid.SampledFrom([]int{1, 500, 3000, 11000, 700000}).Draw(t, "pause ms")) * clock.Boot(ms)
 	m.Step(m.now, giveUp)
 	m.settle()
 }
 
 func (m *model) settle() {
 	for _, p := range m.procs {
-		if p.open && p.at > -1 && m.now-p.at >= int64(m.Patience) {
+		if p.open && p.at > -1 && m.now.Sub(p.at) >= m.Patience {
 			if p.grade == rounded && p.heldTS > 0 {
 				p.heldTS--
 				p.exits = true
@@ -357,10 +358,10 @@ func (m *model) settle() {
 			p.apply(p.grade, p.estimate())
 			p.at = -1 - p.at // settled; it can still be corrected
 		}
-		if p.open && p.at < 0 && m.now-(-1-p.at) > int64(openFor) {
+		if p.open && p.at < 0 && m.now.Sub(-1-p.at) > openFor {
 			p.open = false
 		}
-		old := m.now - int64(m.Patience+orphanAge)
+		old := m.now.Add(-m.Patience - orphanAge)
 		if p.tsCame < old {
 			p.heldTS = 0
 		}
@@ -394,7 +395,9 @@ func (m *model) merge(t *rapid.T) {
 	for _, p := range m.procs {
 		switch {
 		case p.life.Set != from:
-		case bill == former && !p.charged:
+		case to == groups.Ungrouped && !p.charged:
+			// Its group is gone: what it used is on the former groups' bill. In any
+			// other set it stays a live process's, which a whole move may take along.
 			if p.known {
 				p.split()
 			}
@@ -446,6 +449,29 @@ func (m *model) commit(*rapid.T) {
 	m.saved = m.clone()
 }
 
+// reclaim commits and forgets the sets that no bill, no death and no process names.
+// What was drawn before may come again: it is another set with the same id.
+func (m *model) reclaim(t *rapid.T) {
+	m.commit(t)
+	var used groups.InUse
+	for _, p := range m.procs {
+		if !p.charged {
+			used.Mark(p.life.Set)
+		}
+	}
+	m.MarkSets(&used)
+	n := groups.SetID(sets)
+	for n > 2 && !used.Has(n-1) {
+		n--
+	}
+	m.Reclaim(&used, int(n))
+	for set := range groups.SetID(sets) {
+		if u := m.Total(set); !used.Has(set) && u != (Usage{}) {
+			t.Fatalf("set %d was forgotten and has %+v", set, u)
+		}
+	}
+}
+
 // crash goes back to the last commit. Lines are read again from there; what is
 // sent only once is lost, and deaths that waited are settled.
 func (m *model) crash(t *rapid.T) {
@@ -466,9 +492,6 @@ func (m *model) crash(t *rapid.T) {
 		}
 		if p.open && p.at >= 0 {
 			p.at = 0
-			if !p.exits { // taken for counted
-				p.exits, p.signal, p.nonzero = true, false, false
-			}
 		} else {
 			p.open = false // settled: not stored
 		}
@@ -532,13 +555,13 @@ func (m *model) check(t *rapid.T) {
 	var bills time.Duration
 	for set := range groups.SetID(sets) {
 		u, w := m.Total(set), want[set]
-		if got := (figures{u.CPU(), u.MinorFaults, u.ReadBytes}); got != w.figures {
+		if got := (figures{u.CPU(), u[MinorFaults], u[ReadBytes]}); got != w.figures {
 			t.Fatalf("set %d: %+v, want %+v", set, got, w.figures)
 		}
-		if u.Ended != w.ended || u.Inferred != w.inferred || u.ExitSignal != w.signal || u.ExitNonzero != w.nonzero {
+		if u[Ended] != w.ended || u[Inferred] != w.inferred || u[ExitSignal] != w.signal || u[ExitNonzero] != w.nonzero {
 			t.Fatalf("set %d: %+v, want %+v", set, u, w)
 		}
-		if got := [3]uint64{u.Rounded, u.Sampled, u.Exact}; got != w.grades {
+		if got := [3]uint64{u[Rounded], u[Sampled], u[Exact]}; got != w.grades {
 			t.Fatalf("set %d: rounded, sampled, exact %v, want %v", set, got, w.grades)
 		}
 		bills += u.CPU()
@@ -563,20 +586,13 @@ func (m *model) checkRising(t *rapid.T, set groups.SetID, u Usage) {
 	for int(set) >= len(m.prev) {
 		m.prev = append(m.prev, Usage{})
 	}
-	was, is := reflect.ValueOf(m.prev[set]), reflect.ValueOf(u)
-	for i := range was.NumField() {
-		name, fell := was.Type().Field(i).Name, false
-		switch name {
-		case "Exact", "Sampled", "Rounded":
+	for f, was := range m.prev[set] {
+		switch Field(f) {
+		case Exact, Sampled, Rounded:
 			continue
 		}
-		if was.Field(i).CanUint() {
-			fell = is.Field(i).Uint() < was.Field(i).Uint()
-		} else {
-			fell = is.Field(i).Int() < was.Field(i).Int()
-		}
-		if fell && !m.may[set] {
-			t.Fatalf("set %d: %s fell from %v to %v", set, name, was.Field(i), is.Field(i))
+		if u[f] < was && !m.may[set] {
+			t.Fatalf("set %d: %s fell from %v to %v", set, table[f].Name, was, u[f])
 		}
 	}
 	m.prev[set] = u
@@ -593,7 +609,7 @@ func (m *model) checkCells(t *rapid.T) {
 		u := m.at(set)
 		inSets.Add(&u)
 	}
-	inSets.MaxRSS, inCells.MaxRSS = 0, 0
+	inSets[MaxRSS], inCells[MaxRSS] = 0, 0
 	if inCells != inSets {
 		t.Fatalf("history has %+v\nbills have   %+v", inCells, inSets)
 	}
@@ -613,14 +629,14 @@ func (m *model) finish(t *rapid.T) {
 	some(m.giveLine, func(p *mProcess) bool { return p.toLine })
 	some(m.giveExact, func(p *mProcess) bool { return p.toEx > 0 })
 	for range 3 {
-		m.now += int64(time.Hour)
+		m.now += clock.Boot(time.Hour)
 		m.Step(m.now, giveUp)
 		m.settle()
 	}
 	m.check(t)
 	ended := uint64(0)
 	for set := range groups.SetID(sets) {
-		ended += m.Total(set).Ended
+		ended += m.Total(set)[Ended]
 	}
 	if ended != uint64(len(m.procs)) {
 		t.Fatalf("%d deaths were counted, want %d", ended, len(m.procs))

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -24,7 +25,7 @@ func TestModelOrder(t *testing.T) {
 		var gives []func(j *Join)
 		for range rapid.IntRange(1, 6).Draw(t, "deaths") {
 			m.now += 10 * sec
-			p := &mProcess{life: groups.Life{PID: int32(rapid.IntRange(1, 3).Draw(t, "pid")), Start: m.now, Set: drawSet(t, "set")}, known: true}
+			p := &mProcess{life: groups.Life{PID: int32(rapid.IntRange(1, 3).Draw(t, "pid")), Start: stamped(m.now), Set: drawSet(t, "set")}, known: true}
 			m.procs = []*mProcess{p}
 			m.death(t)
 			line := func(j *Join) { j.Line(&p.line, p.life, true, now) }
@@ -50,7 +51,7 @@ func TestModelOrder(t *testing.T) {
 			bills := map[groups.SetID]Usage{}
 			for set := range groups.SetID(sets) {
 				u := j.Total(set)
-				u.User, u.System = 0, u.CPU()
+				u[User], u[System] = 0, uint64(u.CPU())
 				bills[set] = u
 			}
 			j.Step(now+3600*sec, giveUp)
@@ -82,8 +83,8 @@ func TestModelPrecisePerDeath(t *testing.T) {
 			l, r := life, line
 			l.PID, r.PID, l.Set = pid, pid, groups.SetID(pid)
 			j.Line(&r, l, true, now)
-			if u := j.Total(l.Set); u.ReadBytes != uint64(pid) || u.Sampled != 1 {
-				t.Fatalf("death %d got the record of %d", pid, u.ReadBytes)
+			if u := j.Total(l.Set); u[ReadBytes] != uint64(pid) || u[Sampled] != 1 {
+				t.Fatalf("death %d got the record of %d", pid, u[ReadBytes])
 			}
 		}
 		if len(j.precise.nodes) != n {
@@ -98,10 +99,10 @@ func TestModelPrecisePerDeath(t *testing.T) {
 func TestHeldOrder(t *testing.T) {
 	h := newHeld()
 	for i := range int64(6) {
-		h.put(&acct.Record{PID: int32(i % 2), Begin: i}, i)
+		h.put(&acct.Record{PID: int32(i % 2), Begin: i}, clock.Boot(i))
 	}
 	take := func(pid int32, fits func(*acct.Record) bool) int64 {
-		if r := h.take(pid, func(r *acct.Record, _ int64) int64 {
+		if r := h.take(pid, func(r *acct.Record, _ clock.Boot) time.Duration {
 			if fits(r) {
 				return 0
 			}
@@ -151,7 +152,8 @@ func TestExactOfReusedPid(t *testing.T) {
 		var lines, records []func()
 		for i := range int64(lives) {
 			l, r, x := life, line, ex
-			l.Start, x.Start = life.Start+i*gap, life.Start+i*gap-1000
+			born := int64(life.Start.Boot()) + i*gap
+			l.Start, x.Start = stamped(clock.Boot(born)), born-1000
 			l.Set = groups.SetID(10 + i)
 			x.CPU = time.Duration(i+1) * time.Second
 			x.User, x.System = x.CPU, 0
@@ -168,7 +170,7 @@ func TestExactOfReusedPid(t *testing.T) {
 			give()
 		}
 		for i := range int64(lives) {
-			if u := j.Total(groups.SetID(10 + i)); i != missing && u.CPU() != time.Duration(i+1)*time.Second || i == missing && u.Exact != 0 {
+			if u := j.Total(groups.SetID(10 + i)); i != missing && u.CPU() != time.Duration(i+1)*time.Second || i == missing && u[Exact] != 0 {
 				t.Errorf("late %v: life %d is billed %v", late, i, u.CPU())
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -25,8 +26,8 @@ const (
 // record, forgets those that cannot get one any more, and hands precise records
 // that met no line within the same time to orphan, which may find their life
 // and call Unledgered after putting them back with Precise.
-func (j *Join) Step(now int64, orphan func(*acct.Record) bool) {
-	patience := now - int64(j.Patience)
+func (j *Join) Step(now clock.Boot, orphan func(*acct.Record) bool) {
+	patience := now.Add(-j.Patience)
 	for pid, first := range j.open {
 		if left := j.sweep(first, now, patience); left == nil {
 			delete(j.open, pid)
@@ -34,7 +35,7 @@ func (j *Join) Step(now int64, orphan func(*acct.Record) bool) {
 			j.open[pid] = left
 		}
 	}
-	j.late = j.precise.expire(patience-int64(orphanAge), j.late[:0])
+	j.late = j.precise.expire(patience.Add(-orphanAge), j.late[:0])
 	for i := range j.late {
 		if !orphan(&j.late[i]) {
 			j.Joined.Unmatched++
@@ -46,7 +47,7 @@ func (j *Join) Step(now int64, orphan func(*acct.Record) bool) {
 }
 
 // sweep settles and closes deaths of one pid and returns those that stay open.
-func (j *Join) sweep(d *death, now, patience int64) *death {
+func (j *Join) sweep(d *death, now, patience clock.Boot) *death {
 	if d == nil {
 		return nil
 	}
@@ -63,7 +64,7 @@ func (j *Join) sweep(d *death, now, patience int64) *death {
 		j.lift(d, &d.estimate, d.grade, nil)
 		j.settle(d)
 	}
-	if d.final && (now-d.at > int64(openFor) || j.opened > maxOpen || !j.ExpectExact) {
+	if d.final && (now.Sub(d.at) > openFor || j.opened > maxOpen || !j.ExpectExact) {
 		next := d.next
 		j.opened--
 		j.release(d)
@@ -98,7 +99,7 @@ func (j *Join) correct(r *acct.Record) bool {
 
 // Unsettled calls f for every death charged at or before the given time that
 // still waits for its exact record, until f returns false.
-func (j *Join) Unsettled(before int64, f func(groups.Key, groups.SetID) bool) {
+func (j *Join) Unsettled(before clock.Boot, f func(groups.Key, groups.SetID) bool) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
 			if !d.final && d.at <= before && !f(d.key, d.set) {
@@ -116,7 +117,7 @@ func (j *Join) Settle(key groups.Key, cpu time.Duration) {
 		if d.key == key && !d.final {
 			d.final = true
 			m := d.estimate
-			m.split(cpu, m.User, m.System)
+			m.setCPU(cpu)
 			j.lift(d, &m, exact, nil)
 			j.settle(d)
 			return

@@ -5,6 +5,7 @@ package usage
 import (
 	"time"
 
+	"elsa/internal/tally"
 	"elsa/pkg/groups"
 )
 
@@ -27,8 +28,7 @@ type Snapshot struct {
 }
 
 // Service is the state of the service itself: its sources, its losses and its
-// backlog. Counters count from the creation of the state directory unless
-// their comment says since start.
+// backlog.
 type Service struct {
 	// Created is when the state directory was made; the service's counters
 	// begin there. Started is when this run of the service became ready.
@@ -39,25 +39,10 @@ type Service struct {
 	// Suspended is true while the kernel holds back ledger lines.
 	Suspended bool
 
-	// Events since start, by kind.
-	Forks, Execs, Exits, OtherEvents uint64
-	// EventsLost, events rejected as forged or malformed, and rescans of
-	// /proc, since start.
-	EventsLost, EventsRejected, Resyncs uint64
-	// Records received since start by source, and lost where the source says.
-	RecordsBSD, RecordsTaskstats, RecordsExact uint64
-	TaskstatsLost, ExactLost                   uint64
-	// LedgerSkipped counts bytes of the accounting file that were no record.
-	LedgerSkipped uint64
-	// LedgerLost counts lines known to have been written and gone before they
-	// could be read, LedgerGaps the times that an unknown number may be missing.
-	LedgerLost, LedgerGaps uint64
-	// Joined counts deaths since start by how they were put on the bill.
-	Joined map[string]uint64
-	// MissingLedger counts deaths since start that never got a ledger line.
-	MissingLedger uint64
-	// Refused counts what was refused or cut since start, by what it was.
-	Refused map[string]uint64
+	// ExactMissing are the kernel's fields that exact records lack: they are zero.
+	ExactMissing []string
+	// Counts are the service's own counters since start.
+	Counts tally.Counts
 
 	// BacklogBytes is what the ledger holds that is not joined yet.
 	BacklogBytes int64

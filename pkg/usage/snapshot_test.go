@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -14,9 +15,9 @@ import (
 // and nothing is counted twice in a total.
 func TestSnapshot(t *testing.T) {
 	tr := groups.New(groups.NewSets())
-	tr.Resync([]groups.Scanned{{PID: 1, Threads: 1}}, 0, 0, nil)
+	tr.Resync([]groups.Scanned{{PID: 1, Start: clock.At(0, clock.Tick), Threads: 1}}, 0, 0, nil)
 	for pid := int32(10); pid < 14; pid++ {
-		tr.Fork(1, pid, start+int64(pid))
+		tr.Fork(1, pid, stamped(start+clock.Boot(pid)))
 	}
 	tr.Fork(99, 14, start) // of an unknown parent
 	tr.Add(10, 1, false)
@@ -42,7 +43,7 @@ func TestSnapshot(t *testing.T) {
 		cpu                  int64
 		started, ended, live uint64
 	}
-	of := func(u Usage) short { return short{int64(u.CPU() / ms), u.Started, u.Ended, u.Live} }
+	of := func(u Usage) short { return short{int64(u.CPU() / ms), u[Started], u[Ended], u[Live]} }
 	got := map[string]short{
 		"any": of(s.AnyGroup), "ungrouped": of(s.Ungrouped), "unattributed": of(s.Unattributed), "total": of(s.Total),
 	}

@@ -5,6 +5,7 @@ package usage
 import (
 	"time"
 
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -22,8 +23,9 @@ type OpenDeath struct {
 	Grade uint8
 	// Cell is where in the history it was put.
 	Cell Cell
-	// Known is false when only the second of its start is known.
-	Known bool
+	// Lined tells that it has a ledger line, Exited that its exit status was
+	// counted.
+	Lined, Exited bool
 }
 
 // TakeChanged calls f with the stored part of every set's bill that changed
@@ -63,7 +65,7 @@ func (j *Join) OpenDeaths(f func(OpenDeath)) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
 			if !d.final {
-				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell, d.known})
+				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell, d.lined, d.exited})
 			}
 		}
 	}
@@ -87,11 +89,11 @@ func (j *Join) RestoreAccount(key groups.Key, set groups.SetID, a Account) {
 // RestoreDeath puts back a death that waited when the service ended. It goes on
 // waiting as if it had been charged at a time: zero if its exact record may have
 // passed meanwhile, so that the next Step settles it by its estimate.
-func (j *Join) RestoreDeath(o OpenDeath, at int64) {
+func (j *Join) RestoreDeath(o OpenDeath, at clock.Boot) {
 	d := j.newDeath()
-	*d = death{at: at, key: o.Key, set: o.Set, begin: (o.Key.Start + j.WallOffset) / 1e9, base: o.Base, charged: o.Charged,
+	*d = death{at: at, key: o.Key, set: o.Set, begin: j.second(o.Key.Start), base: o.Base, charged: o.Charged,
 		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade), cell: o.Cell,
-		known: o.Known, lined: true, exited: true}
+		lined: o.Lined, exited: o.Exited}
 	j.wait(d)
 }
 
@@ -107,7 +109,7 @@ func (j *Join) Snapshot(t *groups.Tracker, gs []groups.Group) *Snapshot {
 	for id := range max(t.Sets.Len(), len(j.sets)) {
 		set := groups.SetID(id)
 		u := j.Total(set)
-		u.Live = uint64(t.LiveIn(set))
+		u[Live] = uint64(t.LiveIn(set))
 		switch {
 		case set == groups.Ungrouped:
 			s.Ungrouped.Add(&u)

@@ -4,6 +4,7 @@ package usage
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func restart(j *Join, accounts map[groups.Key]groups.SetID) *Join {
 func TestRestart(t *testing.T) {
 	// Two deaths of one pid, and one process that is moved and then dies.
 	second, secondLine, secondEx := life, line, ex
-	second.Start += 20 * sec
+	second.Start = stamped(life.Start.Boot() + 20*sec)
 	secondLine.Begin += 20
 	secondEx.Start += 20 * sec
 	mover, moverLine := life, line
@@ -66,8 +67,8 @@ func TestRestart(t *testing.T) {
 		return map[groups.SetID]Usage{5: j.Total(5), 6: j.Total(6)}
 	}
 	want := end(-1)
-	if u := want[5]; u.CPU() != (36+36+7)*ms || u.Exact != 2 {
-		t.Errorf("set 5: %v CPU, %d exact; want 79ms, 2", u.CPU(), u.Exact)
+	if u := want[5]; u.CPU() != (36+36+7)*ms || u[Exact] != 2 {
+		t.Errorf("set 5: %v CPU, %d exact; want 79ms, 2", u.CPU(), u[Exact])
 	}
 	for stop := range story {
 		if diff := cmp.Diff(want, end(stop)); diff != "" {
@@ -102,6 +103,46 @@ func TestRestoredDeath(t *testing.T) {
 		later(j, 0) // at the first step already
 		if diff := cmp.Diff(c.want, billOf(j.Total(5))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// What a death lacked when the service ended it still lacks after: the record that
+// comes tells its exit status, and without one it is not counted as joined by a
+// line that it never had.
+func TestRestoredDeathWithoutLine(t *testing.T) {
+	failed := ex
+	failed.ExitCode = 1 << 8 // its line says that a signal killed it
+	for _, c := range []struct {
+		name    string
+		lined   bool
+		records []acct.Record
+		exits   [2]uint64 // with another status than 0, by a signal
+		joined  Joined
+	}{
+		{"no line, its record comes", false, []acct.Record{failed}, [2]uint64{1, 0}, Joined{Exact: 1}},
+		{"no line, no record", false, nil, [2]uint64{}, Joined{}},
+		{"a line, its record comes", true, []acct.Record{failed}, [2]uint64{0, 1}, Joined{Exact: 1}},
+		{"a line, no record", true, nil, [2]uint64{0, 1}, Joined{Ledger: 1}},
+	} {
+		j := newTestJoin(true)
+		if c.lined {
+			j.Line(&line, life, true, now)
+		} else {
+			dead := life
+			dead.Exit = now
+			j.Unledgered(dead, now)
+		}
+		j = restart(j, nil)
+		for _, r := range c.records {
+			j.Precise(&r, now)
+		}
+		later(j, 0)
+		if u := j.Total(5); [2]uint64{u[ExitNonzero], u[ExitSignal]} != c.exits || u[Ended] != 1 {
+			t.Errorf("%s: exits %d, by a signal %d, of %d; want %v of 1", c.name, u[ExitNonzero], u[ExitSignal], u[Ended], c.exits)
+		}
+		if j.Joined != c.joined {
+			t.Errorf("%s: joined %+v, want %+v", c.name, j.Joined, c.joined)
 		}
 	}
 }
@@ -147,4 +188,55 @@ func TestTakeChanged(t *testing.T) {
 	check("touched", 2)
 	j.TouchAll()
 	check("all touched", 0, 1, 2, 3, 4, 5)
+}
+
+// fill sets all numbers and truths in a value.
+func fill(v reflect.Value) {
+	for i := range v.NumField() {
+		switch f := v.Field(i); {
+		case f.CanInt():
+			f.SetInt(int64(i) + 1)
+		case f.CanUint():
+			f.SetUint(uint64(i) + 1)
+		case f.Kind() == reflect.Bool:
+			f.SetBool(true)
+		case f.Kind() == reflect.Array:
+			for k := range f.Len() {
+				f.Index(k).SetUint(uint64(k) + 1)
+			}
+		default:
+			fill(f)
+		}
+	}
+}
+
+// What is restored is stored again as it was: no field of it is lost.
+func TestRestoredIsStored(t *testing.T) {
+	var d OpenDeath
+	var a Account
+	fill(reflect.ValueOf(&d).Elem())
+	fill(reflect.ValueOf(&a).Elem())
+	d.Grade = uint8(sampled)
+	var u Usage
+	for f := range u {
+		u[f] = uint64(f) + 1
+	}
+	j := newTestJoin(true)
+	j.RestoreSet(3, u)
+	j.RestoreDeath(d, now)
+	j.RestoreAccount(life.Key(), 3, a)
+	j.OpenDeaths(func(got OpenDeath) {
+		if diff := cmp.Diff(d, got); diff != "" {
+			t.Errorf("death (-restored +stored):\n%s", diff)
+		}
+	})
+	if got, _ := j.Account(life.Key()); got != a {
+		t.Errorf("account %+v, want %+v", got, a)
+	}
+	j.Touch(3)
+	j.TakeChanged(func(_ groups.SetID, got *Usage) {
+		if *got != u {
+			t.Errorf("bill %v, want %v", *got, u)
+		}
+	})
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
 	"elsa/test/workload"
@@ -182,6 +184,16 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// cpuClock reads the CPU clock of another process; see clock_getcpuclockid(3).
+func cpuClock(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	var used unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|2), &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Nano())
+}
+
 // TestKernelCgroup holds the truth itself against a process's own clock, and
 // sees that no group stays.
 func TestKernelCgroup(t *testing.T) {
@@ -190,7 +202,8 @@ func TestKernelCgroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(workload.Build(t), "hold", "100")
+	// It burns only when it is in the group.
+	cmd := exec.Command("sh", "-c", `read line; exec "$0" hold 100`, workload.Build(t))
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -198,15 +211,20 @@ func TestKernelCgroup(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	// What it used before it was in the group is not the group's: between these.
+	least := cpuClock(t, cmd.Process.Pid)
 	if err := c.add(cmd.Process.Pid); err != nil {
 		t.Error(err)
 	}
+	most := cpuClock(t, cmd.Process.Pid)
+	fmt.Fprintln(stdin)
 	stdin.Close()
 	cmd.Wait()
 	got, err := c.final(t.Context())
 	used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	if err != nil || got > used+ms || got < used*8/10 {
-		t.Errorf("control group counted %v, %v; wait4 %v", got, err, used)
+	// wait4 cuts to microseconds, and ends before the process leaves its CPU.
+	if err != nil || got < used-most-ms || got > used-least+5*ms {
+		t.Errorf("control group counted %v, %v; wait4 %v, of which %v to %v before", got, err, used, least, most)
 	}
 	if err := c.remove(); err != nil {
 		t.Error(err)

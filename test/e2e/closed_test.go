@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"elsa/pkg/api"
+	"elsa/internal/kerneltest"
+	"elsa/pkg/client"
 )
 
 // The group that run makes is temporary. Its series end after the grace, its
@@ -18,7 +19,7 @@ func TestKernelClosedGroup(t *testing.T) {
 	d := start(t, "--metrics.closed-grace", "2s")
 	d.ctl("group", "create", "keep")
 	d.ctl("run", "--quiet", "--", "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; /bin/true; exit 0")
-	var gs []api.Group
+	var gs []client.Group
 	if err := json.Unmarshal([]byte(d.ctl("group", "list", "-o", "json")), &gs); err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func TestKernelClosedGroup(t *testing.T) {
 	if !strings.Contains(d.scrape(), series) {
 		t.Error("the group has no series in its grace")
 	}
-	eventually(t, "its series have ended", func() bool { return !strings.Contains(d.scrape(), series) })
+	kerneltest.Eventually(t, "its series have ended", func() bool { return !strings.Contains(d.scrape(), series) })
 	if !strings.Contains(d.scrape(), `{group="keep"`) || !strings.Contains(d.scrape(), "elsa_groups 2\n") {
 		t.Error("a group that is open has no series, or not all are counted")
 	}

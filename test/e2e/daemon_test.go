@@ -24,7 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 var bin string // the directory of the binaries under test
@@ -136,9 +136,9 @@ func (d *daemon) start() {
 		d.address, _, _ = strings.Cut(rest, " ")
 	case <-d.exited:
 		d.t.Fatalf("elsad ended before it was ready: %v\n%s", d.cmd.ProcessState, d.said())
-	case <-time.After(20 * time.Second):
+	case <-time.After(kerneltest.Patience):
 		d.cmd.Process.Kill()
-		d.t.Fatalf("elsad is not ready after 20 s\n%s", d.said())
+		d.t.Fatalf("elsad is not ready after %v\n%s", kerneltest.Patience, d.said())
 	}
 }
 
@@ -174,7 +174,7 @@ func (d *daemon) signal(s unix.Signal) {
 	d.cmd.Process.Signal(s)
 	select {
 	case <-d.exited:
-	case <-time.After(20 * time.Second):
+	case <-time.After(kerneltest.Patience):
 		d.cmd.Process.Kill()
 		d.t.Fatalf("elsad does not end after signal %v\n%s", s, d.said())
 	}
@@ -207,7 +207,7 @@ func (d *daemon) ctlCommand(args ...string) *exec.Cmd {
 }
 
 // usage returns one group's bill once all deaths are on it.
-func (d *daemon) usage(group string) api.GroupUsage {
+func (d *daemon) usage(group string) client.GroupUsage {
 	d.t.Helper()
 	r := d.report(group)
 	if len(r.Groups) != 1 || r.Groups[0].Name != group {
@@ -216,7 +216,7 @@ func (d *daemon) usage(group string) api.GroupUsage {
 	return r.Groups[0]
 }
 
-func (d *daemon) report(groups ...string) (r api.UsageReport) {
+func (d *daemon) report(groups ...string) (r client.UsageReport) {
 	d.t.Helper()
 	out := d.ctl(append([]string{"usage", "--wait", "-o", "json"}, groups...)...)
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
@@ -225,7 +225,7 @@ func (d *daemon) report(groups ...string) (r api.UsageReport) {
 	return r
 }
 
-func (d *daemon) status() (s api.Status) {
+func (d *daemon) status() (s client.Status) {
 	d.t.Helper()
 	if err := json.Unmarshal([]byte(d.ctl("status", "-o", "json")), &s); err != nil {
 		d.t.Fatal(err)
@@ -246,15 +246,4 @@ func (d *daemon) scrape() string {
 		d.t.Fatalf("scrape: %v, %v: %s", resp.Status, err, text)
 	}
 	return string(text)
-}
-
-// eventually waits until f is true; it asks again after every tenth of a second
-// and gives up after ten.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-	}
 }

@@ -53,11 +53,13 @@ func TestKernelExactCPU(t *testing.T) {
 		name := strings.Join(tt.args, "-")
 		truth := d.workload(name, tt.args...)
 		var u = d.usage(name)
-		eventually(t, name+" has ended", func() bool { u = d.usage(name); return u.Usage.ProcessesLive == 0 })
+		kerneltest.Eventually(t, name+" has ended", func() bool { u = d.usage(name); return u.Usage.ProcessesLive == 0 })
 		burned := truth.Burned.Seconds()
-		// A busy machine's clock readings cost up to a percent of what they time.
-		if got := u.Usage.CPUSeconds; got < burned*0.99 || got > burned*(1+tt.slack)+0.02 {
-			t.Errorf("%s: %.4f s of CPU billed, %.4f s burned", name, got, burned)
+		// A busy machine's clock readings cost up to a percent of what they time. A
+		// sampled death is off by some ticks.
+		low := burned*0.99 - (burned*0.04+0.01)*float64(u.Precision.Sampled)/float64(u.Usage.ProcessesEnded)
+		if got := u.Usage.CPUSeconds; got < low || got > burned*(1+tt.slack)+0.02 {
+			t.Errorf("%s: %.4f s of CPU billed, %.4f s burned; precision %+v", name, got, burned, u.Precision)
 		}
 		if got, want := u.Usage.ProcessesEnded, uint64(truth.Processes); got != want {
 			t.Errorf("%s: %d processes ended, want %d", name, got, want)
@@ -105,13 +107,14 @@ func TestKernelCountersNeverFall(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { in.Close(); mover.Wait() })
-	eventually(t, "the groups exist", func() bool {
+	kerneltest.Eventually(t, "the groups exist", func() bool {
 		_, _, st := d.try("usage", "a", "b")
 		return st == 0
 	})
 
 	last := map[string]float64{}
 	moves := 0
+	rnd := rand.New(rand.NewPCG(1, 2))
 	for i := range 200 {
 		for line := range strings.Lines(d.scrape()) {
 			series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -127,12 +130,12 @@ func TestKernelCountersNeverFall(t *testing.T) {
 			}
 			last[series] = v
 		}
-		if rand.IntN(10) == 0 {
+		if rnd.IntN(10) == 0 {
 			to := []string{"a", "b"}[moves%2]
 			d.ctl("group", "add", to, strconv.Itoa(mover.Process.Pid), "--move")
 			moves++
 		}
-		time.Sleep(time.Duration(rand.IntN(8)) * time.Millisecond)
+		time.Sleep(time.Duration(rnd.IntN(8)) * time.Millisecond) // sleep: scrapes at odd moments
 	}
 	if len(last) < 16 {
 		t.Errorf("only %d series of groups", len(last))
@@ -228,7 +231,7 @@ func TestKernelSuspended(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "status says suspended", func() bool {
+	kerneltest.Eventually(t, "status says suspended", func() bool {
 		for range 20 {
 			child()
 		}
@@ -241,13 +244,13 @@ func TestKernelSuspended(t *testing.T) {
 	for range 50 {
 		child()
 	}
-	eventually(t, "every death is counted while suspended", func() bool { return d.usage("a").Usage.ProcessesEnded == made })
+	kerneltest.Eventually(t, "every death is counted while suspended", func() bool { return d.usage("a").Usage.ProcessesEnded == made })
 
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	fill.Close()
-	eventually(t, "accounting goes on", func() bool {
+	kerneltest.Eventually(t, "accounting goes on", func() bool {
 		for range 20 {
 			child()
 		}
@@ -256,7 +259,7 @@ func TestKernelSuspended(t *testing.T) {
 	})
 	in.Close()
 	load.Wait()
-	eventually(t, "the shell is on the bill", func() bool { return d.usage("a").Usage.ProcessesEnded >= made+1 })
+	kerneltest.Eventually(t, "the shell is on the bill", func() bool { return d.usage("a").Usage.ProcessesEnded >= made+1 })
 	if got := d.usage("a").Usage.ProcessesEnded; got != made+1 {
 		t.Errorf("%d processes ended, want %d", got, made+1)
 	}

@@ -10,10 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"elsa/pkg/api"
+	"elsa/internal/kerneltest"
+	"elsa/pkg/client"
 )
 
-func (d *daemon) explain(pid int) (e api.Explanation) {
+func (d *daemon) explain(pid int) (e client.Explanation) {
 	d.t.Helper()
 	if err := json.Unmarshal([]byte(d.ctl("explain", strconv.Itoa(pid), "-o", "json")), &e); err != nil {
 		d.t.Fatal(err)
@@ -57,7 +58,7 @@ func TestKernelExplain(t *testing.T) {
 		in.Close()
 		cmd.Wait()
 	})
-	eventually(t, "the middle one has ended", func() bool { return d.report("g").Groups[0].Usage.ProcessesEnded >= 1 })
+	kerneltest.Eventually(t, "the middle one has ended", func() bool { return d.report("g").Groups[0].Usage.ProcessesEnded >= 1 })
 
 	check := func(when string) {
 		t.Helper()

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
 // manager stands in for systemd: it keeps the descriptors that a service stores
@@ -109,16 +109,16 @@ func TestKernelPlannedRestart(t *testing.T) {
 		args []string
 		need func(testing.TB)
 		// best is the precision that all deaths must have.
-		best func(api.Precision) uint64
+		best func(client.Precision) uint64
 	}{
 		{"events alone", []string{"--acct", "off", "--taskstats", "off", "--exact", "off"}, func(t testing.TB) {
 			kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.ProcEvents)
 		}, nil},
-		{"with taskstats", []string{"--exact", "off"}, needKernel, func(p api.Precision) uint64 { return p.Sampled }},
+		{"with taskstats", []string{"--exact", "off"}, needKernel, func(p client.Precision) uint64 { return p.Sampled }},
 		{"with exact records", nil, func(t testing.TB) {
 			needKernel(t)
 			kerneltest.Need(t, kerneltest.BTF, kerneltest.BPF)
-		}, func(p api.Precision) uint64 { return p.Exact }},
+		}, func(p client.Precision) uint64 { return p.Exact }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.need(t)
@@ -127,7 +127,7 @@ func TestKernelPlannedRestart(t *testing.T) {
 	}
 }
 
-func plannedRestart(t *testing.T, args []string, best func(api.Precision) uint64) {
+func plannedRestart(t *testing.T, args []string, best func(client.Precision) uint64) {
 	m := newManager(t)
 	as := m.alter
 	if _, err := exec.LookPath("/usr/bin/setpriv"); err == nil {
@@ -149,7 +149,7 @@ func plannedRestart(t *testing.T, args []string, best func(api.Precision) uint64
 	// ends as mv.
 	load := d.ctlCommand("run", "-g", "a", "--quiet", "--", "sh", "-c", `cd `+dir+`; n=0
 		while [ ! -e stop ]; do
-			/bin/true; n=$((n+1))
+			/bin/true; n=$((n+1)); echo $n >made
 			if [ -e gap ] && [ ! -e orphan ]; then (sleep 600 & echo $! >orphan.new; mv orphan.new orphan); n=$((n+1)); fi
 		done; echo $n`)
 	out, err := load.StdoutPipe()
@@ -164,7 +164,15 @@ func plannedRestart(t *testing.T, args []string, best func(api.Precision) uint64
 		load.Wait()
 	})
 	d.ctl("group", "create", "b")
-	time.Sleep(300 * time.Millisecond)
+	// made is how many children the load has made.
+	most := 0
+	made := func() int {
+		text, _ := os.ReadFile(file("made")) // empty while it is written
+		n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+		most = max(most, n)
+		return most
+	}
+	kerneltest.Eventually(t, "the load runs", func() bool { return made() >= 50 })
 
 	orphan := 0
 	t.Cleanup(func() {
@@ -179,9 +187,10 @@ func plannedRestart(t *testing.T, args []string, best func(api.Precision) uint64
 		if m.stored["elsa-events"] == nil {
 			t.Fatalf("no events are stored at the stop: %v\n%s", m.stored, d.said())
 		}
+		atStop := made()
 		touch("gap")
-		eventually(t, "the load makes an orphan", func() bool { _, err := os.Stat(file("orphan")); return err == nil })
-		time.Sleep(500 * time.Millisecond) // more of the load
+		kerneltest.Eventually(t, "the load makes an orphan", func() bool { _, err := os.Stat(file("orphan")); return err == nil })
+		kerneltest.Eventually(t, "more of the load", func() bool { return made() >= atStop+200 })
 		d.start()
 		m.read()
 		if len(m.stored) != 0 {

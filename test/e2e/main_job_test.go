@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"elsa/internal/kerneltest"
 )
 
 // The shell itself, the seq of the command substitution, and 500 times true.
@@ -54,7 +56,7 @@ func TestKernelDaemonStaysInItsGroup(t *testing.T) {
 		while kill -0 ` + strconv.Itoa(os.Getpid()) + ` && [ ! -e ` + pidFile + `.end ]; do i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; done' >/dev/null 2>&1 & )`
 	d.ctl("run", "-g", "a", "--quiet", "--", "sh", "-c", script)
 	var pid int
-	eventually(t, "daemon writes its pid", func() bool {
+	kerneltest.Eventually(t, "daemon writes its pid", func() bool {
 		text, err := os.ReadFile(pidFile)
 		pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
 		return err == nil
@@ -67,14 +69,14 @@ func TestKernelDaemonStaysInItsGroup(t *testing.T) {
 	if before.ProcessesLive != 1 {
 		t.Errorf("%d live processes, want the daemon alone", before.ProcessesLive)
 	}
-	eventually(t, "the live daemon's CPU shows", func() bool {
+	kerneltest.Eventually(t, "the live daemon's CPU shows", func() bool {
 		return d.usage("a").Usage.CPUSeconds > before.CPUSeconds+0.3
 	})
 	live := d.usage("a").Usage
 	if err := os.WriteFile(pidFile+".end", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "daemon ends", func() bool { return d.usage("a").Usage.ProcessesLive == 0 })
+	kerneltest.Eventually(t, "daemon ends", func() bool { return d.usage("a").Usage.ProcessesLive == 0 })
 	if after := d.usage("a").Usage; after.CPUSeconds < live.CPUSeconds {
 		t.Errorf("CPU fell from %v to %v when the daemon ended", live.CPUSeconds, after.CPUSeconds)
 	}
@@ -115,10 +117,10 @@ func TestKernelTotalsContinueAfterCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { load.Process.Kill(); load.Wait() })
-	eventually(t, "the group exists", func() bool { _, _, st := d.try("group", "show", "a"); return st == 0 })
+	kerneltest.Eventually(t, "the group exists", func() bool { _, _, st := d.try("group", "show", "a"); return st == 0 })
 	last := 0.0
 	for i := range 5 {
-		time.Sleep(time.Duration(300+170*i) * time.Millisecond) // at odd moments of the commit interval
+		time.Sleep(time.Duration(300+170*i) * time.Millisecond) // sleep: crashes at odd moments of the commit interval
 		d.kill()
 		d.start()
 		u := d.usage("a")

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 )
 
-func (d *daemon) history(args ...string) (r api.Report) {
+func (d *daemon) history(args ...string) (r client.Report) {
 	d.t.Helper()
 	if err := json.Unmarshal([]byte(d.ctl(append([]string{"report", "--wait", "-o", "json"}, args...)...)), &r); err != nil {
 		d.t.Fatal(err)
@@ -38,11 +38,11 @@ func TestKernelReport(t *testing.T) {
 		bill := d.usage("one").Usage
 		for _, by := range []string{"group", "command", "user", "hour", "day"} {
 			r := d.history("--group", "one", "--by", by)
-			var sum api.Spent
+			var sum client.Spent
 			for i := range r.Rows {
 				sum.Add(&r.Rows[i].Spent)
 			}
-			for _, s := range []api.Spent{sum, r.Total} {
+			for _, s := range []client.Spent{sum, r.Total} {
 				if s.Processes != bill.ProcessesEnded || math.Abs(s.CPUSeconds-bill.CPUSeconds) > 1e-6 ||
 					s.MinorFaults != bill.MinorFaults || math.Abs(s.ElapsedSeconds-bill.ElapsedSeconds) > 1e-6 {
 					t.Errorf("%s, by %s: %+v, want the bill %+v", when, by, s, bill)

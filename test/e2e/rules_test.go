@@ -13,7 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"elsa/pkg/api"
+	"elsa/internal/kerneltest"
+	"elsa/pkg/client"
 )
 
 func TestKernelRules(t *testing.T) {
@@ -69,14 +70,14 @@ rules:
 	os.Unsetenv("ELSA_TEST_MARK")
 	defer func() { sleep.Process.Kill(); sleep.Wait() }()
 	pid := strconv.Itoa(sleep.Process.Pid)
-	try := func(args ...string) (out api.RulesTrial) {
+	try := func(args ...string) (out client.RulesTrial) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(d.ctl(append([]string{"rules", "test", pid, "-o", "json"}, args...)...)), &out); err != nil {
 			t.Fatal(err)
 		}
 		return out
 	}
-	eventually(t, "the sleep is in its group", func() bool { return len(d.explain(sleep.Process.Pid).Groups) == 1 })
+	kerneltest.Eventually(t, "the sleep is in its group", func() bool { return len(d.explain(sleep.Process.Pid).Groups) == 1 })
 	got := try()
 	if len(got.Rules) != 2 || got.Rules[0].Outcome != "member" || got.Rules[0].Group != "marked/root" || got.Rules[1].Outcome != "mismatch" ||
 		len(got.Joins) != 0 || strings.Join(got.Groups, " ") != "marked/root" || got.Command != "sleep" {
@@ -103,7 +104,7 @@ rules:
 	// A bad file keeps the old rules and says where it is wrong.
 	write("rules:\n  list:\n    - {group: a b, command: x}\n")
 	d.cmd.Process.Signal(unix.SIGHUP)
-	eventually(t, "elsad refuses the file", func() bool {
+	kerneltest.Eventually(t, "elsad refuses the file", func() bool {
 		return strings.Contains(d.said(), "elsa.yaml: line 3: bad group name") && strings.Contains(d.said(), "old rules stay")
 	})
 	run("sleep 0.2; /bin/true")
@@ -117,7 +118,7 @@ rules:
 	}
 	write("commit-interval: 300ms\nlog.level: debug\nrules:\n  list:\n    - {group: other, env: {ELSA_TEST_MARK: '" + mark + "'}}\n")
 	d.cmd.Process.Signal(unix.SIGHUP)
-	eventually(t, "elsad takes the file over", func() bool { return strings.Contains(d.said(), "rules read again") })
+	kerneltest.Eventually(t, "elsad takes the file over", func() bool { return strings.Contains(d.said(), "rules read again") })
 	if !strings.Contains(d.said(), `msg="options changed in the configuration; they take a restart" options=commit-interval`) {
 		t.Error("it does not say that an option has changed")
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"elsa/internal/kerneltest"
 )
 
 // top shows a busy group as busy, with processes that came and went in between.
@@ -41,7 +43,7 @@ func TestKernelTop(t *testing.T) {
 			}
 		}
 	})
-	eventually(t, "the group is busy", func() bool { return d.report("busy").Groups[0].Usage.ProcessesStarted > 10 })
+	kerneltest.Eventually(t, "the group is busy", func() bool { return d.report("busy").Groups[0].Usage.ProcessesStarted > 10 })
 	var frame struct {
 		Seconds float64 `json:"interval_seconds"`
 		Rows    []struct {
@@ -87,7 +89,7 @@ func TestKernelExplainRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	eventually(t, "the rule applies", func() bool { return len(d.explain(cmd.Process.Pid).Groups) == 1 })
+	kerneltest.Eventually(t, "the rule applies", func() bool { return len(d.explain(cmd.Process.Pid).Groups) == 1 })
 	m := d.explain(cmd.Process.Pid).Groups[0]
 	if m.Group != "marked" || len(m.Chain) != 1 || m.Origin == nil || m.Origin.Rule != 3 || m.Origin.UID != nil {
 		t.Errorf("%+v, want group marked by the rule in line 3", m)

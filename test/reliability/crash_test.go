@@ -20,18 +20,32 @@ import (
 // small makes segments of 512 lines, so that they are changed all the time.
 const small = "ELSA_FAULT_SIZES=segment=32768"
 
+// random draws the same in every run, but anew in the long forms, which say how
+// to draw it again: by ELSA_SEED.
+func random(t testing.TB) *rand.Rand {
+	seed := uint64(1)
+	if n, err := strconv.ParseUint(os.Getenv("ELSA_SEED"), 10, 64); err == nil {
+		seed = n
+	} else if soak() {
+		seed = rand.Uint64()
+	}
+	t.Logf("ELSA_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
 // elsad is killed at every fault point and at random instants, with a load that
 // never stops. At the end every line the kernel wrote is on a bill, once; the
 // trees whose parents can be proved are on their group's, and of those with
 // orphans what is not is unattributed.
 func TestKernelCrash(t *testing.T) {
 	needKernel(t)
-	random, rounds := 6, 1
+	rnd := random(t)
+	randomly, rounds := 6, 1
 	if soak() {
-		random, rounds = 250, 4
+		randomly, rounds = 250, 4
 	}
 	if n, err := strconv.Atoi(os.Getenv("ELSA_KILLS")); err == nil {
-		random = n
+		randomly = n
 	}
 	d := newDaemon(t, t.TempDir(), "--commit-interval", "100ms")
 	w := newWitness(t, d)
@@ -73,7 +87,7 @@ func TestKernelCrash(t *testing.T) {
 	args := d.args
 	for range rounds {
 		for _, point := range fault.Points {
-			pass := 1 + rand.IntN(3)
+			pass := 1 + rnd.IntN(3)
 			if strings.HasPrefix(point, "re") || strings.HasPrefix(point, "stop.") {
 				pass = 1
 			}
@@ -99,16 +113,16 @@ func TestKernelCrash(t *testing.T) {
 			killed(where)
 		}
 	}
-	for range random {
+	for range randomly {
 		d.launch(small)
-		until := time.Now().Add(time.Duration(rand.IntN(900)) * time.Millisecond)
+		until := time.Now().Add(time.Duration(rnd.IntN(900)) * time.Millisecond)
 		for time.Now().Before(until) {
 			scrape()
-			time.Sleep(min(time.Until(until), 20*time.Millisecond))
+			time.Sleep(min(time.Until(until), 20*time.Millisecond)) // sleep: until the random instant
 		}
 		d.kill()
 		killed("at a random instant")
-		time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
+		time.Sleep(time.Duration(rnd.IntN(200)) * time.Millisecond) // sleep: how long elsad is down is random
 	}
 	d.start(small)
 	scrape()

@@ -8,9 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"elsa/internal/kerneltest"
 )
 
 // disk is a small file system, for a state directory.
@@ -78,17 +79,17 @@ func TestKernelDiskFull(t *testing.T) {
 	for n := range times {
 		disk.fill()
 		// Groups with long labels make the database grow until it cannot.
-		eventually(t, "commits fail", func() bool {
+		kerneltest.Eventually(t, "commits fail", func() bool {
 			groups++
 			d.command("group", "create", fmt.Sprintf("g%d", groups), "--label", "filler="+strings.Repeat("x", 1000)).Run()
 			return strings.Count(d.said(), "cannot do commit") > n
 		})
-		eventually(t, "the kernel suspends accounting", func() bool { return d.status().Sources.Suspended })
+		kerneltest.Eventually(t, "the kernel suspends accounting", func() bool { return d.status().Sources.Suspended })
 		suspended = true
-		time.Sleep(500 * time.Millisecond)
+		d.without(50)
 		disk.free()
-		eventually(t, "commits work", func() bool { return strings.Count(d.said(), "commit works again") > n })
-		eventually(t, "accounting goes on", func() bool { return !d.status().Sources.Suspended })
+		kerneltest.Eventually(t, "commits work", func() bool { return strings.Count(d.said(), "commit works again") > n })
+		kerneltest.Eventually(t, "accounting goes on", func() bool { return !d.status().Sources.Suspended })
 	}
 	want := uint64(l.end().Processes)
 	r := d.report()
@@ -126,11 +127,11 @@ func TestKernelCommitFails(t *testing.T) {
 		d.kill()
 		if n%2 == 0 {
 			d.start(small, "ELSA_FAULT=commit.transaction=enospc:20@5,segment.create=enospc:5@3")
-			eventually(t, "commits work", func() bool { return strings.Contains(d.said(), "commit works again") })
+			kerneltest.Eventually(t, "commits work", func() bool { return strings.Contains(d.said(), "commit works again") })
 		} else {
 			d.start(small, "ELSA_FAULT=commit.transaction=enospc@5")
-			eventually(t, "commits fail", func() bool { return strings.Contains(d.said(), "cannot do commit") })
-			time.Sleep(time.Second)
+			kerneltest.Eventually(t, "commits fail", func() bool { return strings.Contains(d.said(), "cannot do commit") })
+			d.more("proved", 100)
 		}
 		if n := strings.Count(d.said(), "cannot do commit"); n != 1 {
 			t.Errorf("told %d times that commits fail\n%s", n, d.said())

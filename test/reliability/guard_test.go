@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"elsa/internal/kerneltest"
 	"elsa/pkg/ledger"
 )
 
@@ -42,7 +43,7 @@ func TestKernelGuard(t *testing.T) {
 		l := d.load("proved", nil, "churn", "cbz", "2", "1000")
 		d.report()
 		d.kill()
-		time.Sleep(200 * time.Millisecond)
+		d.written(20)
 		want += uint64(l.end().Processes)
 		before := d.size()
 		exec.Command("true").Run()
@@ -83,12 +84,12 @@ func TestKernelBacklogBound(t *testing.T) {
 	l := d.load("proved", nil, "churn", "cbz", "2", "1000")
 	stop := overrun(t)
 	largest := int64(0)
-	eventually(t, "commits work", func() bool {
+	kerneltest.Eventually(t, "commits work", func() bool {
 		largest = max(largest, d.size())
 		return strings.Contains(d.said(), "commit works again")
 	})
 	stop()
-	eventually(t, "accounting is on again", func() bool { return strings.Contains(d.said(), "accounting segments works again") })
+	kerneltest.Eventually(t, "accounting is on again", func() bool { return strings.Contains(d.said(), "accounting segments works again") })
 	want := uint64(l.end().Processes)
 	d.report()
 	got := groupOf(t, d.report(), "proved").Usage.ProcessesEnded
@@ -118,8 +119,8 @@ func TestKernelTakenOver(t *testing.T) {
 	l := d.load("proved", nil, "churn", "cbzod", "2", "1000")
 	theirs := filepath.Join(t.TempDir(), "pacct")
 	accton(t, theirs)
-	eventually(t, "elsad says so", func() bool { return strings.Contains(d.said(), "to another file") && d.status().Sources.Suspended })
-	time.Sleep(500 * time.Millisecond)
+	kerneltest.Eventually(t, "elsad says so", func() bool { return strings.Contains(d.said(), "to another file") && d.status().Sources.Suspended })
+	d.without(50)
 	want := uint64(l.end().Processes)
 	d.report()
 	got := groupOf(t, d.report(), "proved").Usage.ProcessesEnded
@@ -140,7 +141,7 @@ func TestKernelTakenOver(t *testing.T) {
 	d.launch()
 	select {
 	case <-d.exited:
-	case <-time.After(10 * time.Second):
+	case <-time.After(kerneltest.Patience):
 		d.kill()
 		t.Error("elsad starts though accounting is another's")
 	}

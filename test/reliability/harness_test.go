@@ -27,7 +27,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/kerneltest"
-	"elsa/pkg/api"
+	"elsa/pkg/acct"
+	"elsa/pkg/client"
 	"elsa/test/workload"
 )
 
@@ -171,8 +172,8 @@ func (d *daemon) start(env ...string) {
 	case <-d.ready:
 	case <-d.exited:
 		d.t.Fatalf("elsad ended before it was ready: %v\n%s", d.cmd.ProcessState, d.said())
-	case <-time.After(time.Minute):
-		d.t.Fatalf("elsad is not ready after a minute\n%s", d.said())
+	case <-time.After(kerneltest.Patience):
+		d.t.Fatalf("elsad is not ready after %v\n%s", kerneltest.Patience, d.said())
 	}
 }
 
@@ -205,7 +206,7 @@ func (d *daemon) await() {
 	d.t.Helper()
 	select {
 	case <-d.exited:
-	case <-time.After(time.Minute):
+	case <-time.After(kerneltest.Patience):
 		d.cmd.Process.Kill()
 		d.t.Fatalf("elsad does not end\n%s", d.said())
 	}
@@ -229,7 +230,7 @@ func (d *daemon) command(args ...string) *exec.Cmd {
 }
 
 // report returns all bills once all deaths are on them.
-func (d *daemon) report() (r api.UsageReport) {
+func (d *daemon) report() (r client.UsageReport) {
 	d.t.Helper()
 	if err := json.Unmarshal([]byte(d.ctl("usage", "--wait", "-o", "json")), &r); err != nil {
 		d.t.Fatal(err)
@@ -237,7 +238,7 @@ func (d *daemon) report() (r api.UsageReport) {
 	return r
 }
 
-func groupOf(t testing.TB, r api.UsageReport, name string) api.GroupUsage {
+func groupOf(t testing.TB, r client.UsageReport, name string) client.GroupUsage {
 	t.Helper()
 	for _, g := range r.Groups {
 		if g.Name == name {
@@ -245,10 +246,10 @@ func groupOf(t testing.TB, r api.UsageReport, name string) api.GroupUsage {
 		}
 	}
 	t.Fatalf("no group %s", name)
-	return api.GroupUsage{}
+	return client.GroupUsage{}
 }
 
-func (d *daemon) status() (s api.Status) {
+func (d *daemon) status() (s client.Status) {
 	d.t.Helper()
 	if err := json.Unmarshal([]byte(d.ctl("status", "-o", "json")), &s); err != nil {
 		d.t.Fatal(err)
@@ -317,12 +318,40 @@ func (d *daemon) load(group string, c *cgroup, args ...string) *load {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { l.in.Close(); l.cmd.Wait() })
-	eventually(d.t, "the load is in group "+group, func() bool {
-		var r api.UsageReport
-		out, err := d.command("usage", group, "-o", "json").Output()
-		return err == nil && json.Unmarshal(out, &r) == nil && len(r.Groups) == 1 && r.Groups[0].Usage.ProcessesStarted > 2
-	})
+	kerneltest.Eventually(d.t, "the load is in group "+group, func() bool { return d.started(group) > 2 })
 	return l
+}
+
+// started is how many processes a group has had; none if elsad does not answer.
+func (d *daemon) started(group string) uint64 {
+	var r client.UsageReport
+	out, err := d.command("usage", group, "-o", "json").Output()
+	if err != nil || json.Unmarshal(out, &r) != nil || len(r.Groups) != 1 {
+		return 0
+	}
+	return r.Groups[0].Usage.ProcessesStarted
+}
+
+// more waits until a running load has made n more processes.
+func (d *daemon) more(group string, n uint64) {
+	d.t.Helper()
+	was := d.started(group)
+	kerneltest.Eventually(d.t, "more of the load in group "+group, func() bool { return d.started(group) >= was+n })
+}
+
+// written waits until the kernel has written n more lines to the segments while
+// nobody reads them.
+func (d *daemon) written(n int64) {
+	d.t.Helper()
+	was := d.size()
+	kerneltest.Eventually(d.t, "the kernel writes lines", func() bool { return d.size() >= was+n*acct.BSDSize })
+}
+
+// without waits until n more deaths are on bills that have no line.
+func (d *daemon) without(n uint64) {
+	d.t.Helper()
+	was := d.status().Records.MissingLedger
+	kerneltest.Eventually(d.t, "deaths without a line", func() bool { return d.status().Records.MissingLedger >= was+n })
 }
 
 // end stops the load and returns what it says it made. All of it is gone then.
@@ -341,17 +370,6 @@ func (l *load) end() workload.Truth {
 	return truth
 }
 
-// eventually waits until f is true; it asks again after every tenth of a second
-// and gives up after a minute.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
-}
-
 // cgroup is a control group, whose CPU time the scheduler counts for itself.
 type cgroup struct{ dir, file string }
 
@@ -366,7 +384,7 @@ func newCgroup(t testing.TB) *cgroup {
 			continue
 		}
 		t.Cleanup(func() {
-			eventually(t, "the control group is empty", func() bool { return os.Remove(c.dir) == nil })
+			kerneltest.Eventually(t, "the control group is empty", func() bool { return os.Remove(c.dir) == nil })
 		})
 		return &c
 	}

@@ -7,19 +7,37 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"elsa/internal/kerneltest"
 	"elsa/pkg/acct"
 	"elsa/pkg/ledger"
 )
 
+// switched waits until accounting has been switched to a new segment n times more.
+func (d *daemon) switched(n int) {
+	d.t.Helper()
+	newest := func() (number int) {
+		names, _ := filepath.Glob(filepath.Join(d.segments(), "*.acct"))
+		for _, name := range names {
+			n, _ := strconv.Atoi(strings.TrimSuffix(filepath.Base(name), ".acct"))
+			number = max(number, n)
+		}
+		return number
+	}
+	was := newest()
+	kerneltest.Eventually(d.t, "new segments", func() bool { return newest() >= was+n })
+}
+
 // Segments of 64 lines are changed for the next all the time.
 func TestKernelSegments(t *testing.T) {
 	needKernel(t)
-	length := 4 * time.Second
+	wanted := 40
 	if soak() {
-		length = time.Minute
+		wanted = 1000
 	}
 	d := newDaemon(t, t.TempDir(), "--commit-interval", "20ms")
 	w := newWitness(t, d)
@@ -27,7 +45,9 @@ func TestKernelSegments(t *testing.T) {
 	unwritten := d.unwritten()
 	l := d.load("proved", nil, "churn", "cbzod", "4", "200")
 	stop := overrun(t)
-	time.Sleep(length)
+	for range 10 { // or as long as a busy machine takes
+		d.switched(wanted / 10)
+	}
 	stop()
 	want := l.end()
 	got := groupOf(t, d.report(), "proved").Usage
@@ -42,7 +62,7 @@ func TestKernelSegments(t *testing.T) {
 		t.Errorf("%d segments are left at the end", n)
 	}
 	switches := int(st.Meta.Position.Segment) - 1
-	if switches < 20 {
+	if switches < wanted/2 {
 		t.Errorf("%d switches only", switches)
 	}
 	lines := unwritten + w.count(st.Meta.Position)
@@ -91,12 +111,23 @@ func TestKernelFollow(t *testing.T) {
 			d := newDaemon(t, t.TempDir(), "--commit-interval", "100ms", "--acct", "follow:"+path)
 			d.start()
 			l := d.load("proved", nil, "churn", "cbzod", "2", "1000")
+			grows := func() {
+				size := func() int64 {
+					fi, err := os.Stat(path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return fi.Size()
+				}
+				was := size()
+				kerneltest.Eventually(t, "the file grows", func() bool { return size() >= was+20*acct.BSDSize })
+			}
 			for n := range rotations {
-				time.Sleep(200 * time.Millisecond)
+				grows()
 				switch n % 5 {
 				case 3: // also while nobody reads
 					d.kill()
-					time.Sleep(50 * time.Millisecond)
+					grows()
 					tt.rotate(t, path, n)
 					d.start()
 				default:

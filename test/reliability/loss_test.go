@@ -5,9 +5,10 @@ package reliability
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"elsa/internal/kerneltest"
 )
 
 // The buffer for events holds a handful, and a storm of forks overruns it all the
@@ -15,9 +16,9 @@ import (
 // a bill, once; and what cannot be proved to be a group's is unattributed.
 func TestKernelLoss(t *testing.T) {
 	needKernel(t)
-	length := 6 * time.Second
+	rescans := uint64(40)
 	if soak() {
-		length = time.Minute
+		rescans = 500
 	}
 	d := newDaemon(t, t.TempDir(), "--commit-interval", "200ms", "--event-buffer", "4096")
 	w := newWitness(t, d)
@@ -28,9 +29,10 @@ func TestKernelLoss(t *testing.T) {
 	mixed := d.load("mixed", nil, "churn", "codzc", "2", "4000")
 	held := d.tree("held")
 	stop := overrun(t)
-	for end := time.Now().Add(length); time.Now().Before(end); {
+	for range 20 {
 		held.grow(1)
-		time.Sleep(length / 60)
+		was := d.status().Events.Resyncs
+		kerneltest.Eventually(t, "rescans", func() bool { return d.status().Events.Resyncs >= was+rescans/20 })
 	}
 	stop()
 	d.report()
@@ -98,8 +100,14 @@ func TestKernelLoss(t *testing.T) {
 // start. It waits until those are known.
 func (d *daemon) unwritten() uint64 {
 	d.t.Helper()
-	d.report()
-	time.Sleep(500 * time.Millisecond)
-	d.report()
-	return d.status().Records.Joined["no_line"]
+	// Each report takes a step, and two steps after a death it is known that it has
+	// no line, unless its parent has not waited for it.
+	n := uint64(0)
+	for same := 0; same < 5; same++ {
+		d.report()
+		if now := d.status().Records.Joined["no_line"]; now != n {
+			n, same = now, 0
+		}
+	}
+	return n
 }

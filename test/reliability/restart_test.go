@@ -78,6 +78,15 @@ func TestKernelRestart(t *testing.T) {
 		fmt.Sprintf("stopped in order %d times: what was born and died then is not known to anyone", stopped))
 }
 
+// committed waits until all that is on bills is stored.
+func (d *daemon) committed() {
+	d.t.Helper()
+	// The second commit from now has begun after now.
+	const commits = "elsa_commit_duration_seconds_count"
+	was := d.metrics()[commits]
+	kerneltest.Eventually(d.t, "commits", func() bool { return d.metrics()[commits] >= was+2 })
+}
+
 // The machine is started anew: elsad finds another boot id. Those of the last
 // boot's members whose lines were written are billed by them, the others, which
 // the machine's end took, by their last sample, and none is left.
@@ -97,12 +106,12 @@ func TestKernelReboot(t *testing.T) {
 		held.grow(10)
 		l := d.load("proved", nil, "churn", "cbz", "2", "1000")
 		d.report()
-		time.Sleep(300 * time.Millisecond) // and committed
+		d.committed()
 		d.kill()
 		// The load goes on for a while and ends, with lines in the ledger that
 		// nobody has read. The others stay: to the next boot they are strangers
 		// that by chance have the pids and starts of members.
-		time.Sleep(200 * time.Millisecond)
+		d.written(20)
 		made += uint64(l.end().Processes)
 		if err := ledger.SwitchOff(); err != nil {
 			t.Fatal(err)
@@ -167,7 +176,7 @@ func TestKernelCrashOfUnit(t *testing.T) {
 	l := d.load("proved", nil, "churn", "cbz", "2", "1000")
 	for range kills {
 		d.kill()
-		time.Sleep(300 * time.Millisecond)
+		d.written(30)
 		d.start(small)
 	}
 	want := l.end()
@@ -227,7 +236,7 @@ func TestKernelClockStep(t *testing.T) {
 	})
 	for _, by := range []time.Duration{step, -step, -step, step} {
 		set(by)
-		time.Sleep(700 * time.Millisecond)
+		d.more("proved", 100)
 	}
 	held.fell()
 	want := l.end()

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"elsa/pkg/api"
+	"elsa/pkg/client"
 	"elsa/pkg/proc"
 	"elsa/test/workload"
 )
@@ -106,7 +106,7 @@ func (t *tree) fell() {
 // members are the pids in a group as the service has them.
 func (d *daemon) members(group string) []int {
 	d.t.Helper()
-	var g api.GroupDetail
+	var g client.GroupDetail
 	if err := json.Unmarshal([]byte(d.ctl("group", "show", group, "-o", "json")), &g); err != nil {
 		d.t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 
 	"elsa/internal/store"
 	"elsa/pkg/acct"
-	"elsa/pkg/api"
+	"elsa/pkg/client"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 	"elsa/test/workload"
@@ -102,15 +103,15 @@ func TestKernelManyGroups(t *testing.T) {
 	}
 	d := newDaemon(t, t.TempDir())
 	d.start()
-	c := api.NewClient(d.socket())
+	c := client.New(d.socket())
 	defer c.Close()
 	s := d.spawner("", 0)
 	name := func(i int) string { return fmt.Sprintf("g%05d", i) }
 	for i := range n {
-		if _, err := c.CreateGroup(t.Context(), api.CreateGroupRequest{Name: name(i)}); err != nil {
+		if _, err := c.CreateGroup(t.Context(), client.CreateGroupRequest{Name: name(i)}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.AddMembers(t.Context(), name(i), api.AddRequest{PIDs: []int{s.cmd.Process.Pid}, Move: true}); err != nil {
+		if _, err := c.AddMembers(t.Context(), name(i), client.AddRequest{PIDs: []int{s.cmd.Process.Pid}, Move: true}); err != nil {
 			t.Fatal(err)
 		}
 		s.one()
@@ -157,7 +158,8 @@ func TestMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	tr, j := groups.New(groups.NewSets()), usage.NewJoin()
-	born := func(i int) int64 { return int64(i+1) * 1e6 }
+	born := func(i int) clock.Boot { return clock.Boot(i+1) * 1e6 }
+	start := func(i int) clock.Start { return clock.At(born(i), clock.Stamped) }
 	commit := func() {
 		t.Helper()
 		tr.TakeStarts(j.Start)
@@ -171,10 +173,10 @@ func TestMembers(t *testing.T) {
 	pid := func(i int) int32 { return int32(1000 + i) }
 	for i := range members {
 		if i < inGroups {
-			tr.Fork(1, pid(i), born(i))
+			tr.Fork(1, pid(i), start(i))
 			tr.Add(pid(i), uint32(i+1), false)
 		} else {
-			tr.Fork(pid(i-inGroups), pid(i), born(i)) // a chain in each group
+			tr.Fork(pid(i-inGroups), pid(i), start(i)) // a chain in each group
 		}
 		if i%10_000 == 0 {
 			commit()
@@ -210,8 +212,8 @@ func TestMembers(t *testing.T) {
 	now := born(members) + 1e9
 	for i := range members {
 		tr.Exit(pid(i), pid(i), now)
-		life, ok := tr.Reap(pid(i), func(l *groups.Life) bool { return l.Start == born(i) })
-		r := acct.Record{Source: acct.BSD, Whole: true, PID: pid(i), PPID: 1, Begin: born(i) / 1e9, CPU: time.Millisecond, User: time.Millisecond}
+		life, ok := tr.Reap(pid(i), func(l *groups.Life) bool { return l.Start == start(i) })
+		r := acct.Record{Source: acct.BSD, Whole: true, PID: pid(i), PPID: 1, Begin: int64(born(i)) / 1e9, CPU: time.Millisecond, User: time.Millisecond}
 		j.Line(&r, life, ok, now)
 		want[uint32(i%inGroups+1)]++
 		if i%10_000 == 0 {
@@ -226,7 +228,7 @@ func TestMembers(t *testing.T) {
 	var lost, doubled uint64
 	for i := range st.Sets {
 		for _, g := range st.Sets[i].Groups {
-			got[g] += st.Sets[i].Usage.Ended
+			got[g] += st.Sets[i].Usage[usage.Ended]
 		}
 	}
 	for g, n := range want {

@@ -16,6 +16,7 @@ import (
 	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/ledger"
+	"elsa/pkg/usage"
 )
 
 // witness keeps every accounting segment: it makes a hard link of each as it
@@ -119,7 +120,7 @@ func (d *daemon) stored() *store.State {
 // ended is the number of deaths on all bills.
 func ended(st *store.State) (n uint64) {
 	for i := range st.Sets {
-		n += st.Sets[i].Usage.Ended
+		n += st.Sets[i].Usage[usage.Ended]
 	}
 	return n
 }

@@ -1,20 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+package client
 
 import (
 	"errors"
 	"net"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 )
 
+// dead leaves a socket that nobody listens at.
+func dead(t *testing.T, path string) {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+}
+
 func TestClientUnreachable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	ask := func() error {
-		_, err := NewClient(path).Status(t.Context())
+		_, err := New(path).Status(t.Context())
 		return err
 	}
 	missing := ask()
@@ -33,6 +45,17 @@ func TestClientUnreachable(t *testing.T) {
 		if !errors.As(tc.err, &u) || !errors.Is(tc.err, tc.cause) || tc.err.Error() != tc.want {
 			t.Errorf("%s: error %v, want %s", tc.name, tc.err, tc.want)
 		}
+	}
+}
+
+// Whoever asks elsad needs nothing but the standard library for it.
+func TestDependencies(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimSpace(string(out)); got != "elsa/pkg/client" {
+		t.Errorf("beyond the standard library it depends on\n%s", got)
 	}
 }
 
@@ -66,7 +89,7 @@ func TestClientStrangeAnswer(t *testing.T) {
 					c.Close()
 				}
 			}()
-			_, err = NewClient(path).Status(t.Context())
+			_, err = New(path).Status(t.Context())
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want it to say %q", err, tc.want)
 			}

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package api
+// Package client asks elsad over its control socket: the types of the JSON that
+// the service speaks, and a [Client]. elsactl is built on it. It depends on the
+// standard library alone. pkg/api/openapi.yaml describes the same for those who
+// ask in another language.
+//
+// Every JSON name is stable: fields are added, never renamed. Units are base
+// units, seconds and bytes; times are RFC 3339 in UTC.
+package client
 
 import (
 	"bytes"
@@ -15,6 +22,10 @@ import (
 	"net/url"
 	"time"
 )
+
+// DefaultSocket is where the service listens and the client looks unless told
+// otherwise.
+const DefaultSocket = "/run/elsa/elsad.sock"
 
 // Client asks the service behind a control socket. An error of the service is
 // an [*Error]; when the service cannot be reached it is an [*UnreachableError].
@@ -36,11 +47,14 @@ func (e *UnreachableError) Error() string {
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// maxProblem bounds what is read of a refusal.
+const maxProblem = 1 << 20
+
 // answerTimeout bounds a call: longer than any the service makes.
 const answerTimeout = time.Minute
 
-// NewClient returns a client of the socket. It does not connect yet.
-func NewClient(socket string) *Client {
+// New returns a client of the socket. It does not connect yet.
+func New(socket string) *Client {
 	c := &Client{socket: socket}
 	c.http.Timeout = answerTimeout
 	c.http.Transport = &http.Transport{
@@ -115,17 +129,16 @@ func (c *Client) Usage(ctx context.Context, names []string, wait bool) (u UsageR
 	if wait {
 		q.Set("wait", "true")
 	}
-	path := "/v1/usage"
-	if enc := q.Encode(); enc != "" {
-		path += "?" + enc
-	}
-	err = c.do(ctx, "GET", path, nil, &u)
+	err = c.do(ctx, "GET", withQuery("/v1/usage", q), nil, &u)
 	return u, err
 }
 
 // Report adds up ended processes over a time.
 func (c *Client) Report(ctx context.Context, r ReportQuery) (out Report, err error) {
-	q := url.Values{"group": r.Groups, "by": {r.By}}
+	q := url.Values{"group": r.Groups}
+	if r.By != "" {
+		q.Set("by", r.By)
+	}
 	for key, t := range map[string]time.Time{"since": r.Since, "until": r.Until} {
 		if !t.IsZero() {
 			q.Set(key, t.UTC().Format(time.RFC3339))
@@ -134,7 +147,7 @@ func (c *Client) Report(ctx context.Context, r ReportQuery) (out Report, err err
 	if r.Wait {
 		q.Set("wait", "true")
 	}
-	err = c.do(ctx, "GET", "/v1/report?"+q.Encode(), nil, &out)
+	err = c.do(ctx, "GET", withQuery("/v1/report", q), nil, &out)
 	return out, err
 }
 
@@ -171,6 +184,14 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
 		return n, fmt.Errorf("read answer of elsad at %s: %w", c.socket, err)
 	}
 	return n, nil
+}
+
+// withQuery appends a query to a path, if it says anything.
+func withQuery(path string, q url.Values) string {
+	if enc := q.Encode(); enc != "" {
+		path += "?" + enc
+	}
+	return path
 }
 
 func groupPath(name string) string { return "/v1/groups/" + url.PathEscape(name) }
@@ -232,10 +253,10 @@ func (c *Client) send(ctx context.Context, by *http.Client, method, path string,
 // from.
 func problem(resp *http.Response) *Error {
 	e := &Error{}
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
 	mt, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if mt != "application/problem+json" || json.Unmarshal(b, e) != nil || e.Title == "" {
-		e = newError(resp.StatusCode, "unexpected answer %.100q", []any{resp.Status})
+		e = &Error{Title: http.StatusText(resp.StatusCode), Detail: fmt.Sprintf("unexpected answer %.100q", resp.Status)}
 	}
 	e.Status = resp.StatusCode
 	return e

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import "time"
+
+// Group is a named set of processes that share a bill.
+type Group struct {
+	Name string `json:"name"`
+	// ID is never reused.
+	ID uint32 `json:"id"`
+	// State is "open" or "closed".
+	State   string    `json:"state"`
+	Created time.Time `json:"created"`
+	// Closed is absent while the group is open.
+	Closed time.Time `json:"closed,omitzero"`
+	// Owner is the uid of the user who made the group.
+	Owner  uint32            `json:"owner"`
+	Labels map[string]string `json:"labels"`
+	// Temporary: it was made for one command, and is deleted by itself some time
+	// after its last process ended (elsad --run-retention).
+	Temporary bool `json:"temporary"`
+}
+
+// GroupDetail is a group with its live members, in order of pid.
+type GroupDetail struct {
+	Group
+	Members []Member `json:"members"`
+}
+
+// Member is a live process in a group.
+type Member struct {
+	PID     int       `json:"pid"`
+	PPID    int       `json:"ppid"`
+	Command string    `json:"command"`
+	Started time.Time `json:"started"`
+	// CPUSeconds is what the process itself has used since it began.
+	CPUSeconds float64 `json:"cpu_seconds"`
+	// Groups names every group the process is in.
+	Groups []string `json:"groups"`
+}
+
+// CreateGroupRequest asks for a new group.
+type CreateGroupRequest struct {
+	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels,omitempty"`
+	// Temporary makes a group for one command: it is closed by itself when it has
+	// been without processes for a minute, if nobody else closes it, and deleted
+	// some time after (elsad --run-retention).
+	Temporary bool `json:"temporary,omitempty"`
+}
+
+// AddRequest asks to put running processes in a group. Either all are added or
+// none.
+type AddRequest struct {
+	PIDs []int `json:"pids"`
+	// Tree takes their live descendants too.
+	Tree bool `json:"tree,omitempty"`
+	// WholeLife charges what they used since they began, not since the call.
+	WholeLife bool `json:"whole_life,omitempty"`
+	// Move takes them out of every group they were in.
+	Move bool `json:"move,omitempty"`
+	// Owner is needed of an admin who puts processes in another user's group that
+	// are not that user's: its uid. The user will see them.
+	Owner *uint32 `json:"owner,omitempty"`
+}
+
+// AddResult names the processes that are in the group now and were not before.
+type AddResult struct {
+	Added []int `json:"added"`
+}
+
+// RemoveRequest asks to take running processes out of a group. What they used
+// so far stays on its bill.
+type RemoveRequest struct {
+	PIDs []int `json:"pids"`
+	// Tree takes their live descendants out too.
+	Tree bool `json:"tree,omitempty"`
+}
+
+// RemoveResult names the processes that were in the group and no longer are.
+type RemoveResult struct {
+	Removed []int `json:"removed"`
+}
+
+// Usage is what a set of processes used, ended and live together.
+type Usage struct {
+	ProcessesStarted uint64 `json:"processes_started"`
+	ProcessesEnded   uint64 `json:"processes_ended"`
+	ProcessesLive    uint64 `json:"processes_live"`
+
+	CPUUserSeconds   float64 `json:"cpu_user_seconds"`
+	CPUSystemSeconds float64 `json:"cpu_system_seconds"`
+	// CPUSeconds is user and system together.
+	CPUSeconds float64 `json:"cpu_seconds"`
+	// ElapsedSeconds sums the life times of the ended processes.
+	ElapsedSeconds float64 `json:"elapsed_seconds"`
+
+	MinorFaults uint64 `json:"minor_faults"`
+	MajorFaults uint64 `json:"major_faults"`
+	// ReadBytes and WriteBytes went to or came from storage, ReadChars and
+	// WriteChars passed through read(2) and write(2).
+	ReadBytes  uint64 `json:"read_bytes"`
+	WriteBytes uint64 `json:"write_bytes"`
+	ReadChars  uint64 `json:"read_chars"`
+	WriteChars uint64 `json:"write_chars"`
+	// MaxRSSBytes is the largest resident set of any one process.
+	MaxRSSBytes         uint64 `json:"max_rss_bytes"`
+	VoluntarySwitches   uint64 `json:"voluntary_switches"`
+	InvoluntarySwitches uint64 `json:"involuntary_switches"`
+
+	// ExitNonzero counts exits with another status than 0, ExitSignal deaths
+	// by a signal.
+	ExitNonzero uint64 `json:"exit_nonzero"`
+	ExitSignal  uint64 `json:"exit_signal"`
+}
+
+// Precision counts ended processes by how well their CPU time is known.
+type Precision struct {
+	Exact   uint64 `json:"exact"`
+	Sampled uint64 `json:"sampled"`
+	Rounded uint64 `json:"rounded"`
+	// Inferred counts those of the above whose membership was found after
+	// events were lost.
+	Inferred uint64 `json:"inferred"`
+}
+
+// GroupUsage is a group with its bill.
+type GroupUsage struct {
+	Group
+	Usage     Usage     `json:"usage"`
+	Precision Precision `json:"precision"`
+}
+
+// UsageReport is the bill of groups at one moment. A process that is in
+// several groups counts in each of them, and once in AnyGroup. AnyGroup,
+// Ungrouped and Unattributed add up to Total; they are about all processes
+// whatever groups were asked for.
+type UsageReport struct {
+	Time   time.Time    `json:"time"`
+	Groups []GroupUsage `json:"groups"`
+
+	AnyGroup     Usage `json:"any_group"`
+	Ungrouped    Usage `json:"ungrouped"`
+	Unattributed Usage `json:"unattributed"`
+	Total        Usage `json:"total"`
+}
+
+// Status is the state of the service. Counters of events and records count
+// from Started, this run's beginning.
+type Status struct {
+	Time    time.Time `json:"time"`
+	Version string    `json:"version"`
+	// Created is when the state directory was made, Started when this run of
+	// the service became ready.
+	Created time.Time `json:"created"`
+	Started time.Time `json:"started"`
+
+	Sources StatusSources `json:"sources"`
+	Events  StatusEvents  `json:"events"`
+	Records StatusRecords `json:"records"`
+	Samples StatusSamples `json:"samples"`
+	Rules   StatusRules   `json:"rules"`
+	// Limited counts what was left out because a limit was reached, by the limit's
+	// name: "process_groups", times that a rule could not put a process in a group
+	// because it was in as many as a process may be in; "history_groups", deaths and
+	// moves of processes in more groups than the history tells apart.
+	Limited map[string]uint64 `json:"limited"`
+
+	// Groups counts groups, Processes live processes, and Members those of
+	// them that are in a group.
+	Groups    int `json:"groups"`
+	Processes int `json:"processes"`
+	Members   int `json:"members"`
+	// BacklogBytes is what the accounting file holds that is not on a bill.
+	BacklogBytes int64 `json:"backlog_bytes"`
+	// StoreBytes is the size of the database file.
+	StoreBytes int64 `json:"store_bytes"`
+
+	// Precision is that of all ended processes since Created.
+	Precision    Precision          `json:"precision"`
+	Conservation StatusConservation `json:"conservation"`
+}
+
+// StatusSources says where the figures come from.
+type StatusSources struct {
+	// Events is "proc" or "fork".
+	Events string `json:"events"`
+	// Accounting is "own", "follow:PATH" or "off".
+	Accounting string `json:"accounting"`
+	// Taskstats and Exact are "on" or "off: reason".
+	Taskstats string `json:"taskstats"`
+	Exact     string `json:"exact"`
+	// ExactMissing are fields that this kernel does not have: exact records have
+	// zero there.
+	ExactMissing []string `json:"exact_missing,omitempty"`
+	// Suspended is true while the kernel withholds accounting records because
+	// the disk is nearly full.
+	Suspended bool `json:"suspended"`
+}
+
+// StatusEvents counts process events.
+type StatusEvents struct {
+	Forks    uint64 `json:"forks"`
+	Execs    uint64 `json:"execs"`
+	Exits    uint64 `json:"exits"`
+	Other    uint64 `json:"other"`
+	Lost     uint64 `json:"lost"`
+	Rejected uint64 `json:"rejected"`
+	// Ignored named no possible process.
+	Ignored uint64 `json:"ignored"`
+	// Adopted counts processes whose membership was found late, by their parent,
+	// and Evicted those taken for ended because their pid was forked again.
+	Adopted uint64 `json:"adopted"`
+	Evicted uint64 `json:"evicted"`
+	// Resyncs counts the rescans of /proc that repaired a loss.
+	Resyncs uint64 `json:"resyncs"`
+}
+
+// StatusRecords counts the records of dead processes, by source, and what
+// became of them.
+type StatusRecords struct {
+	BSD           uint64 `json:"bsd"`
+	Taskstats     uint64 `json:"taskstats"`
+	Exact         uint64 `json:"exact"`
+	TaskstatsLost uint64 `json:"taskstats_lost"`
+	ExactLost     uint64 `json:"exact_lost"`
+	// ExactIncomplete counts exact records that lack the figures of some thread.
+	ExactIncomplete uint64 `json:"exact_incomplete"`
+	// LedgerSkippedBytes were in the accounting file and were no record.
+	LedgerSkippedBytes uint64 `json:"ledger_skipped_bytes"`
+	// LedgerLost lines were written and gone before they could be read. LedgerGaps
+	// are the times that an unknown number may be missing: accounting was off, or a
+	// file that was followed was cut or is gone.
+	LedgerLost uint64 `json:"ledger_lost"`
+	LedgerGaps uint64 `json:"ledger_gaps"`
+	// Joined counts deaths by how they were put on the bill.
+	Joined map[string]uint64 `json:"joined"`
+	// MissingLedger counts deaths that the accounting file never told of.
+	MissingLedger uint64 `json:"missing_ledger"`
+}
+
+// StatusSamples counts samples of live processes.
+type StatusSamples struct {
+	// Denied lacked I/O for want of permission (CAP_SYS_PTRACE).
+	Denied uint64 `json:"denied"`
+}
+
+// StatusRules counts what rules did with processes.
+type StatusRules struct {
+	// Applied counts the processes that a rule put in a group, Missed those that
+	// ended before the rules could look at them.
+	Applied uint64 `json:"applied"`
+	Missed  uint64 `json:"missed"`
+}
+
+// StatusConservation is the check that no CPU time is lost or counted twice.
+type StatusConservation struct {
+	// Ratio is all bills together over what the kernel reported; 1 is right.
+	Ratio                  float64 `json:"ratio"`
+	AnyGroupCPUSeconds     float64 `json:"any_group_cpu_seconds"`
+	UngroupedCPUSeconds    float64 `json:"ungrouped_cpu_seconds"`
+	UnattributedCPUSeconds float64 `json:"unattributed_cpu_seconds"`
+	TotalCPUSeconds        float64 `json:"total_cpu_seconds"`
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs every test and says at the end which ones this machine could not run and
+# why. Arguments go to go test.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+go=${GO:-go}
+
+# Property tests draw the same cases in every run; test/random.sh draws new ones.
+export RAPID_SEED=${RAPID_SEED:-1}
+
+mkdir -p bin
+export ELSA_SKIPPED=$PWD/bin/tests-skipped
+rm -f "$ELSA_SKIPPED"
+finish() {
+	status=$?
+	if [ -s "$ELSA_SKIPPED" ]; then
+		echo "left out on this machine:"
+		sort -u "$ELSA_SKIPPED" | sed 's/^/  /'
+	fi
+	exit $status
+}
+trap finish EXIT
+
+# Tests that listen to the whole kernel or switch its accounting run one package
+# after the other, and nothing else meanwhile.
+shared=$(grep -rlE --include='*_test.go' 'kerneltest\.(ProcEvents|BSDAcct|Taskstats|BPF)\b' cmd internal pkg test |
+	xargs -n 1 dirname | sort -u | sed 's|^|elsa/|')
+others=$($go list ./... | grep -vxF "$shared")
+status=0
+$go test -race "$@" $others || status=1
+$go test -race -p 1 "$@" $shared || status=1
+exit $status
