@@ -124,7 +124,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, refused *tally.Shared, log *slog.Logger) (*engine.Engine, error) {
 	now := engine.Now{Boot: proc.Now(), Wall: time.Now()}
 	return engine.New(engine.Options{
-		World:   pipeline.NewWorld(proc.Default),
+		World:   pipeline.NewWorld(proc.Default, refused),
 		NoExits: src.events.Source() == cnfork.SourceFork, Resumed: src.resumed,
 		ExpectExact: src.Exact != nil, ExactResumed: src.exactResumed,
 		Ledger: src.Ledger != nil, LedgerSince: src.ledgerSince,

@@ -40,6 +40,9 @@ func (s *Service) Explain(ctx context.Context, who api.Caller, pid int) (out api
 	}
 	commands := map[groups.Key]string{}
 	for i := range memberships {
+		if err := ctx.Err(); err != nil {
+			return out, err // nobody waits for it any more
+		}
 		out.Groups = append(out.Groups, s.membership(&memberships[i], booted, commands))
 	}
 	return out, nil
@@ -48,7 +51,7 @@ func (s *Service) Explain(ctx context.Context, who api.Caller, pid int) (out api
 // membership adds what /proc knows of the living, outside the pipeline. commands
 // are those looked up by now.
 func (s *Service) membership(m *engine.Membership, booted clock.Wall, commands map[groups.Key]string) api.Membership {
-	out := api.Membership{Group: m.Group, Inferred: m.Inferred}
+	out := api.Membership{Group: m.Group, Inferred: m.Inferred, Omitted: m.Omitted}
 	for _, a := range m.Chain {
 		step := api.Ancestor{PID: int(a.Key.PID), Started: wall(booted, a.Key.Start.Boot()), Command: a.Command, Left: a.Left}
 		if a.Ended != 0 {

@@ -65,6 +65,7 @@ const (
 	ProcessGroups // a process was in as many groups as one may be, and a rule named another
 	HistoryGroups // deaths and moves of processes in more groups, by an early version
 	ProcessMemory // reads of another process's memory that were cut
+	SumsFull      // sums of all processes that reached their ceiling
 	RuleOwners    // a rule named the group of a user, and left a process out
 	RuleGroups    // a rule has made as many groups as it may, and left a process out
 	ReservedNames // users asked for groups that a rule could fill
@@ -162,6 +163,7 @@ var table = [Counters]Info{
 
 	ProcessGroups: {Limited, "process_groups", &limited, "process_groups", "limited", "group too many for a process", "groups too many for a process", false},
 	HistoryGroups: {Limited, "history_groups", &limited, "history_groups", "limited", "bill under (other) for that", "bills under (other) for that", false},
+	SumsFull:      {Limited, "sums", &limited, "sums", "limited", "sum at its ceiling", "sums at their ceiling", false},
 	RuleOwners:    {Limited, "rule_owners", &limited, "rule_owners", "rules refused", "left out of a user's group", "left out of users' groups", false},
 	RuleGroups:    {Limited, "rule_groups", &limited, "rule_groups", "rules refused", "left out by the limit of its rule", "left out by the limit of their rule", false},
 	ReservedNames: {Limited, "reserved_names", &limited, "reserved_names", "groups refused", "with a name kept for a rule", "with names kept for rules", false},
