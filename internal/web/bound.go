@@ -80,8 +80,12 @@ func (cs *conns) watch(c net.Conn, state http.ConnState) {
 		old := cs.waiting.Front() // c itself where all others are answered
 		cs.forget(old.Value.(net.Conn))
 		cs.refused.Add(tally.Connections)
-		// To close one under TLS says good-bye first, which may take a while.
-		go old.Value.(net.Conn).Close()
+		// At once, as its descriptor is needed: TLS would say good-bye first.
+		c := old.Value.(net.Conn)
+		if under, ok := c.(interface{ NetConn() net.Conn }); ok {
+			c = under.NetConn()
+		}
+		c.Close()
 	case http.StateClosed, http.StateHijacked:
 		cs.forget(c)
 	}

@@ -25,7 +25,13 @@ func (u *Usage) Value(f Field) float64 {
 // a sum that wrapped would be small, or less than nothing.
 const Ceiling = 1<<62 - 1
 
-func sum(a, b uint64) uint64 { return min(a, Ceiling) + min(b, Ceiling-min(a, Ceiling)) }
+// sum adds up to the ceiling. What is taken back is added as a negative number.
+func sum(a, b uint64) uint64 {
+	if int64(b) < 0 {
+		return a + b
+	}
+	return min(a+min(b, Ceiling), max(a, Ceiling))
+}
 
 // Full counts the sums that reached their ceiling.
 func (u *Usage) Full() (n uint64) {
