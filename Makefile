@@ -6,6 +6,8 @@ BIN      ?= bin
 DESTDIR  ?=
 prefix   ?= /usr
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# Where elsactl starts: see the package's documentation.
+ENTRY    := -E elsa/internal/inherited.entry
 LDFLAGS  := -s -w -X elsa/internal/build.version=$(VERSION)
 export GOFLAGS += -buildvcs=false
 
@@ -15,7 +17,8 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## static binaries in bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/elsad ./cmd/elsactl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/elsad
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) $(ENTRY)' -o $(BIN)/ ./cmd/elsactl
 
 demo: build ## a group, a workload, its bill and its metrics, on this machine
 	@test/demo.sh $(BIN)

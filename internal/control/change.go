@@ -29,8 +29,8 @@ const (
 func (s *Service) AddMembers(ctx context.Context, who api.Caller, name string, r api.AddRequest) (out api.AddResult, err error) {
 	c := change{who: who, name: name, tree: r.Tree}
 	c.allowed = func(e *engine.Engine, g *groups.Group, l groups.Life) error {
-		if !g.Open() {
-			return api.Conflict("group %s is closed: it takes no new members", name)
+		if err := joinable(who, g); err != nil {
+			return err
 		}
 		if !r.Move {
 			if e.Full(l, g) {
@@ -47,13 +47,7 @@ func (s *Service) AddMembers(ctx context.Context, who api.Caller, name string, r
 		}
 		return nil
 	}
-	c.fits = func(g *groups.Group, p *proc.Process) error {
-		switch {
-		case g.Owner == 0, g.Owner == who.UID, g.Owner == p.UID, r.Owner != nil && *r.Owner == g.Owner:
-			return nil
-		}
-		return api.Conflict("group %s belongs to uid %d, who would see process %d and could delete its bill; if that is meant, say so with owner %d (elsactl group add --owner %[4]d)", g.Name, g.Owner, p.PID, g.Owner)
-	}
+	c.fits = func(g *groups.Group, p *proc.Process) error { return mayFill(who, g, p, r.Owner) }
 	c.do = func(e *engine.Engine, g *groups.Group, l groups.Life, now engine.Now) bool {
 		return e.Add(l, g, r.Move, r.WholeLife, who.UID, now)
 	}

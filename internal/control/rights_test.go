@@ -196,3 +196,30 @@ func TestKernelManyPIDs(t *testing.T) {
 		t.Errorf("%d refusals counted, want 1", n)
 	}
 }
+
+// TestKernelJoinKeepsTheRights: a process that puts itself in a group has no more
+// rights than one that is put there.
+func TestKernelJoinKeepsTheRights(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root)
+	roots, mals := sleep(t, root), sleep(t, mal)
+	s, _ := newService(t, `{list: [{group: ci, env: {CI: "1"}}]}`)
+	s.create(t, mal, "nightly")
+	as := func(who api.Caller, pid int) api.Caller { who.PID = int32(pid); return who }
+	for _, tt := range []struct {
+		who    api.Caller
+		group  string
+		status int
+	}{
+		{as(root, roots), "nightly", 409},
+		{as(mal, mals), "nightly", 200},
+		{as(mal, mals), "ci", 403},
+		{as(mal, mals), "", 200},
+		{as(root, roots), "ci", 200},
+		{as(mal, mals), "ci", 403},
+		{as(root, roots), "", 200},
+	} {
+		if _, err := s.Join(t.Context(), tt.who, api.JoinRequest{Group: tt.group}); status(err) != tt.status {
+			t.Errorf("uid %d joins %q: %v, want status %d", tt.who.UID, tt.group, err, tt.status)
+		}
+	}
+}

@@ -57,7 +57,7 @@ func (s *Service) do(ctx context.Context, who api.Caller, f func(pipeline.Turn) 
 
 // settle waits until every death before the call is on its bill.
 func (s *Service) settle(ctx context.Context, who api.Caller, names []string) error {
-	return pipeline.Settle(ctx, func(ctx context.Context, f func(pipeline.Turn) error) error {
+	return pipeline.WaitSettled(ctx, func(ctx context.Context, f func(pipeline.Turn) error) error {
 		return s.do(ctx, who, f)
 	}, names)
 }
@@ -94,12 +94,11 @@ func (s *Service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateG
 		e := t.Engine()
 		g, err := s.make(e, who, r, t.Now())
 		switch {
-		case errors.Is(err, engine.ErrReserved), errors.Is(err, engine.ErrQuota):
-			return api.Forbidden("%v", err)
+
 		case errors.Is(err, groups.ErrExists):
 			return api.Conflict("group %s exists already", r.Name)
 		case err != nil:
-			return api.Conflict("%v", err)
+			return refused(err)
 		}
 		if r.Temporary {
 			e.MakeTemporary(g)
@@ -126,6 +125,10 @@ func (s *Service) make(e *engine.Engine, who api.Caller, r api.CreateGroupReques
 func (s *Service) Groups(ctx context.Context, who api.Caller) (out []api.Group, err error) {
 	var gs []groups.Group
 	if err := s.do(ctx, who, func(t pipeline.Turn) error {
+		// The last exits: a group may be closed by one.
+		if err := t.Sync(false); err != nil {
+			return err
+		}
 		gs = t.Engine().CopyGroups()
 		return nil
 	}); err != nil {

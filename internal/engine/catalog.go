@@ -55,6 +55,29 @@ func (e *Engine) GroupsOf(l groups.Life) (gs []*groups.Group) {
 	return gs
 }
 
+// CloseWith says that a group is closed when a live process ends.
+func (e *Engine) CloseWith(g *groups.Group, l groups.Life) {
+	if e.until == nil {
+		e.until = map[int32]uint32{}
+	}
+	e.until[l.PID] = g.ID
+}
+
+// closeEnded closes the group that is to be closed with a process, if that ended.
+func (e *Engine) closeEnded(pid int32) {
+	id, ok := e.until[pid]
+	if !ok {
+		return
+	}
+	if l, live := e.tracker.Live(pid); live && e.tracker.Sets.Has(l.Set, id) {
+		return
+	}
+	delete(e.until, pid)
+	if g := e.catalog.ByID(id); g != nil && g.Open() {
+		e.CloseGroup(g, e.now)
+	}
+}
+
 // DeleteGroup deletes a group. What it used stays in the totals.
 func (e *Engine) DeleteGroup(g *groups.Group) {
 	e.tracker.TakeStarts(e.join.Start)

@@ -113,6 +113,9 @@ type Engine struct {
 	// ruleset decides on groups by what processes are; ruled is what it came to.
 	ruleset *rules.Set
 	ruled   ruled
+	// until are the groups that close when a process ends, by its pid. It is not
+	// kept over a restart, after which Expire closes them.
+	until map[int32]uint32
 	// created is when the database was made.
 	created time.Time
 	// boot is the kernel's id of the running boot.

@@ -37,7 +37,7 @@ func (e *Engine) remember(l *groups.Life, r *acct.Record) {
 	if r != nil {
 		a.Comm = r.Comm
 	}
-	e.lineage.Bury(a)
+	e.lineage.AddAncestor(a)
 }
 
 // Membership is why a process is in one group.

@@ -44,7 +44,7 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 	e.lineage.DropBoot(boot)
 	if !rebooted {
 		for _, a := range st.Ancestors {
-			e.lineage.Bury(a)
+			e.lineage.AddAncestor(a)
 		}
 		for i := range st.Held {
 			e.join.Precise(&st.Held[i], now.Boot)
@@ -111,7 +111,7 @@ func (e *Engine) BeginAfterReboot(st *store.State, now Now) {
 // machine's end left no line, and begins with the processes there are.
 func (e *Engine) EndOfBoot(now Now) error {
 	e.now = now
-	e.tracker.Bury(func(l groups.Life) {
+	e.tracker.GiveUp(func(l groups.Life) {
 		e.counts[tally.Missing]++
 		e.join.Unledgered(l, now.Boot)
 	})

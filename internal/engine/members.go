@@ -71,7 +71,7 @@ func (e *Engine) move(change groups.Change, whole bool) {
 	if e.options.NoExits {
 		e.addThreads(change.Life.PID)
 	}
-	e.tracker.Note(change.Life.Key())
+	e.tracker.KeepAccount(change.Life.Key())
 }
 
 // EachMember calls f for every live process of a group, after a rescan if one is

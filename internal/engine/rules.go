@@ -100,7 +100,7 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 	}
 	if life.Set != groups.Ungrouped {
 		e.counts[tally.Ruled]++
-		e.tracker.Stray(life.Set)
+		e.tracker.CountStranger(life.Set)
 	}
 }
 

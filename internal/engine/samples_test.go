@@ -24,7 +24,7 @@ func TestMeasure(t *testing.T) {
 			f.SetUint(uint64(i) + 1)
 		}
 	}
-	atEnd := map[usage.Field]bool{usage.Elapsed: true}
+	atEnd := map[usage.Field]bool{usage.Elapsed: true, usage.CPUDelay: true}
 	e := &Engine{}
 	for f, n := range e.measure(&s) {
 		if (n == 0) != atEnd[usage.Field(f)] {

@@ -68,7 +68,7 @@ func (e *Engine) saveHandover(tx Tx, meta *store.Meta) {
 			// Events go on: what the next start does not find here has its fork among
 			// them.
 			e.tracker.EachLive(func(l groups.Life) {
-				if l.Set == groups.Ungrouped && !l.Noted {
+				if l.Set == groups.Ungrouped && !l.HasAccount {
 					tx.PutMember(l, usage.Account{})
 				}
 			})

@@ -36,7 +36,7 @@ var (
 func example() *usage.Snapshot {
 	ci := usage.Usage{
 		usage.Started: 501, usage.Ended: 499, usage.Live: 2, usage.User: uint64(12*time.Second + 345678901), usage.System: uint64(3 * time.Second),
-		usage.MinorFaults: 70123, usage.MajorFaults: 5, usage.ReadBytes: 4096, usage.WriteBytes: 1 << 33, usage.MaxRSS: 48 << 20,
+		usage.MinorFaults: 70123, usage.MajorFaults: 5, usage.ReadBytes: 4096, usage.WriteBytes: 1 << 33, usage.MaxRSS: 48 << 20, usage.CPUDelay: uint64(2500 * time.Millisecond),
 		usage.Exact: 490, usage.Sampled: 6, usage.Rounded: 3, usage.Inferred: 1,
 	}
 	web := usage.Usage{usage.Started: 3, usage.Live: 3, usage.User: uint64(1500 * time.Millisecond), usage.System: uint64(250 * time.Millisecond), usage.MaxRSS: 1 << 20}

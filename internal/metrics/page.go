@@ -53,7 +53,7 @@ func newPage() *page {
 		{&p.ungrouped, prefixUngrouped, "in no group", ""},
 		{&p.unattributed, prefixUnattributed, "whose groups are not known", ""},
 	} {
-		s.row.wire(false)
+		s.row.wire(false, newMemory(1))
 		for f := range figures {
 			mf := family(s.prefix, f, s.which, s.note)
 			mf.Metric = s.row.appendTo(nil, f)
@@ -71,27 +71,40 @@ func family(prefix string, f int, which, note string) *dto.MetricFamily {
 	}
 }
 
-// wire makes the series of a row point at the row's own labels and values.
-func (r *row) wire(grouped bool) {
-	r.metrics, r.values = make([]dto.Metric, len(columns)), make([]float64, len(columns))
-	counters, gauges := make([]dto.Counter, len(columns)-gaugeColumns), make([]dto.Gauge, gaugeColumns)
+// memory is what rows are made of, side by side: a scrape walks through it.
+type memory struct {
+	metrics  []dto.Metric
+	values   []float64
+	counters []dto.Counter
+	gauges   []dto.Gauge
+}
+
+func newMemory(rows int) *memory {
+	n := rows * len(columns)
+	return &memory{make([]dto.Metric, n), make([]float64, n), make([]dto.Counter, n-rows*gaugeColumns), make([]dto.Gauge, rows*gaugeColumns)}
+}
+
+// wire makes the series of a row point at the row's own labels and values, of m.
+func (r *row) wire(grouped bool, m *memory) {
+	r.metrics, m.metrics = m.metrics[:len(columns)], m.metrics[len(columns):]
+	r.values, m.values = m.values[:len(columns)], m.values[len(columns):]
 	var labels []*dto.LabelPair
 	if grouped {
 		r.group.Name, r.group.Value = proto.String(labelGroup), &r.name
 		labels = []*dto.LabelPair{&r.group}
 	}
 	for i, c := range columns {
-		m := &r.metrics[i]
-		m.Label = labels
+		s := &r.metrics[i]
+		s.Label = labels
 		if c.label != nil { // "group" sorts before it
-			m.Label = append(labels[:len(labels):len(labels)], c.label)
+			s.Label = append(labels[:len(labels):len(labels)], c.label)
 		}
 		if figures[c.family].Gauge {
-			m.Gauge, gauges = &gauges[0], gauges[1:]
-			m.Gauge.Value = &r.values[i]
+			s.Gauge, m.gauges = &m.gauges[0], m.gauges[1:]
+			s.Gauge.Value = &r.values[i]
 		} else {
-			m.Counter, counters = &counters[0], counters[1:]
-			m.Counter.Value = &r.values[i]
+			s.Counter, m.counters = &m.counters[0], m.counters[1:]
+			s.Counter.Value = &r.values[i]
 		}
 	}
 }
@@ -128,8 +141,9 @@ func (p *page) row(i int) *row {
 	if i/chunkRows == len(p.chunks) {
 		chunk := new([chunkRows]row)
 		p.chunks = append(p.chunks, chunk)
+		m := newMemory(chunkRows)
 		for j := range chunk {
-			chunk[j].wire(true)
+			chunk[j].wire(true, m)
 			for f := range figures {
 				p.series[f] = chunk[j].appendTo(p.series[f], f)
 			}

@@ -109,10 +109,10 @@ const (
 	settlePoll    = 10 * time.Millisecond
 )
 
-// Settle returns once every process that died before the call is on its bill
+// WaitSettled returns once every process that died before the call is on its bill
 // with the best record it will get, or after settleTimeout. names are the groups
 // to wait for; none is all. do is [Pipeline.Do], or what calls it.
-func Settle(ctx context.Context, do func(context.Context, func(Turn) error) error, names []string) error {
+func WaitSettled(ctx context.Context, do func(context.Context, func(Turn) error) error, names []string) error {
 	deadline := time.NewTimer(settleTimeout)
 	defer deadline.Stop()
 	poll := time.NewTicker(settlePoll)

@@ -37,7 +37,7 @@ func TestEarlyFigures(t *testing.T) {
 			bucket, key, value []byte
 		}{
 			{bucketSets, key32(5), figures.append(list{7}.append(nil))},
-			{bucketMembers, memberKey(groups.Key{PID: 12, Start: clock.At(34, clock.Stamped)}), one.append(one.append(list{1, 5, 0, 1}.append(nil)))},
+			{bucketMembers, memberKey(groups.Key{PID: 12, Start: 34}), one.append(one.append(list{1, 5, 0, 1}.append(nil)))},
 			{bucketDeaths, key32(0), cell.append(one.append(one.append(one.append(death.append(nil)))))},
 			{bucketDeaths, key32(1), one.append(one.append(one.append(death[:5].append(nil))))},
 			{bucketHistory, keyOfCell(&history.Key{Hour: 490000, Command: "sh"}), figures.append(nil)},
@@ -59,7 +59,7 @@ func TestEarlyFigures(t *testing.T) {
 	t.Cleanup(func() { s.Close() })
 	st := mustLoad(t, s)
 	want := usage.OpenDeath{
-		Key: groups.Key{PID: 8, Start: clock.At(9, clock.Stamped)}, Set: 5, Base: wantOne, Charged: wantOne, Estimate: wantOne, Reported: 4, Grade: 1,
+		Key: groups.Key{PID: 8, Start: ungrained(9)}, Set: 5, Base: wantOne, Charged: wantOne, Estimate: wantOne, Reported: 4, Grade: 1,
 		Lined: true, Exited: true, // as they were taken to be
 		Cell: usage.Cell{Hour: 490000, Set: 5, UID: 1000, Comm: [16]byte{'s'}},
 	}

@@ -21,7 +21,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
-	"elsa/internal/history"
 	"elsa/internal/lineage"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
@@ -288,32 +287,6 @@ func (s *Store) Backup(w io.Writer) error {
 	})
 }
 
-// Verify checks every page of the database and every value in it.
-func (s *Store) Verify() error {
-	err := sound(s.verify)
-	if err == nil {
-		_, err = s.Load()
-	}
-	if err == nil {
-		err = sound(func() error {
-			return s.History(0, 1<<32-1, func(*history.Key, *usage.Usage) error { return nil })
-		})
-	}
-	return err
-}
-
-func (s *Store) verify() error {
-	return s.db.View(func(tx *bolt.Tx) error {
-		var first error
-		for err := range tx.Check() {
-			if first == nil {
-				first = err
-			}
-		}
-		return first
-	})
-}
-
 // Load reads the whole state.
 func (s *Store) Load() (*State, error) {
 	st := &State{}
@@ -400,7 +373,7 @@ func (st *State) readMember(k, v []byte) error {
 	st.Members = append(st.Members, Member{
 		Life: groups.Life{
 			PID: pid, Start: l.startAt(start, 4), PPID: int32(l[0]), Set: groups.SetID(l[1]), Exit: clock.Boot(l[2]),
-			Inferred: l[3]&1 != 0, Unproven: l[3]&2 != 0, Noted: l[3]&4 != 0,
+			Inferred: l[3]&1 != 0, Unproven: l[3]&2 != 0, HasAccount: l[3]&4 != 0,
 		},
 		Account: usage.Account{Base: base.measure(), Last: last.measure()},
 	})

@@ -29,6 +29,7 @@ var routes = []route{
 	{"POST", "/v1/groups/{name}/members", addMembers, false},
 	{"POST", "/v1/groups/{name}/members/remove", removeMembers, false},
 	{"POST", "/v1/groups/{name}/close", closeGroup, false},
+	{"POST", "/v1/join", join, false},
 	{"GET", "/v1/usage", usageReport, true},
 	{"GET", "/v1/report", report, true},
 	{"GET", "/v1/explain", explain, true},
@@ -126,6 +127,9 @@ func addMembers(s Service, c Caller, r *http.Request) (int, any, error) {
 	if err := readJSON(r, &q, checkAdd); err != nil {
 		return 0, nil, err
 	}
+	if err := c.MayName(); err != nil {
+		return 0, nil, err
+	}
 	a, err := s.AddMembers(r.Context(), c, name, q)
 	if a.Added == nil {
 		a.Added = []int{}
@@ -140,6 +144,9 @@ func removeMembers(s Service, c Caller, r *http.Request) (int, any, error) {
 	}
 	var q RemoveRequest
 	if err := readJSON(r, &q, checkRemove); err != nil {
+		return 0, nil, err
+	}
+	if err := c.MayName(); err != nil {
 		return 0, nil, err
 	}
 	a, err := s.RemoveMembers(r.Context(), c, name, q)
@@ -161,6 +168,15 @@ func closeGroup(s Service, c Caller, r *http.Request) (int, any, error) {
 	}
 	g, err := s.CloseGroup(r.Context(), c, name)
 	return http.StatusOK, g, err
+}
+
+func join(s Service, c Caller, r *http.Request) (int, any, error) {
+	var q JoinRequest
+	if err := readJSON(r, &q, checkJoin); err != nil {
+		return 0, nil, err
+	}
+	j, err := s.Join(r.Context(), c, q)
+	return http.StatusOK, j, err
 }
 
 func usageReport(s Service, c Caller, r *http.Request) (int, any, error) {

@@ -28,7 +28,7 @@ func snapshot() usage.Snapshot {
 		usage.Started: 501, usage.Ended: 500, usage.Live: 1,
 		usage.User: uint64(1234567891 * time.Nanosecond), usage.System: uint64(2 * time.Second), usage.Elapsed: uint64(90 * time.Minute),
 		usage.MinorFaults: 11, usage.MajorFaults: 12, usage.ReadBytes: 13, usage.WriteBytes: 14, usage.ReadChars: 15, usage.WriteChars: 16,
-		usage.MaxRSS: 17 << 20, usage.VoluntarySwitches: 18, usage.InvoluntarySwitches: 19,
+		usage.MaxRSS: 17 << 20, usage.VoluntarySwitches: 18, usage.InvoluntarySwitches: 19, usage.CPUDelay: uint64(22 * time.Second),
 		usage.ExitNonzero: 20, usage.ExitSignal: 21, usage.Exact: 400, usage.Sampled: 70, usage.Rounded: 30, usage.Inferred: 5,
 	}
 	one := func(n uint64, cpu time.Duration) usage.Usage {

@@ -68,8 +68,10 @@ type Spent struct {
 	MaxRSSBytes         uint64  `json:"max_rss_bytes"`
 	VoluntarySwitches   uint64  `json:"voluntary_switches"`
 	InvoluntarySwitches uint64  `json:"involuntary_switches"`
-	ExitNonzero         uint64  `json:"exit_nonzero"`
-	ExitSignal          uint64  `json:"exit_signal"`
+	// CPUDelaySeconds was spent waiting for a CPU, zero without taskstats.
+	CPUDelaySeconds float64 `json:"cpu_delay_seconds"`
+	ExitNonzero     uint64  `json:"exit_nonzero"`
+	ExitSignal      uint64  `json:"exit_signal"`
 	// Exact, Sampled and Rounded add up to Processes; see [Precision].
 	Exact    uint64 `json:"exact"`
 	Sampled  uint64 `json:"sampled"`

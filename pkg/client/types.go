@@ -65,6 +65,24 @@ type AddRequest struct {
 	Owner *uint32 `json:"owner,omitempty"`
 }
 
+// JoinRequest asks to put the process that asks, the one that connected, in a
+// group. The process may be in any pid namespace.
+type JoinRequest struct {
+	// Group is the group to join, made if it is missing. Empty means a fresh
+	// temporary group for this process alone: its name is the service's choice, and
+	// it is closed by itself when the process ends.
+	Group string `json:"group,omitempty"`
+	// Labels of the group, if it is made.
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// JoinResult says what was joined.
+type JoinResult struct {
+	Group string `json:"group"`
+	// Created: the group was made for this request.
+	Created bool `json:"created"`
+}
+
 // AddResult names the processes that are in the group now and were not before.
 type AddResult struct {
 	Added []int `json:"added"`
@@ -108,6 +126,9 @@ type Usage struct {
 	MaxRSSBytes         uint64 `json:"max_rss_bytes"`
 	VoluntarySwitches   uint64 `json:"voluntary_switches"`
 	InvoluntarySwitches uint64 `json:"involuntary_switches"`
+	// CPUDelaySeconds is what the ended processes spent waiting for a CPU, zero
+	// without taskstats.
+	CPUDelaySeconds float64 `json:"cpu_delay_seconds"`
 
 	// ExitNonzero counts exits with another status than 0, ExitSignal deaths
 	// by a signal.

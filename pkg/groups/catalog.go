@@ -5,6 +5,7 @@ package groups
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -170,9 +171,10 @@ func (c *Catalog) TouchAll() {
 func (c *Catalog) Changed() bool { return len(c.changed) > 0 }
 
 // Flush calls put for every group that is new or changed, and del for the ids of
-// those that were deleted. It tells the same again until Done.
+// those that were deleted, in order of their ids: a database takes many new keys
+// faster so. It tells the same again until Done.
 func (c *Catalog) Flush(put func(Group), del func(id uint32)) {
-	for id := range c.changed {
+	for _, id := range slices.Sorted(maps.Keys(c.changed)) {
 		if g := c.byID[id]; g != nil {
 			put(*g)
 		} else {

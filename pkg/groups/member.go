@@ -30,7 +30,7 @@ func (t *Tracker) Remove(pid int32, gid uint32) (c Change, ok bool) {
 
 func (t *Tracker) change(pid int32, gid uint32, to func(SetID) SetID) (Change, bool) {
 	e := t.table.get(pid)
-	if e == nil || e.state == dead || e.state == reaped {
+	if e == nil || e.state == dead || e.state == recorded {
 		return Change{}, false
 	}
 	c := Change{Life: t.lifeOf(pid, e), From: e.set, To: to(e.set)}

@@ -82,13 +82,13 @@ func (m *model) readLine(t *rapid.T) {
 	}
 	p := m.ledger[0]
 	m.ledger = m.ledger[1:]
-	l, ok := m.Reap(p.pid, p.fits)
-	if !ok || l.Again {
+	l, ok := m.Take(p.pid, p.fits)
+	if !ok || l.Recorded {
 		t.Fatalf("line of process %d: %+v, %v", p.pid, l, ok)
 	}
 	m.compare(t, p, l)
 	if m.unseen[p.pid] == p {
-		delete(m.unseen, p.pid) // reaped: it does not count as live any more
+		delete(m.unseen, p.pid) // recorded: it does not count as live any more
 		if m.Exit(p.pid, p.pid, m.now); m.table.get(p.pid) != nil {
 			t.Fatalf("process %d is there after its line and its exit", p.pid)
 		}

@@ -164,8 +164,9 @@ func (j *Join) Merge(moved map[groups.SetID]groups.SetID, former groups.SetID) {
 }
 
 // Conservation is the CPU on all bills of ended processes over the CPU the
-// kernel reported for them: 1 when nothing is lost and nothing counted twice,
-// up to what samples of live processes showed beyond their last record.
+// kernel reported for them, by its best word: 1 when nothing is lost and nothing
+// counted twice. It is above 1 where an estimate was charged and the exact record,
+// which came too late, says less: a counter takes nothing back.
 func (j *Join) Conservation() float64 {
 	var sum time.Duration
 	for i := range j.sets {

@@ -70,9 +70,10 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 		wait = true
 		best = d.floor(ts)
 	}
-	j.report(d, best.CPU())
+	kernel := best.CPU()
 	best.raise(&last)
 	d.charged = best.beyond(&d.base)
+	j.report(d, kernel)
 
 	if acc != nil {
 		j.dropAccount(d.key, acc)
@@ -89,7 +90,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	d.cell = j.cellOf(life, d.at, line, ts, ex)
 	j.bill(d.set, &d.cell, &u)
 	if !wait {
-		j.settle(d)
+		j.countJoined(d)
 		j.release(d)
 		return
 	}
@@ -203,23 +204,31 @@ func (j *Join) lift(d *death, m *Measure, grade precision, r *acct.Record) {
 	more := m.beyond(&d.base)
 	more = more.beyond(&d.charged)
 	d.charged.add(&more)
+	was := d.grade
+	d.grade = grade
 	j.report(d, m.CPU())
 	var u Usage
 	u.AddMeasure(&more)
-	u.count(d.grade, -1)
+	u.count(was, -1)
 	u.count(grade, +1)
 	d.exit(&u, r)
 	j.bill(d.set, &d.cell, &u)
-	d.grade = grade
 }
 
+// report takes the CPU that the kernel reported of a death, of its grade. Without
+// an exact record the kernel's best word is the most that it said in any way: by
+// ticks, by the runtime up to the last switch, by a sample while the process lived.
+// All of that was charged.
 func (j *Join) report(d *death, cpu time.Duration) {
+	if d.grade != exact {
+		cpu = max(cpu, d.base.CPU()+d.charged.CPU())
+	}
 	j.Reported += cpu - d.reported
 	d.reported = cpu
 }
 
-// settle counts a death by the best record it got.
-func (j *Join) settle(d *death) {
+// countJoined counts a death by the best record it got.
+func (j *Join) countJoined(d *death) {
 	switch {
 	case d.grade == exact:
 		j.Joined.Exact++

@@ -25,6 +25,7 @@ const (
 	MaxRSS     // the largest resident set any one of the processes had, bytes
 	VoluntarySwitches
 	InvoluntarySwitches
+	CPUDelay // waiting for a CPU, ns: cpu_delay_total of struct taskstats, so of ended processes
 
 	// Measured is how many fields are measured of one process.
 	Measured
@@ -64,6 +65,7 @@ func measureOf(r *acct.Record) Measure {
 		ReadBytes: r.ReadBytes, WriteBytes: r.WriteBytes, ReadChars: r.ReadChars, WriteChars: r.WriteChars,
 		MaxRSS:            r.MaxRSS,
 		VoluntarySwitches: r.VoluntarySwitches, InvoluntarySwitches: r.InvoluntarySwitches,
+		CPUDelay: uint64(r.CPUDelay),
 	}
 	if r.CPU > 0 {
 		m.setCPU(r.CPU)
@@ -76,6 +78,7 @@ func measureOf(r *acct.Record) Measure {
 var Stored = [...]Field{
 	Started, Ended, User, System, Elapsed, MinorFaults, MajorFaults, ReadBytes, WriteBytes, ReadChars, WriteChars,
 	MaxRSS, VoluntarySwitches, InvoluntarySwitches, ExitNonzero, ExitSignal, Exact, Sampled, Rounded, Inferred,
+	CPUDelay,
 }
 
 // Info says what a field is and where it shows.
@@ -124,6 +127,7 @@ type Family struct {
 
 var (
 	cpuFamily   = Family{Name: "cpu_seconds_total", Help: "CPU time used by processes %s, ended and live.", Label: "mode"}
+	delayFamily = Family{Name: "cpu_delay_seconds_total", Help: "Time that ended processes %s waited for a CPU."}
 	rssFamily   = Family{Name: "max_rss_bytes", Help: "Largest resident set of any one process %s.", Gauge: true}
 	faultFamily = Family{Name: "page_faults_total", Help: "Page faults of processes %s.", Label: "kind"}
 	liveFamily  = Family{Name: "processes", Help: "Live processes %s.", Gauge: true}
@@ -148,6 +152,8 @@ var table = [Fields]Info{
 
 	VoluntarySwitches:   {Name: "voluntary_switches", Title: "Switches, voluntary"},
 	InvoluntarySwitches: {Name: "involuntary_switches", Title: "Switches, involuntary"},
+
+	CPUDelay: {Name: "cpu_delay_seconds", Unit: Seconds, Series: Series{Family: &delayFamily}, Title: "Waited for a CPU, all ended", Sort: "delay"},
 
 	Started:     {Name: "processes_started", Report: "-", Series: Series{Family: &startFamily}, Title: "Processes started"},
 	Ended:       {Name: "processes_ended", Report: "processes", Series: Series{Family: &endFamily}, Sort: "processes"},

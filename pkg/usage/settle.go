@@ -62,7 +62,7 @@ func (j *Join) sweep(d *death, now, patience clock.Boot) *death {
 			}
 		}
 		j.lift(d, &d.estimate, d.grade, nil)
-		j.settle(d)
+		j.countJoined(d)
 	}
 	if d.final && (now.Sub(d.at) > openFor || j.opened > maxOpen || !j.ExpectExact) {
 		next := d.next
@@ -90,7 +90,7 @@ func (j *Join) correct(r *acct.Record) bool {
 	m := d.perfect(r)
 	j.lift(d, &m, exact, r)
 	if !d.final {
-		j.settle(d)
+		j.countJoined(d)
 	}
 	j.unwait(d)
 	j.release(d)
@@ -109,17 +109,17 @@ func (j *Join) Unsettled(before clock.Boot, f func(groups.Key, groups.SetID) boo
 	}
 }
 
-// Settle gives a death that waits for its exact record the CPU that the
+// SettleByClock gives a death that waits for its exact record the CPU that the
 // scheduler measured of it, because the process was found dead and not waited
 // for: its clock stands still. The record, when it comes, adds what else it knows.
-func (j *Join) Settle(key groups.Key, cpu time.Duration) {
+func (j *Join) SettleByClock(key groups.Key, cpu time.Duration) {
 	for d := j.open[key.PID]; d != nil; d = d.next {
 		if d.key == key && !d.final {
 			d.final = true
 			m := d.estimate
 			m.setCPU(cpu)
 			j.lift(d, &m, exact, nil)
-			j.settle(d)
+			j.countJoined(d)
 			return
 		}
 	}

@@ -38,11 +38,13 @@ func (j *Join) TakeChanged(f func(groups.SetID, *Usage)) {
 	j.changed = j.changed[:0]
 }
 
-// Touch marks a set as changed, TouchAll all of them.
+// Touch marks a set as changed.
 func (j *Join) Touch(id groups.SetID) { j.set(id) }
 
-// TouchAll marks every set as changed, for a store that was emptied.
+// TouchAll marks every set as changed, in order, for a store that was emptied.
 func (j *Join) TouchAll() {
+	j.changed = j.changed[:0]
+	clear(j.dirty)
 	for id := range j.sets {
 		j.set(groups.SetID(id))
 	}
