@@ -58,8 +58,12 @@ func (s *Service) AddMembers(ctx context.Context, who api.Caller, name string, r
 // RemoveMembers takes running processes out of a group.
 func (s *Service) RemoveMembers(ctx context.Context, who api.Caller, name string, r api.RemoveRequest) (out api.RemoveResult, err error) {
 	c := change{who: who, name: name, tree: r.Tree}
+	named := make(map[int32]bool)
+	for _, pid := range r.PIDs {
+		named[int32(pid)] = true
+	}
 	c.allowed = func(e *engine.Engine, g *groups.Group, l groups.Life) error {
-		if slices.Contains(r.PIDs, int(l.PID)) && !e.IsIn(l, g) {
+		if named[l.PID] && !e.IsIn(l, g) {
 			return api.NotFound("process %d is not in group %s", l.PID, name)
 		}
 		return nil
