@@ -17,6 +17,10 @@ func (e *Engine) GroupByID(id uint32) *groups.Group { return e.catalog.ByID(id) 
 // deleted.
 func (e *Engine) Groups() []*groups.Group { return e.catalog.All() }
 
+// CopyGroups returns a copy of every group, in order of name. Labels are shared and
+// must not be changed.
+func (e *Engine) CopyGroups() []groups.Group { return e.catalog.Copy() }
+
 // GroupNames are the names of the groups that a process is in, in order.
 func (e *Engine) GroupNames(set groups.SetID) []string { return e.groupNames(set) }
 
@@ -39,6 +43,16 @@ func (e *Engine) MakeTemporary(g *groups.Group) {
 func (e *Engine) CloseGroup(g *groups.Group, now Now) {
 	g.Closed = now.Wall.UTC()
 	e.catalog.Touch(g)
+}
+
+// GroupsOf are the groups that a process is in.
+func (e *Engine) GroupsOf(l groups.Life) (gs []*groups.Group) {
+	for _, id := range e.tracker.Sets.Groups(l.Set) {
+		if g := e.catalog.ByID(id); g != nil {
+			gs = append(gs, g)
+		}
+	}
+	return gs
 }
 
 // CloseWith says that a group is closed when a live process ends.
@@ -70,4 +84,5 @@ func (e *Engine) DeleteGroup(g *groups.Group) {
 	e.join.Merge(e.tracker.DropGroup(g.ID), e.tracker.Sets.Only(groups.Former))
 	e.lineage.DropGroup(g.ID)
 	e.catalog.Delete(g)
+	e.ruled.made = nil // to be counted again
 }

@@ -71,6 +71,8 @@ type Options struct {
 	KnownCommands func(hour uint32) []string
 	// Rules put processes in groups; nil is none.
 	Rules *rules.Set
+	// Refused counts what was refused; nil counts nothing.
+	Refused *tally.Shared
 }
 
 func (o *Options) check() error {
@@ -108,10 +110,9 @@ type Engine struct {
 	lineage *lineage.Book
 	// history adds up what is billed by the hour, user and command.
 	history past
-	// ruleset decides on groups by what processes are; ruleErr is why the last group
-	// that a rule named could not be made.
+	// ruleset decides on groups by what processes are; ruled is what it came to.
 	ruleset *rules.Set
-	ruleErr error
+	ruled   ruled
 	// until are the groups that close when a process ends, by its pid. It is not
 	// kept over a restart, after which Expire closes them.
 	until map[int32]uint32

@@ -135,7 +135,13 @@ func Open(path string, now time.Time) (*Store, error) {
 		if err := create(path, now); err != nil {
 			return nil, fmt.Errorf("create database %s: %w", path, err)
 		}
-	case err == nil && fi.Mode().IsRegular() && fi.Size() == 0: // bbolt would fill it
+	case err == nil && !fi.Mode().IsRegular():
+		return nil, fmt.Errorf("open database %s: it is not a file (a link will not do); move it away", path)
+	case err == nil && int(fi.Sys().(*syscall.Stat_t).Uid) != os.Geteuid():
+		return nil, fmt.Errorf("open database %s: it belongs to another user than %d; chown it, once you trust what it holds", path, os.Geteuid())
+	case err == nil && fi.Mode().Perm()&0o022 != 0:
+		return nil, fmt.Errorf("open database %s: others can write to it (mode %04o); run chmod go-w on it, once you trust what it holds", path, fi.Mode().Perm())
+	case err == nil && fi.Size() == 0: // bbolt would fill it
 		return nil, fmt.Errorf("open database %s: it is empty; restore a backup or move the file away", path)
 	}
 	db, err := open(path)

@@ -139,7 +139,7 @@ func TestChromium(t *testing.T) {
 		mu    sync.Mutex
 		paths []string
 	)
-	mux := Routes(hello, hour(), func() error { return nil })
+	mux := Routes(hello, hour(), func() error { return nil }, nil)
 	s := start(t, "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		paths = append(paths, r.URL.Path)

@@ -41,6 +41,15 @@ func (c Caller) MayChange(g *groups.Group) error {
 	return Forbidden("group %s belongs to uid %d; only its owner, root and members of unix group %s may do this", g.Name, g.Owner, AdminGroup)
 }
 
+// MayTakeOut returns nil if the caller may take the process pid out of g, as a move
+// does. Otherwise it returns a 403 [Error].
+func (c Caller) MayTakeOut(pid int, g *groups.Group) error {
+	if c.Admin || c.UID == g.Owner {
+		return nil
+	}
+	return Forbidden("process %d is in group %s, which belongs to uid %d; only its owner, root and members of unix group %s may take it out, so add it without move", pid, g.Name, g.Owner, AdminGroup)
+}
+
 // MayAdd returns nil if the caller may put the process pid, whose real uid is
 // owner, in a group of its own. Otherwise it returns a 403 [Error].
 func (c Caller) MayAdd(pid int, owner uint32) error {

@@ -60,6 +60,9 @@ type AddRequest struct {
 	WholeLife bool `json:"whole_life,omitempty"`
 	// Move takes them out of every group they were in.
 	Move bool `json:"move,omitempty"`
+	// Owner is needed of an admin who puts processes in another user's group that
+	// are not that user's: its uid. The user will see them.
+	Owner *uint32 `json:"owner,omitempty"`
 }
 
 // JoinRequest asks to put the process that asks, the one that connected, in a

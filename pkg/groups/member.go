@@ -2,6 +2,8 @@
 
 package groups
 
+import "slices"
+
 // Change is a process that went from one set to another at the administrator's
 // wish. Its bill is split there.
 type Change struct {
@@ -61,10 +63,11 @@ func (t *Tracker) arrive(e *entry, set SetID) {
 	}
 }
 
-// Descendants returns the live descendants of pid, itself not included, by the
-// parents named at fork and, for processes found in /proc, there. The line is
-// broken where an ancestor's record was read already.
-func (t *Tracker) Descendants(pid int32) []int32 {
+// Descendants returns the live descendants of processes, themselves not included,
+// by the parents named at fork and, for processes found in /proc, there. The line
+// is broken where an ancestor's record was read already. It walks over all
+// processes once, however many are named.
+func (t *Tracker) Descendants(pids ...int32) []int32 {
 	children := map[int32][]int32{}
 	t.table.all(func(c int32, e *entry) {
 		if p := t.table.get(e.ppid); p != nil && p.start.MayFork(e.start) {
@@ -72,8 +75,11 @@ func (t *Tracker) Descendants(pid int32) []int32 {
 		}
 	})
 	var tree []int32
-	seen := map[int32]bool{pid: true}
-	for queue := []int32{pid}; len(queue) > 0; queue = queue[1:] {
+	seen := make(map[int32]bool, len(pids))
+	for _, pid := range pids {
+		seen[pid] = true
+	}
+	for queue := slices.Clone(pids); len(queue) > 0; queue = queue[1:] {
 		for _, c := range children[queue[0]] {
 			if seen[c] {
 				continue
