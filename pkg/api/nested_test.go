@@ -13,7 +13,7 @@ import (
 // of ours; what names none works.
 func TestNestedCallerNamesNoProcess(t *testing.T) {
 	f := newFake()
-	h := newHandler(f, slog.New(slog.DiscardHandler))
+	h := newHandler(f, nil, slog.New(slog.DiscardHandler))
 	ask := func(nested bool, method, path, body string) (int, string) {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r = r.WithContext(withCaller(r.Context(), Caller{PID: 77, Admin: true, Nested: nested}))
