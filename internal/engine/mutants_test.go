@@ -34,8 +34,6 @@ var mutants = []struct{ name, file, old, new string }{
 		"life.Set, life.Inferred, life.Unproven = set, true, unproven", "life.Set, _ = set, unproven"},
 	{"what was inferred is inherited as proven", "pkg/groups/tracker.go",
 		"return p.set, p.flags & inferred", "return p.set, 0"},
-	{"births after loss are not in doubt", "pkg/groups/tracker.go",
-		"{ t.doubt = !t.NoExits }", "{ t.doubt = false }"},
 	{"lines are read that were written since the barrier", "internal/engine/service_test.go",
 		"m.join(s, end)", "m.join(s, max(end, len(m.lines)))"},
 	{"no barrier ends the wait for a line", "internal/engine/deaths.go",
