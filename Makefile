@@ -11,7 +11,7 @@ ENTRY    := -E elsa/internal/inherited.entry
 LDFLAGS  := -s -w -X elsa/internal/build.version=$(VERSION)
 export GOFLAGS += -buildvcs=false
 
-.PHONY: help build demo check test test-random test-load bench install clean
+.PHONY: help build demo check test mutants test-random test-load bench install clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ check: ## gofmt, vet, staticcheck, govulncheck, and that the pure packages need 
 test: ## every test this machine can run; ELSA_KERNEL=require makes skips failures
 	test/setup.sh
 	GO=$(GO) test/run.sh
+
+mutants: ## that the model of the engine finds each of some deliberate faults
+	$(GO) test -tags mutants -run '^TestMutants$$' -count=1 -timeout 60m -v ./internal/engine
 
 test-random: ## random tests with new draws, and fuzzing: 20 minutes. MINUTES=20
 	GO=$(GO) test/random.sh $(or $(MINUTES),20)

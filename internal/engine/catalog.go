@@ -81,6 +81,11 @@ func (e *Engine) closeEnded(pid int32) {
 // DeleteGroup deletes a group. What it used stays in the totals.
 func (e *Engine) DeleteGroup(g *groups.Group) {
 	e.tracker.TakeStarts(e.join.Start)
+	for id := range e.tracker.Sets.Len() {
+		if set := groups.SetID(id); e.tracker.Sets.Has(set, g.ID) {
+			e.history.rolls.Retire(set)
+		}
+	}
 	e.join.Merge(e.tracker.DropGroup(g.ID), e.tracker.Sets.Only(groups.Former))
 	e.lineage.DropGroup(g.ID)
 	e.catalog.Delete(g)

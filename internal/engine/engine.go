@@ -124,6 +124,9 @@ type Engine struct {
 	counts tally.Counts
 	// unsaved: the last transaction failed, and all must be put again.
 	unsaved bool
+	// formerBoot are the members and open deaths of the last boot, between
+	// BeginAfterReboot and EndOfBoot.
+	formerBoot map[groups.Key]bool
 	// inUse is room for a look at which sets are in use.
 	inUse groups.InUse
 	// procs is room for a look at all processes.

@@ -123,6 +123,10 @@ func (r *Rolls) groups(set groups.SetID) []uint32 {
 	return list
 }
 
+// Retire says that a set is about to lose its groups. What its processes used until
+// now may still be put on its bill.
+func (r *Rolls) Retire(set groups.SetID) { r.groups(set) }
+
 // admit reports whether a command has, or gets, a place among those of the hour.
 func (r *Rolls) admit(hour uint32, c [16]byte) bool {
 	if c == otherComm || c == usage.Unknown {

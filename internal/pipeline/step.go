@@ -104,6 +104,7 @@ func (p *Pipeline) drain() error {
 }
 
 func (p *Pipeline) takeEvents(b *stream.Batch[cnfork.Event]) {
+	p.setClocks() // the machine may have slept since the last step
 	p.Engine.Events(b.Items, b.Lost, b.Rejected, readNow())
 	p.Sources.Events.Release(b)
 }

@@ -95,7 +95,8 @@ func (t *Tracker) Descendants(pids ...int32) []int32 {
 }
 
 // DropGroup takes every process out of group gid, living and dead, and returns
-// which set takes the place of which. Usage must be merged the same way.
+// which set takes the place of which. Usage must be merged the same way. Those that
+// are left in no group have an account: what they used until now is billed.
 func (t *Tracker) DropGroup(gid uint32) map[SetID]SetID {
 	moved := t.Sets.DropGroup(gid)
 	if len(moved) == 0 {
@@ -103,6 +104,9 @@ func (t *Tracker) DropGroup(gid uint32) map[SetID]SetID {
 	}
 	t.table.all(func(pid int32, e *entry) {
 		if to, ok := moved[e.set]; ok {
+			if to == Ungrouped {
+				e.flags |= hasAccount
+			}
 			t.place(pid, e, to)
 		}
 	})
@@ -110,6 +114,7 @@ func (t *Tracker) DropGroup(gid uint32) map[SetID]SetID {
 		for i := range lives {
 			if to, ok := moved[lives[i].Set]; ok {
 				lives[i].Set = to
+				lives[i].HasAccount = lives[i].HasAccount || to == Ungrouped
 				lives[i].dirty, t.outdated = true, true
 			}
 		}

@@ -93,13 +93,30 @@ func (t *Tracker) Barrier(missing func(Life) bool) {
 	t.deaths = slices.Delete(t.deaths, 0, n)
 }
 
-// GiveUp calls f for every life that awaits its record and forgets it: no more
-// records of that boot will come.
-func (t *Tracker) GiveUp(f func(Life)) {
+// EachAwaiting calls f for every dead process whose record was not read. f must not
+// change the tracker.
+func (t *Tracker) EachAwaiting(f func(Life)) {
+	t.table.all(func(pid int32, e *entry) {
+		if e.state == dead {
+			f(t.lifeOf(pid, e))
+		}
+	})
+	for _, lives := range t.older {
+		for _, l := range lives {
+			if !l.task {
+				f(l)
+			}
+		}
+	}
+}
+
+// GiveUp calls f for every life that awaits its record, and forgets it if f returns
+// true: its boot is over, and no more records of that will come.
+func (t *Tracker) GiveUp(f func(Life) bool) {
 	deaths := t.deaths
 	t.deaths = nil
 	for _, d := range deaths {
-		t.close(d.key, func(l Life) bool { f(l); return true })
+		t.close(d.key, f)
 	}
 }
 

@@ -204,7 +204,8 @@ func TestGiveUp(t *testing.T) {
 	w.exit(10, 10)
 	w.fork(1, 11)
 	var got []int32
-	w.GiveUp(func(l Life) { got = append(got, l.PID) })
+	w.GiveUp(func(Life) bool { return false }) // none of that boot
+	w.GiveUp(func(l Life) bool { got = append(got, l.PID); return true })
 	if diff := cmp.Diff([]int32{10, 11}, got); diff != "" {
 		t.Errorf("buried (-want +got):\n%s", diff)
 	}

@@ -129,9 +129,12 @@ func TestTakeChanged(t *testing.T) {
 	w.fork(1, 20)
 	w.add(20, 7)
 	d.commit(t, w.Tracker)
+	dropped, _ := w.Lookup(20)
 	w.fork(1, 20)
 	w.DropGroup(7)
-	held("evicted and dropped, not hasAccount")
+	dropped.Exit, dropped.Set, dropped.HasAccount = w.now+1, Ungrouped, true // what it used was billed
+	held("evicted and dropped", dropped)
+	w.reap(20)
 	w.reap(20)
 	held("and recorded")
 	w.fork(1, 21)

@@ -176,13 +176,11 @@ func (t *Tracker) Exit(tid, tgid int32, at clock.Boot) {
 	if e.flags&leaderGone == 0 || e.threads > 0 {
 		return
 	}
-	switch e.state {
+	switch e.flags &^= scanned; e.state { // the next fork of its pid is another
 	case live:
 		t.die(tgid, e, at)
 	case recorded:
 		t.free(tgid, e)
-	case dead:
-		e.flags &^= scanned // a zombie when it was found: the next fork of its pid is another
 	}
 }
 

@@ -73,6 +73,26 @@ func (j *Join) sweep(d *death, now, patience clock.Boot) *death {
 	return d
 }
 
+// EndBoot settles the deaths of a boot that is over, as over tells of them: no exact
+// record of one comes any more, and those of the next boot may have the same pid and
+// start.
+func (j *Join) EndBoot(over func(groups.Key) bool) {
+	for pid := range j.open {
+		var next *death
+		for d := j.open[pid]; d != nil; d = next {
+			if next = d.next; !over(d.key) {
+				continue
+			}
+			if !d.final {
+				j.lift(d, &d.estimate, d.grade, nil)
+				j.countJoined(d)
+			}
+			j.unwait(d)
+			j.release(d)
+		}
+	}
+}
+
 // correct applies an exact record to a death that was charged before.
 func (j *Join) correct(r *acct.Record) bool {
 	var d *death
