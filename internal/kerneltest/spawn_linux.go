@@ -42,6 +42,7 @@ var roles = map[string]Role{
 // Main is for TestMain of a package that uses [Spawn]: it runs the role this
 // process was spawned for, or else the tests, and exits. extra adds roles.
 func Main(m *testing.M, extra map[string]Role) {
+	ready = true
 	maps.Copy(roles, extra)
 	name, spawned := os.LookupEnv(roleVar)
 	if !spawned {
@@ -56,8 +57,15 @@ func Main(m *testing.M, extra map[string]Role) {
 	os.Exit(role(os.Args[1:]))
 }
 
-// Command returns the command that runs a role, not started.
+// ready: Main was called, so that a child runs its role, not all the tests again.
+var ready bool
+
+// Command returns the command that runs a role, not started. It panics in a package
+// whose TestMain does not call Main.
 func Command(role string, args ...string) *exec.Cmd {
+	if !ready {
+		panic("kerneltest: spawn " + role + ": TestMain must call kerneltest.Main")
+	}
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), roleVar+"="+role,
 		"GORACE=atexit_sleep_ms=0") // a race-enabled child would end a second late
