@@ -57,6 +57,7 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 // meanwhile is adopted from them.
 func (e *Engine) GoOn(st *store.State, now Now) error {
 	e.now = now
+	e.clocks.wasBooted(st.Meta.Booted) // the clock may have been set since
 	for i := range st.Members {
 		m := &st.Members[i]
 		p, err := e.options.World.Process(m.Life.PID)
@@ -74,6 +75,8 @@ func (e *Engine) GoOn(st *store.State, now Now) error {
 // events must be taken in next, and then GoneOn called.
 func (e *Engine) GoOnWithStream(st *store.State, now Now) {
 	e.now = now
+	e.clocks.wasBooted(st.Meta.Booted)
+	e.clocks.goOn(st.Meta.AsOf, st.Meta.Asleep)
 	for i := range st.Members {
 		m := &st.Members[i]
 		threads := int32(1)
@@ -105,6 +108,7 @@ func (e *Engine) BeginAfterReboot(st *store.State, now Now) {
 	}
 	e.loss.trusted, e.loss.gaps = st.Meta.AsOf, gapSteps
 	e.clocks.booted = append([]clock.Wall{st.Meta.Booted}, e.clocks.booted...)
+	e.clocks.elder = st.Meta.Asleep
 }
 
 // EndOfBoot bills members of the last boot by their last sample, where the
@@ -115,7 +119,7 @@ func (e *Engine) EndOfBoot(now Now) error {
 		e.counts[tally.Missing]++
 		e.join.Unledgered(l, now.Boot)
 	})
-	e.clocks.booted = e.clocks.booted[1:]
+	e.clocks.booted, e.clocks.elder = e.clocks.booted[1:], 0
 	return e.scan(0)
 }
 

@@ -51,7 +51,7 @@ func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	e.history.save(tx, e.now.Wall)
 	e.lineage.Flush(tx.PutOrigin, tx.DeleteOrigin)
 	meta.Created, meta.BootID, meta.NextGroup = e.created, e.boot, e.catalog.Next()
-	meta.AsOf, meta.Booted = e.loss.asOf, e.join.Booted
+	meta.AsOf, meta.Booted, meta.Asleep = e.loss.asOf, e.join.Booted, e.clocks.asleep
 	meta.Reported, meta.Daily = e.join.Reported, e.history.daily
 	tx.Meta(*meta)
 }

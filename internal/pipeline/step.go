@@ -102,6 +102,7 @@ func (p *Pipeline) drain() error {
 }
 
 func (p *Pipeline) takeEvents(b *stream.Batch[cnfork.Event]) {
+	p.setClocks() // the machine may have been suspended
 	p.Engine.Events(b.Items, b.Lost, b.Rejected, readNow())
 	p.Sources.Events.Release(b)
 }

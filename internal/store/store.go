@@ -70,6 +70,8 @@ type Meta struct {
 	Position ledger.Position
 	// Booted is the wall clock at boot, as the wall clock was set then.
 	Booted clock.Wall `json:"WallOffset"`
+	// Asleep is how long the machine was suspended in that boot by then.
+	Asleep time.Duration `json:",omitempty"`
 	// NextGroup is the next group id; ids are never reused.
 	NextGroup uint32
 	// Reported is the CPU of all deaths the kernel reported.

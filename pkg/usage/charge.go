@@ -100,7 +100,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 // old reports whether a line is of a death some time ago: one of a backlog, whose
 // exact record has passed unless it is a zombie.
 func (j *Join) old(line *acct.Record, now clock.Boot) bool {
-	return line != nil && line.Begin+int64((line.Elapsed+j.Patience)/time.Second)+2 < now.Wall(j.Booted).Seconds()
+	return line != nil && line.Begin != 0 && line.Begin+int64((line.Elapsed+j.Patience)/time.Second)+2 < now.Wall(j.Booted).Seconds()
 }
 
 // wait keeps a death open for its exact record.

@@ -27,6 +27,8 @@ type Join struct {
 	Patience time.Duration
 	// Tick is the scheduler's tick, the resolution of sampled CPU.
 	Tick time.Duration
+	// Asleep is how long the machine was suspended since boot.
+	Asleep time.Duration
 	// Booted is the wall clock at boot, as the wall clock is set now.
 	Booted clock.Wall
 
@@ -102,6 +104,9 @@ func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now clock.Boot
 	}
 	if !known {
 		life.PID, life.Start = r.PID, clock.Begun(r.Begin, j.Booted)
+		if r.Begin == 0 { // it lived for nothing, by the kernel's clocks, until now
+			life.Start = clock.At(now, clock.Second)
+		}
 		j.Joined.Unknown++
 	}
 	d := j.newDeath()
@@ -123,7 +128,7 @@ func (j *Join) taskstats(d *death, exit clock.Boot) *acct.Record {
 	return j.precise.take(d.key.PID, func(t *acct.Record, came clock.Boot) time.Duration {
 		// The wall clock may have been set since the birth. Life times stand, and
 		// the record came when it ended.
-		if t.Source == acct.Taskstats && (clock.SameBegin(t.Begin, d.begin) || d.key.Start.LivedByTaskstats(exit, came, t.Elapsed)) {
+		if t.Source == acct.Taskstats && (clock.SameBegin(t.Begin, d.begin) || d.key.Start.LivedByTaskstats(exit, came, t.Elapsed, j.Asleep)) {
 			return 0 // records come in the order of lines
 		}
 		return -1
