@@ -106,6 +106,10 @@ type Engine struct {
 	catalog *groups.Catalog
 	// lineage knows why processes are in their groups.
 	lineage *lineage.Book
+	// calendar is the date by which what is old goes, and made is when temporary
+	// groups were made, of this run.
+	calendar calendar
+	made     map[uint32]clock.Boot
 	// history adds up what is billed by the hour, user and command.
 	history past
 	// ruleset decides on groups by what processes are; ruleErr is why the last group
@@ -137,6 +141,7 @@ func New(o Options, now Now) (*Engine, error) {
 	e := &Engine{
 		options: o, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
+		made: map[uint32]clock.Boot{},
 	}
 	e.tracker.NoExits = o.NoExits
 	e.join.ExpectExact = o.ExpectExact

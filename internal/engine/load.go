@@ -38,6 +38,7 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 	fault.Point(fault.RestoreLoaded)
 
 	rebooted = st.Meta.BootID != "" && st.Meta.BootID != boot
+	e.calendar.restore(&st.Meta, rebooted)
 	for _, o := range st.Origins {
 		e.lineage.Restore(o)
 	}

@@ -53,6 +53,7 @@ func (p *Pipeline) step() error {
 	fault.Point(fault.StepJoined)
 	p.Engine.EndStep(readNow())
 	p.tell("make groups by rules", p.Engine.RuleError())
+	p.watchClock()
 	p.watchLedger()
 	return p.watchEvents()
 }

@@ -72,6 +72,9 @@ type Meta struct {
 	Booted clock.Wall `json:"WallOffset"`
 	// Asleep is how long the machine was suspended in that boot by then.
 	Asleep time.Duration `json:",omitempty"`
+	// Date is by which what is old was deleted, at a moment of that boot.
+	Date   time.Time
+	DateAt clock.Boot
 	// NextGroup is the next group id; ids are never reused.
 	NextGroup uint32
 	// Reported is the CPU of all deaths the kernel reported.
