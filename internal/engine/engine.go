@@ -144,7 +144,7 @@ func New(o Options, now Now) (*Engine, error) {
 		made: map[uint32]clock.Boot{},
 	}
 	e.tracker.NoExits = o.NoExits
-	e.join.ExpectExact = o.ExpectExact
+	e.join.ExpectExact, e.join.Looks = o.ExpectExact, o.ExpectExact
 	e.lineage = lineage.New(e.eachMember)
 	rolls := history.New(e.tracker.Sets, o.Commands)
 	rolls.Known = o.KnownCommands

@@ -8,6 +8,7 @@ import (
 	"elsa/internal/tally"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
+	"elsa/pkg/usage"
 )
 
 // Load takes over what the database holds: groups, sets, bills, open deaths, and
@@ -34,7 +35,7 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 	for i := range st.Deaths {
 		e.join.RestoreDeath(st.Deaths[i], charged)
 	}
-	e.join.Reported = st.Meta.Reported
+	e.join.Reported, e.join.Settled = st.Meta.Reported, settledBy(st)
 	fault.Point(fault.RestoreLoaded)
 
 	rebooted = st.Meta.BootID != "" && st.Meta.BootID != boot
@@ -129,4 +130,21 @@ func (e *Engine) restore(m *store.Member, threads int32, alive bool) {
 	if m.Account.Base.CPU() != 0 || m.Account.Last.CPU() != 0 {
 		e.join.RestoreAccount(m.Life.Key(), m.Life.Set, m.Account)
 	}
+}
+
+// settledBy are the deaths that were settled by the time of a database. An early
+// version has them on the bills alone, with those that wait.
+func settledBy(st *store.State) (n usage.Settled) {
+	if st.Meta.Settled != nil {
+		return *st.Meta.Settled
+	}
+	for i := range st.Sets {
+		u := &st.Sets[i].Usage
+		n.Exact, n.Sampled, n.Rounded = n.Exact+u[usage.Exact], n.Sampled+u[usage.Sampled], n.Rounded+u[usage.Rounded]
+	}
+	for i := range st.Deaths {
+		of := []*uint64{&n.Rounded, &n.Sampled, &n.Exact}[min(st.Deaths[i].Grade, 2)]
+		*of -= min(*of, 1)
+	}
+	return n
 }

@@ -53,6 +53,8 @@ func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	meta.Created, meta.BootID, meta.NextGroup = e.created, e.boot, e.catalog.Next()
 	meta.AsOf, meta.Booted, meta.Asleep = e.loss.asOf, e.join.Booted, e.clocks.asleep
 	meta.Date, meta.DateAt = e.calendar.date.UTC(), e.calendar.at
+	settled := e.join.Settled
+	meta.Settled = &settled
 	meta.Reported, meta.Daily = e.join.Reported, e.history.daily
 	tx.Meta(*meta)
 }

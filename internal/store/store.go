@@ -79,6 +79,8 @@ type Meta struct {
 	NextGroup uint32
 	// Reported is the CPU of all deaths the kernel reported.
 	Reported time.Duration
+	// Settled counts deaths by precision when they were settled; nil in early versions.
+	Settled *usage.Settled `json:",omitempty"`
 	// Daily: of hours before it the history has days alone, or soon will.
 	Daily uint32 `json:",omitempty"`
 	// CleanStop is set when the service ended in order.

@@ -23,6 +23,8 @@ type Join struct {
 	// own came, or did not within Patience, only what is surely not too much is
 	// charged for its CPU, since tick-sampled figures may be too high.
 	ExpectExact bool
+	// Looks: deaths are named to Look, and none is charged by an estimate before.
+	Looks bool
 	// Patience is how long a death waits for its exact record.
 	Patience time.Duration
 	// Tick is the scheduler's tick, the resolution of sampled CPU.
@@ -37,6 +39,9 @@ type Join struct {
 	Reported time.Duration
 	// Joined counts deaths by how they were put on the bill.
 	Joined Joined
+	// Settled counts deaths by precision, as that was when they got the best record
+	// that comes in time: it never falls.
+	Settled Settled
 
 	// Roll, if set, returns what is known of a cell, to add to. It is told of
 	// all that is put on the bills of the sets, so the cells of a set add up to
@@ -68,6 +73,10 @@ type Joined struct {
 	Unmatched                uint64 // precise records that met no death
 	Late                     uint64 // exact records that came after Patience
 }
+
+// Settled counts deaths by how well their CPU was known; see the fields of the same
+// names.
+type Settled struct{ Exact, Sampled, Rounded uint64 }
 
 // account is what is known of a live process: how much of it was billed when it
 // changed sets, and the last sample.

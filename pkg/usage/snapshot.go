@@ -27,7 +27,9 @@ type Snapshot struct {
 	// AnyGroup counts a process once however many groups it is in. AnyGroup,
 	// Ungrouped and Unattributed add up to Total.
 	AnyGroup, Ungrouped, Unattributed, Total Usage
-	Service                                  Service
+	// Settled are the ended processes by precision; see [Join.Settled].
+	Settled Settled
+	Service Service
 }
 
 // Service is the state of the service itself: its sources, its losses and its
