@@ -30,7 +30,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 		tally.EventsIgnored: e.tracker.Ignored, tally.Adopted: e.tracker.Adopted, tally.Evicted: e.tracker.Evicted,
 		tally.JoinedExact: j.Exact, tally.JoinedTaskstats: j.Taskstats, tally.JoinedLedger: j.Ledger, tally.JoinedNoLine: j.NoLine,
 		tally.JoinedUnknown: j.Unknown, tally.JoinedDuplicate: j.Duplicate, tally.JoinedUnmatched: j.Unmatched, tally.JoinedLate: j.Late,
-		tally.HistoryGroups: e.history.rolls.Oversized,
+		tally.HistoryGroups: e.history.rolls.Oversized, tally.Saturated: e.join.Saturated,
 	})
 	v.Processes, v.Members = e.tracker.Processes(), e.members()
 	v.ConservationRatio = e.join.Conservation()

@@ -64,6 +64,7 @@ const (
 	// What was left out because a limit was reached.
 	ProcessGroups // a process was in as many groups as one may be, and a rule named another
 	HistoryGroups // deaths and moves of processes in more groups, by an early version
+	Saturated     // bills that went on where a sum is at its largest
 
 	// Counters is how many there are.
 	Counters
@@ -150,6 +151,7 @@ var table = [Counters]Info{
 	RulesLate: {Rules, "missed", one("elsa_rules_missed_total", "Processes that ended before the rules could look at them."), "", "rules", "ended unseen", "ended unseen", false},
 
 	ProcessGroups: {Limited, "process_groups", &limited, "process_groups", "limited", "group too many for a process", "groups too many for a process", false},
+	Saturated:     {Limited, "sums", &limited, "sums", "limited", "figure on top of a sum at its largest", "figures on top of sums at their largest", false},
 	HistoryGroups: {Limited, "history_groups", &limited, "history_groups", "limited", "bill under (other) for that", "bills under (other) for that", false},
 }
 

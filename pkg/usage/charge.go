@@ -231,7 +231,7 @@ func (j *Join) report(d *death, cpu time.Duration) {
 	if !d.told {
 		cpu = max(cpu, d.base.CPU()+d.charged.CPU())
 	}
-	j.Reported += cpu - d.reported
+	j.Reported = time.Duration(sum(uint64(max(j.Reported-d.reported, 0)), uint64(cpu)))
 	d.reported = cpu
 }
 

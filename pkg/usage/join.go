@@ -39,6 +39,8 @@ type Join struct {
 	Reported time.Duration
 	// Joined counts deaths by how they were put on the bill.
 	Joined Joined
+	// Saturated counts what was put on bills of which a sum is at its largest, [Most].
+	Saturated uint64
 	// Settled counts deaths by precision, as that was when they got the best record
 	// that comes in time: it never falls.
 	Settled Settled

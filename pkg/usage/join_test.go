@@ -63,7 +63,7 @@ func giveUp(*acct.Record) bool { return false }
 
 // standing has one process found dead that nobody waited for.
 func standing(j *Join, at clock.Boot, key groups.Key, cpu time.Duration) {
-	j.Look(at, at, func(k groups.Key) (time.Duration, Found) {
+	j.Look(at, 0, func(k groups.Key) (time.Duration, Found) {
 		if k != key {
 			return 0, Ending
 		}
