@@ -27,16 +27,17 @@ type clocks struct {
 	asleep time.Duration
 	// mono is CLOCK_MONOTONIC at the last reading, so that it was sleep between two
 	// readings that made asleep grow. Of the last sleep: the readings around it,
-	// what asleep was before, and when its end was noticed.
+	// and what asleep was before.
 	mono, slept, awoke clock.Mono
 	before             time.Duration
-	woke               clock.Boot
 	// elder is how long the machine was suspended in the boot before, while lines of
 	// that are read.
 	elder time.Duration
 	// booted is the wall clock at boot by each setting of the wall clock, the
 	// latest last.
 	booted []clock.Wall
+	// sleeps are when it was.
+	sleeps sleeps
 }
 
 const (
@@ -52,9 +53,10 @@ const (
 func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	mono := clock.Mono(now.Boot) - clock.Mono(asleep)
 	if asleep-c.asleep > nap {
-		c.before, c.slept, c.awoke, c.woke = c.asleep, c.mono, mono, now.Boot
+		c.before, c.slept, c.awoke = c.asleep, c.mono, mono
 	}
 	c.asleep, c.mono = asleep, mono
+	c.sleeps.set(now.Boot, asleep)
 	booted := clock.WallOf(now.Wall).AtBoot(now.Boot)
 	if n := len(c.booted); n > 0 && booted.Sub(c.booted[n-1]).Abs() < setting {
 		c.booted[n-1] = booted
@@ -69,11 +71,9 @@ func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	return booted
 }
 
-// wasBooted adds a setting of the wall clock before those that are known.
-func (c *clocks) wasBooted(booted clock.Wall) {
-	if booted == 0 || len(c.booted) > 0 && booted.Sub(c.booted[0]).Abs() < setting {
-		return
-	}
+// recall takes the setting of the wall clock that the last run knew, in the same boot
+// or another. Lines may be by it.
+func (c *clocks) recall(booted clock.Wall) {
 	c.booted = append([]clock.Wall{booted}, c.booted...)
 }
 
@@ -101,10 +101,7 @@ func (c *clocks) stamped(at clock.Mono) (moment, other clock.Boot) {
 
 // asleepIn bounds how long the machine was suspended in a life.
 func (c *clocks) asleepIn(l *groups.Life) time.Duration {
-	if l.Start.Boot() > c.woke && c.elder == 0 {
-		return 0
-	}
-	return max(c.asleep, c.elder)
+	return max(c.sleeps.since(l.Start.Boot()), c.elder)
 }
 
 // fits reports whether a life may be the process of a ledger line, by the second

@@ -61,6 +61,7 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 		case cnfork.Exit:
 			e.counts[tally.Exits]++
 			e.tracker.Exit(ev.PID, ev.TGID, at)
+			e.closeEnded(ev.TGID)
 		default:
 			e.counts[tally.OtherEvents]++
 		}

@@ -4,7 +4,6 @@ package engine
 
 import (
 	"slices"
-	"strconv"
 
 	"elsa/internal/rules"
 	"elsa/internal/tally"
@@ -16,7 +15,7 @@ import (
 // SetRules puts rules in place of the old ones and applies them to every process
 // there is.
 func (e *Engine) SetRules(set *rules.Set, now Now) error {
-	e.ruleset = set
+	e.ruleset, e.ruled = set, ruled{}
 	return e.ApplyRules(now)
 }
 
@@ -33,10 +32,6 @@ func (e *Engine) ApplyRules(now Now) error {
 	}
 	return nil
 }
-
-// RuleError is why the last group that a rule named could not be made; nil when
-// it could.
-func (e *Engine) RuleError() error { return e.ruleErr }
 
 // applyRules puts a process that executed a program, or changed its user, in
 // the groups that the rules name. It does not take it out of any.
@@ -65,7 +60,7 @@ func (e *Engine) applyRules(pid int32) {
 
 func (e *Engine) applyRule(life groups.Life, m rules.Match) {
 	g := e.ruleGroup(m)
-	if g == nil || !g.Open() || e.tracker.Sets.Has(life.Set, g.ID) || e.full(life.Set, g) {
+	if g == nil || e.tracker.Sets.Has(life.Set, g.ID) || e.full(life.Set, g) {
 		return
 	}
 	e.sample(life.Key(), life.Set)
@@ -86,17 +81,6 @@ func (e *Engine) full(set groups.SetID, g *groups.Group) bool {
 	return true
 }
 
-// ruleGroup is the group a rule names, made if it is missing; nil when it cannot
-// be.
-func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
-	if g := e.catalog.Named(m.Group); g != nil {
-		return g
-	}
-	g, err := e.MakeGroup(m.Group, 0, map[string]string{"rule": "line " + strconv.Itoa(m.Rule.Line)}, e.now)
-	e.ruleErr = err
-	return g
-}
-
 // ruleAtDeath finds the set of a process that was in no group, by its ledger
 // line: one that ended before its exec could be looked at. Only rules about
 // command and user can be told then.
@@ -110,13 +94,13 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 		return
 	}
 	for _, m := range matches {
-		if g := e.ruleGroup(m); g != nil && g.Open() && !e.full(life.Set, g) {
+		if g := e.ruleGroup(m); g != nil && !e.full(life.Set, g) {
 			life.Set = e.tracker.Sets.With(life.Set, g.ID)
 		}
 	}
 	if life.Set != groups.Ungrouped {
 		e.counts[tally.Ruled]++
-		e.tracker.Stray(life.Set)
+		e.tracker.CountStranger(life.Set)
 	}
 }
 

@@ -18,7 +18,7 @@ func (e *Engine) EachSampled(now Now, f func(groups.Key)) error {
 		return err
 	}
 	e.tracker.EachLive(func(l groups.Life) {
-		if l.Set != groups.Ungrouped || l.Noted {
+		if l.Set != groups.Ungrouped || l.HasAccount {
 			f(l.Key())
 		}
 	})

@@ -25,13 +25,16 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 	v := &s.Service
 	v.Created = e.created
 	v.Counts.Add(&e.counts)
+	refused := e.options.Refused.Counts()
+	v.Counts.Add(&refused)
 	j := &e.join.Joined
 	v.Counts.Add(&tally.Counts{
 		tally.EventsIgnored: e.tracker.Ignored, tally.Adopted: e.tracker.Adopted, tally.Evicted: e.tracker.Evicted,
 		tally.JoinedExact: j.Exact, tally.JoinedTaskstats: j.Taskstats, tally.JoinedLedger: j.Ledger, tally.JoinedNoLine: j.NoLine,
 		tally.JoinedUnknown: j.Unknown, tally.JoinedDuplicate: j.Duplicate, tally.JoinedUnmatched: j.Unmatched, tally.JoinedLate: j.Late,
-		tally.HistoryGroups: e.history.rolls.Oversized, tally.Saturated: e.join.Saturated,
+		tally.HistoryGroups: e.history.rolls.Oversized,
 	})
+	v.Counts[tally.SumsFull] = s.Total.Full()
 	v.Processes, v.Members = e.tracker.Processes(), e.members()
 	v.ConservationRatio = e.join.Conservation()
 	return s, nil

@@ -168,12 +168,12 @@ func (j *Join) Merge(moved map[groups.SetID]groups.SetID, former groups.SetID) {
 // counted twice. It is above 1 where an estimate was charged and the exact record,
 // which came too late, says less: a counter takes nothing back.
 func (j *Join) Conservation() float64 {
-	var all uint64
+	var sum time.Duration
 	for i := range j.sets {
-		all = sum(all, uint64(j.sets[i].CPU()))
+		sum += j.sets[i].CPU()
 	}
 	if j.Reported <= 0 {
 		return 1
 	}
-	return float64(time.Duration(all)-j.billed) / float64(j.Reported)
+	return float64(sum-j.billed) / float64(j.Reported)
 }

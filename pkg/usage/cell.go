@@ -55,10 +55,7 @@ func HourOf(second int64) uint32 { return uint32(max(second, 0) / 3600) }
 
 // bill adds u to the bill of a set and to the history.
 func (j *Join) bill(set groups.SetID, c *Cell, u *Usage) {
-	all := j.set(set)
-	if all.Add(u); all.full() {
-		j.Saturated++
-	}
+	j.set(set).Add(u)
 	if j.Roll != nil {
 		j.Roll(c).Add(u)
 	}

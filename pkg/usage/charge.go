@@ -95,7 +95,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	d.cell = j.cellOf(life, d.at, line, ts, ex)
 	j.bill(d.set, &d.cell, &u)
 	if !wait {
-		j.settle(d)
+		j.countJoined(d)
 		j.release(d)
 		return
 	}
@@ -231,12 +231,12 @@ func (j *Join) report(d *death, cpu time.Duration) {
 	if !d.told {
 		cpu = max(cpu, d.base.CPU()+d.charged.CPU())
 	}
-	j.Reported = time.Duration(sum(uint64(max(j.Reported-d.reported, 0)), uint64(cpu)))
+	j.Reported += cpu - d.reported
 	d.reported = cpu
 }
 
-// settle counts a death by the best record it got.
-func (j *Join) settle(d *death) {
+// countJoined counts a death by the best record it got.
+func (j *Join) countJoined(d *death) {
 	switch d.grade {
 	case exact:
 		j.Settled.Exact++

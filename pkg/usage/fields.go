@@ -60,12 +60,12 @@ const (
 // by the kernel's ratio of user to system time.
 func measureOf(r *acct.Record) Measure {
 	m := Measure{
-		User: uint64(max(r.User, 0)), System: uint64(max(r.System, 0)), Elapsed: uint64(max(r.Elapsed, 0)),
+		User: uint64(r.User), System: uint64(r.System), Elapsed: uint64(r.Elapsed),
 		MinorFaults: r.MinorFaults, MajorFaults: r.MajorFaults,
 		ReadBytes: r.ReadBytes, WriteBytes: r.WriteBytes, ReadChars: r.ReadChars, WriteChars: r.WriteChars,
 		MaxRSS:            r.MaxRSS,
 		VoluntarySwitches: r.VoluntarySwitches, InvoluntarySwitches: r.InvoluntarySwitches,
-		CPUDelay: uint64(max(r.CPUDelay, 0)),
+		CPUDelay: uint64(r.CPUDelay),
 	}
 	if r.CPU > 0 {
 		m.setCPU(r.CPU)

@@ -96,32 +96,3 @@ func TestAllocs(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
-
-// Sums end at their largest, and never fall or become negative, whatever records
-// say; what came on top is counted.
-func TestSumsDoNotOverflow(t *testing.T) {
-	j := newTestJoin(false)
-	var before Usage
-	for i := range 5 {
-		l, r := life, line
-		l.PID, r.PID = 100+int32(i), 100+int32(i)
-		r.Elapsed, r.User, r.System, r.CPU = Most, Most/2, Most/2, Most-1
-		j.Line(&r, l, true, now)
-		u := j.Total(life.Set)
-		for f := range Fields {
-			if u[f] < before[f] || u[f] > Most || u.Value(f) < 0 {
-				t.Errorf("%s is %d, was %d", f.Info().Name, u[f], before[f])
-			}
-		}
-		if before = u; u.CPU() < 0 || j.Reported < 0 || j.Conservation() < 0.99 {
-			t.Errorf("CPU %v, reported %v, conservation %v", u.CPU(), j.Reported, j.Conservation())
-		}
-		if j.Saturated != uint64(i)+1 {
-			t.Errorf("%d bills are at their largest, want %d", j.Saturated, i+1)
-		}
-	}
-	j.Line(&acct.Record{Source: acct.BSD, Whole: true, PID: 1, Elapsed: -1, User: -1, System: -1, CPU: -1}, life, false, now)
-	if u := j.Total(life.Set); u[Elapsed] != Most || u.CPU() < before.CPU() {
-		t.Errorf("a record below zero makes %+v of %+v", u, before)
-	}
-}

@@ -39,8 +39,6 @@ type Join struct {
 	Reported time.Duration
 	// Joined counts deaths by how they were put on the bill.
 	Joined Joined
-	// Saturated counts what was put on bills of which a sum is at its largest, [Most].
-	Saturated uint64
 	// Settled counts deaths by precision, as that was when they got the best record
 	// that comes in time: it never falls.
 	Settled Settled
@@ -109,7 +107,7 @@ func (j *Join) Precise(r *acct.Record, now clock.Boot) {
 // Line takes a ledger line. known tells whether life is the process it belongs
 // to; else the line is charged to life.Set alone.
 func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now clock.Boot) {
-	if known && life.Again {
+	if known && life.Recorded {
 		j.Joined.Duplicate++
 		return
 	}

@@ -146,7 +146,7 @@ func TestDeath(t *testing.T) {
 		{"a second line of one that switched accounting", false, func(j *Join) {
 			j.Line(&line, life, true, now)
 			again := life
-			again.Again = true
+			again.Recorded = true
 			j.Line(&line, again, true, now)
 		}, onlyLine, 30 * ms, Joined{Ledger: 1, Duplicate: 1}},
 		{"records come twice", true, func(j *Join) {

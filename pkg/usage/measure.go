@@ -13,7 +13,7 @@ import (
 type Measure [Measured]uint64
 
 // CPU is user and system time together.
-func (m *Measure) CPU() time.Duration { return time.Duration(sum(m[User], m[System])) }
+func (m *Measure) CPU() time.Duration { return time.Duration(m[User] + m[System]) }
 
 // raise lifts every field of m to at least that of n, the CPU as a whole: its
 // total becomes the larger one, and neither user nor system time is below n's.
@@ -57,11 +57,11 @@ func (m *Measure) add(n *Measure) {
 	}
 }
 
-// sub takes n, which was added before, from m. Peaks stay; so does what was full.
+// sub takes n, which was added before, from m. Peaks stay.
 func (m *Measure) sub(n *Measure) {
 	for f, part := range n {
 		if !peaks[f] {
-			m[f] = less(m[f], part)
+			m[f] -= part
 		}
 	}
 }

@@ -255,7 +255,7 @@ func (m *model) giveLine(t *rapid.T) {
 		m.Line(&p.line, p.life, p.known, m.now)
 		if rapid.IntRange(0, 4).Draw(t, "again") == 0 && p.known {
 			again := p.life
-			again.Again = true
+			again.Recorded = true
 			m.Line(&p.line, again, true, m.now)
 		}
 	} else {

@@ -4,28 +4,14 @@
 // their deaths to the sets of groups they were in.
 package usage
 
-import (
-	"math"
-	"time"
-)
-
-// Most is the largest a sum becomes, 292 years in nanoseconds: what comes on top is
-// left out.
-const Most = math.MaxInt64
-
-func sum(a, b uint64) uint64 {
-	if s := a + b; s >= a && s <= Most {
-		return s
-	}
-	return Most
-}
+import "time"
 
 // Usage is what a set of processes used, by [Field]: a commutative monoid under
 // [Usage.Add] with the zero value as its unit. Times are nanoseconds.
 type Usage [Fields]uint64
 
 // CPU is user and system time together.
-func (u *Usage) CPU() time.Duration { return time.Duration(sum(u[User], u[System])) }
+func (u *Usage) CPU() time.Duration { return time.Duration(u[User] + u[System]) }
 
 // Value is a field in base units: seconds, bytes or a number.
 func (u *Usage) Value(f Field) float64 {
@@ -35,28 +21,37 @@ func (u *Usage) Value(f Field) float64 {
 	return float64(u[f])
 }
 
-// Add adds v to u: sums, up to [Most], and the larger of peaks.
-func (u *Usage) Add(v *Usage) {
-	for f, n := range v {
-		switch {
-		case peaks[f]:
-			u[f] = max(u[f], n)
-		case Field(f) < Measured:
-			u[f] = sum(u[f], n)
-		default: // a count, which may also take back: see count
-			u[f] += n
-		}
+// Ceiling is what no sum grows beyond. Lines of an accounting file may say anything;
+// a sum that wrapped would be small, or less than nothing.
+const Ceiling = 1<<62 - 1
+
+// sum adds up to the ceiling. What is taken back is added as a negative number.
+func sum(a, b uint64) uint64 {
+	if int64(b) < 0 {
+		return a + b
 	}
+	return min(a+min(b, Ceiling), max(a, Ceiling))
 }
 
-// full reports whether a sum of u is at its largest.
-func (u *Usage) full() bool {
-	for f, n := range u[:Measured] {
-		if n >= Most && !peaks[f] {
-			return true
+// Full counts the sums that reached their ceiling.
+func (u *Usage) Full() (n uint64) {
+	for _, v := range u {
+		if v >= Ceiling {
+			n++
 		}
 	}
-	return false
+	return n
+}
+
+// Add adds v to u: sums, up to [Ceiling], and the larger of peaks.
+func (u *Usage) Add(v *Usage) {
+	for f, n := range v {
+		if peaks[f] {
+			u[f] = max(u[f], n)
+		} else {
+			u[f] = sum(u[f], n)
+		}
+	}
 }
 
 // AddMeasure adds what one process used to u.
