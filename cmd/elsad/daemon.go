@@ -122,7 +122,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 
 // newEngine returns an engine for what the sources can tell.
 func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, refused *tally.Shared, log *slog.Logger) (*engine.Engine, error) {
-	now := engine.Now{Boot: proc.Now(), Wall: time.Now()}
+	now := engine.Now{Boot: proc.Now(), Wall: time.Now().Round(0)}
 	return engine.New(engine.Options{
 		World:   pipeline.NewWorld(proc.Default, refused),
 		NoExits: src.events.Source() == cnfork.SourceFork, Resumed: src.resumed,

@@ -104,7 +104,7 @@ func (s *Service) makeFresh(e *engine.Engine, who api.Caller, labels map[string]
 		g, err := s.make(e, who, api.CreateGroupRequest{Name: name, Labels: labels}, now)
 		switch {
 		case err == nil:
-			e.MakeTemporary(g)
+			e.MakeTemporary(g, now)
 			return g, nil
 		case !errors.Is(err, groups.ErrExists) || try > 99:
 			return nil, refused(err)

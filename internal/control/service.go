@@ -101,7 +101,7 @@ func (s *Service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateG
 			return refused(err)
 		}
 		if r.Temporary {
-			e.MakeTemporary(g)
+			e.MakeTemporary(g, t.Now())
 		}
 		out = api.FromGroup(g)
 		return commit(t)

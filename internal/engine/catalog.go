@@ -34,14 +34,15 @@ func (e *Engine) MakeGroup(name string, owner uint32, labels map[string]string, 
 }
 
 // MakeTemporary says that a group is deleted by itself after its end.
-func (e *Engine) MakeTemporary(g *groups.Group) {
+func (e *Engine) MakeTemporary(g *groups.Group, now Now) {
 	g.Temporary = true
+	e.made[g.ID] = now.Boot
 	e.catalog.Touch(g)
 }
 
 // CloseGroup closes a group: it takes no new members by hand or rule.
 func (e *Engine) CloseGroup(g *groups.Group, now Now) {
-	g.Closed = now.Wall.UTC()
+	g.Closed = e.calendar.stamp(now).UTC()
 	e.catalog.Touch(g)
 }
 
@@ -88,6 +89,7 @@ func (e *Engine) DeleteGroup(g *groups.Group) {
 	}
 	e.join.Merge(e.tracker.DropGroup(g.ID), e.tracker.Sets.Only(groups.Former))
 	e.lineage.DropGroup(g.ID)
+	delete(e.made, g.ID)
 	e.catalog.Delete(g)
 	e.ruled.made = nil // to be counted again
 }

@@ -20,10 +20,19 @@ type Now struct {
 
 // clocks relate the clocks of the kernel: events are stamped by CLOCK_MONOTONIC,
 // processes start by CLOCK_BOOTTIME, and a ledger line tells the second its
-// process began by the wall clock as it was set at death.
+// process began by the wall clock as it was set at death: less a life time by
+// CLOCK_MONOTONIC, which stands still while the machine is suspended.
 type clocks struct {
 	// asleep is how long the machine was suspended since boot.
 	asleep time.Duration
+	// mono is CLOCK_MONOTONIC at the last reading, so that it was sleep between two
+	// readings that made asleep grow. Of the last sleep: the readings around it,
+	// and what asleep was before.
+	mono, slept, awoke clock.Mono
+	before             time.Duration
+	// elder is how long the machine was suspended in the boot before, while lines of
+	// that are read.
+	elder time.Duration
 	// booted is the wall clock at boot by each setting of the wall clock, the
 	// latest last.
 	booted []clock.Wall
@@ -36,11 +45,17 @@ const (
 	maxSettings = 8
 	// setting is how far the wall clock must jump to be set anew.
 	setting = 500 * time.Millisecond
+	// nap is the shortest suspend that is told from the error of a reading.
+	nap = time.Millisecond
 )
 
 // set takes a reading and returns the wall clock at boot.
 func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
-	c.asleep = asleep
+	mono := clock.Mono(now.Boot) - clock.Mono(asleep)
+	if asleep-c.asleep > nap {
+		c.before, c.slept, c.awoke = c.asleep, c.mono, mono
+	}
+	c.asleep, c.mono = asleep, mono
 	c.sleeps.set(now.Boot, asleep)
 	booted := clock.WallOf(now.Wall).AtBoot(now.Boot)
 	if n := len(c.booted); n > 0 && booted.Sub(c.booted[n-1]).Abs() < setting {
@@ -62,39 +77,97 @@ func (c *clocks) recall(booted clock.Wall) {
 	c.booted = append([]clock.Wall{booted}, c.booted...)
 }
 
+// goOn says how long the machine had been suspended by a time before the first
+// reading, from which on events come.
+func (c *clocks) goOn(asOf clock.Boot, asleep time.Duration) {
+	if c.asleep-asleep > nap {
+		c.before, c.slept = asleep, clock.Mono(asOf)-clock.Mono(asleep)
+	}
+}
+
+// stamped returns the moment of an event. other is when it was if it came before
+// the machine went to sleep, where nothing tells: events come late.
+func (c *clocks) stamped(at clock.Mono) (moment, other clock.Boot) {
+	switch {
+	case at <= c.slept:
+		moment = at.Boot(c.before)
+		return moment, moment
+	case at <= c.awoke:
+		return at.Boot(c.asleep), at.Boot(c.before)
+	}
+	moment = at.Boot(c.asleep)
+	return moment, moment
+}
+
+// asleepIn bounds how long the machine was suspended in a life.
+func (c *clocks) asleepIn(l *groups.Life) time.Duration {
+	return max(c.sleeps.since(l.Start.Boot()), c.elder)
+}
+
 // fits reports whether a life may be the process of a ledger line, by the second
 // it began in. The kernel computes that from the wall clock at death.
 func (c *clocks) fits(l *groups.Life, r *acct.Record) bool {
-	slept := c.sleeps.since(l.Start.Boot())
-	within := func(late time.Duration) time.Duration { return min(max(late, 0), slept) }
+	asleep := c.asleepIn(l)
+	if r.Begin == 0 {
+		// Its life time was less than nothing by the kernel's clocks. Where no exit
+		// tells, it must be of those that began just now.
+		return l.Start.LivedByLine(l.Exit, r.Elapsed, asleep) || l.Exit == 0 && l.Start.Begins(clock.Boot(c.mono).Add(c.asleep))
+	}
 	for _, booted := range c.booted {
-		told := clock.Begun(r.Begin, booted).Boot()
-		told = told.Add(-within(told.Sub(l.Start.Boot())))
-		if l.Start.Same(clock.At(told, clock.Second)) {
+		begun := clock.Begun(r.Begin, booted)
+		if l.Start.Same(begun) || asleep > 0 && l.Start.SameAsleep(begun, l.Exit, r.Elapsed, asleep) {
 			return true
 		}
 	}
-	// The clock may have been set by more steps than are kept; life times stand.
-	return len(c.booted) > 1 && l.Start.LivedByLine(l.Exit, r.Elapsed+within(l.Exit.Sub(l.Start.Boot())-r.Elapsed))
+	// The clock was set by more steps than are kept; life times stand.
+	return l.Start.LivedByLine(l.Exit, r.Elapsed, asleep)
 }
 
-// bornBefore reports whether a life may be older than the process of a line.
-func (c *clocks) bornBefore(l *groups.Life, r *acct.Record) bool {
+// outlived reports whether a life that was known at a time may be the process of a
+// ledger line written since then, by its life time alone: the wall clock may have
+// been set while nobody looked.
+func (c *clocks) outlived(l *groups.Life, r *acct.Record, since clock.Boot) bool {
+	return l.Exit == 0 && since != 0 && l.Start.Boot() <= since &&
+		l.Start.EndedWithin(since, clock.Boot(c.mono).Add(c.asleep), r.Elapsed, c.asleepIn(l))
+}
+
+// sleptIn is how long the machine was suspended in a life, by its line.
+func (c *clocks) sleptIn(l *groups.Life, r *acct.Record) time.Duration {
+	for i := len(c.booted) - 1; i >= 0 && r.Begin != 0 && c.asleepIn(l) > 0; i-- {
+		begun := clock.Begun(r.Begin, c.booted[i])
+		if !l.Start.Same(begun) && l.Start.SameAsleep(begun, l.Exit, r.Elapsed, c.asleepIn(l)) {
+			return begun.Apart(l.Start)
+		}
+	}
+	return 0
+}
+
+// begun calls f with each begin that the line of a process that ended since a time
+// may tell, until f returns true, and returns that. By a setting of the wall clock
+// that is not the line's, the process would have ended at another time. Where that
+// goes for all settings that are known, nothing is known of its begin: true.
+func (c *clocks) begun(r *acct.Record, since clock.Boot, f func(clock.Start) bool) bool {
+	known := false
 	for _, booted := range c.booted {
-		if l.Start.MayFork(clock.Begun(r.Begin, booted)) {
+		begun := clock.Begun(r.Begin, booted)
+		if r.Begin == 0 || !begun.EndsWithin(since, clock.Boot(c.mono).Add(c.asleep), r.Elapsed) {
+			continue
+		}
+		if known = true; f(begun) {
 			return true
 		}
 	}
-	return false
+	return !known
 }
 
-// bornSince reports whether the fork of the process of a line may be told after a
-// time, by any setting of the clock.
+// bornBefore reports whether a life may be older than the process of a line, which
+// was written after since.
+func (c *clocks) bornBefore(l *groups.Life, r *acct.Record, since clock.Boot) bool {
+	return c.begun(r, since, l.Start.MayFork)
+}
+
+// bornSince reports whether the fork of the process of a line, which was written
+// after since, may be told after since.
 func (c *clocks) bornSince(r *acct.Record, since clock.Boot) bool {
-	for _, booted := range c.booted {
-		if clock.Begun(r.Begin, booted).MayBeToldSince(since) {
-			return true
-		}
-	}
-	return false
+	return c.begun(r, since, func(begun clock.Start) bool { return begun.MayBeToldSince(since) })
 }

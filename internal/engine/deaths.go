@@ -44,7 +44,7 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 	}
 	if known && e.tracker.Waits(r.PID) {
 		lived, precise := e.join.Lifetime(r)
-		e.tracker.Ended(life, lived, !precise)
+		e.tracker.Ended(life, lived+e.clocks.sleptIn(&life, r), !precise)
 	}
 	e.ruleAtDeath(r, &life)
 	e.join.Line(r, life, known, e.now.Boot)

@@ -108,6 +108,10 @@ type Engine struct {
 	catalog *groups.Catalog
 	// lineage knows why processes are in their groups.
 	lineage *lineage.Book
+	// calendar is the date by which what is old goes, and made is when temporary
+	// groups were made, of this run.
+	calendar calendar
+	made     map[uint32]clock.Boot
 	// history adds up what is billed by the hour, user and command.
 	history past
 	// ruleset decides on groups by what processes are; ruled is what it came to.
@@ -144,9 +148,10 @@ func New(o Options, now Now) (*Engine, error) {
 	e := &Engine{
 		options: o, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
+		made: map[uint32]clock.Boot{},
 	}
 	e.tracker.NoExits = o.NoExits
-	e.join.ExpectExact = o.ExpectExact
+	e.join.ExpectExact, e.join.Looks = o.ExpectExact, o.ExpectExact
 	e.lineage = lineage.New(e.eachMember)
 	rolls := history.New(e.tracker.Sets, o.Commands)
 	rolls.Known = o.KnownCommands

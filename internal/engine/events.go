@@ -13,14 +13,14 @@ import (
 
 // SetClocks says how the clocks stand: asleep is how long the machine was suspended
 // since boot (CLOCK_BOOTTIME less CLOCK_MONOTONIC), and tick the length of the
-// scheduler's tick. It is to be called before each round of reading, and after a
-// suspend or a set clock.
+// scheduler's tick. It is to be called before each batch of events, which may come
+// after a suspend, and before each round of reading.
 func (e *Engine) SetClocks(now Now, asleep, tick time.Duration) {
 	e.now = now
 	if tick > 0 {
 		e.join.Tick = tick
 	}
-	e.join.Booted = e.clocks.set(now, asleep)
+	e.join.Booted, e.join.Asleep = e.clocks.set(now, asleep), asleep
 }
 
 // Events takes in what the kernel told of forks, execs, users and exits, in its
@@ -35,7 +35,10 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 	}
 	for i := range events {
 		ev := &events[i]
-		at := ev.Time.Boot(e.clocks.asleep)
+		at, before := e.clocks.stamped(ev.Time)
+		if at != before && ev.Kind == cnfork.Fork && e.forkedBefore(ev.PID, before) {
+			at = before
+		}
 		switch ev.Kind {
 		case cnfork.Fork:
 			e.counts[tally.Forks]++
@@ -97,3 +100,10 @@ func (e *Engine) Exact(records []acct.Record, lost, rejected uint64, now Now) {
 
 // TellsExits reports whether the source of events tells exits.
 func (e *Engine) TellsExits() bool { return !e.options.NoExits }
+
+// forkedBefore reports whether a process that was forked while the machine went to
+// sleep, or woke up, began at the former time.
+func (e *Engine) forkedBefore(pid int32, before clock.Boot) bool {
+	p, err := e.options.World.Process(pid)
+	return err == nil && p.Start.Same(clock.At(before, clock.Stamped))
+}

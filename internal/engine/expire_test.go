@@ -27,7 +27,9 @@ func TestExpire(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.Temporary = temporary
+		if temporary {
+			e.MakeTemporary(g, now)
+		}
 		pid++
 		e.tracker.Fork(1, pid, clock.At(clock.Boot(pid), clock.Stamped))
 		change, _ := e.tracker.Add(pid, g.ID, false)
@@ -96,7 +98,7 @@ func TestExpire(t *testing.T) {
 
 	// One that nobody put a process in.
 	g, _ := e.MakeGroup("run-3", 0, nil, now)
-	e.MakeTemporary(g)
+	e.MakeTemporary(g, now)
 	pass(time.Second)
 	check("keep open", "run-3 open")
 	pass(time.Hour)
@@ -129,7 +131,7 @@ func TestExpireTooMany(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.MakeTemporary(g)
+		e.MakeTemporary(g, now)
 		e.CloseGroup(g, now.after(time.Duration(i)*time.Millisecond))
 	}
 	now = now.after(time.Hour)
@@ -156,7 +158,7 @@ func TestExpireAfterLoss(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.MakeTemporary(g)
+	e.MakeTemporary(g, now)
 	e.tracker.Fork(1, 100, clock.At(now.Boot, clock.Stamped))
 	e.tracker.Add(100, g.ID, false)
 	e.Applied(now.Boot)

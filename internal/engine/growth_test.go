@@ -55,7 +55,7 @@ func (g *growth) one() {
 	if err != nil {
 		g.Fatal(err)
 	}
-	g.MakeTemporary(group)
+	g.MakeTemporary(group, g.now)
 	g.Events([]cnfork.Event{{Kind: cnfork.Fork, PID: pid, TGID: pid, ParentPID: 1, ParentTGID: 1, Time: clock.Mono(g.now.Boot)}}, 0, 0, g.now)
 	life, _ := g.tracker.Live(pid)
 	if !g.Add(life, group, false, false, 1000, g.now) {

@@ -36,10 +36,11 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 		e.join.RestoreDeath(st.Deaths[i], charged)
 		e.history.rolls.Remember(st.Deaths[i].Cell.Set)
 	}
-	e.join.Reported = st.Meta.Reported
+	e.join.Reported, e.join.Settled = st.Meta.Reported, settledBy(st)
 	fault.Point(fault.RestoreLoaded)
 
 	rebooted = st.Meta.BootID != "" && st.Meta.BootID != boot
+	e.calendar.restore(&st.Meta, rebooted)
 	for _, o := range st.Origins {
 		e.lineage.Restore(o)
 	}
@@ -81,6 +82,7 @@ func (e *Engine) GoOn(st *store.State, now Now) error {
 // then GoneOn called.
 func (e *Engine) GoOnWithStream(st *store.State, now Now) {
 	e.now = now
+	e.clocks.goOn(st.Meta.AsOf, st.Meta.Asleep)
 	for i := range st.Members {
 		m := &st.Members[i]
 		threads := int32(1)
@@ -115,6 +117,7 @@ func (e *Engine) BeginAfterReboot(st *store.State, now Now) {
 	}
 	e.loss.trusted, e.loss.gaps = st.Meta.AsOf, gapSteps
 	e.clocks.recall(st.Meta.Booted)
+	e.clocks.elder = st.Meta.Asleep
 }
 
 // EndOfBoot bills members of the last boot by their last sample, where the
@@ -131,7 +134,7 @@ func (e *Engine) EndOfBoot(now Now) error {
 	})
 	e.join.EndBoot(func(k groups.Key) bool { return e.formerBoot[k] })
 	e.formerBoot = nil
-	e.clocks.booted = e.clocks.booted[1:]
+	e.clocks.booted, e.clocks.elder = e.clocks.booted[1:], 0
 	return e.begin()
 }
 
@@ -147,4 +150,21 @@ func (e *Engine) restore(m *store.Member, threads int32, alive bool) {
 	if m.Account != (usage.Account{}) {
 		e.join.RestoreAccount(m.Life.Key(), m.Life.Set, m.Account)
 	}
+}
+
+// settledBy are the deaths that were settled by the time of a database. An early
+// version has them on the bills alone, with those that wait.
+func settledBy(st *store.State) (n usage.Settled) {
+	if st.Meta.Settled != nil {
+		return *st.Meta.Settled
+	}
+	for i := range st.Sets {
+		u := &st.Sets[i].Usage
+		n.Exact, n.Sampled, n.Rounded = n.Exact+u[usage.Exact], n.Sampled+u[usage.Sampled], n.Rounded+u[usage.Rounded]
+	}
+	for i := range st.Deaths {
+		of := []*uint64{&n.Rounded, &n.Sampled, &n.Exact}[min(st.Deaths[i].Grade, 2)]
+		*of -= min(*of, 1)
+	}
+	return n
 }

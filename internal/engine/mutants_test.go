@@ -19,11 +19,11 @@ import (
 // there once is replaced by another. TestModel must find each.
 var mutants = []struct{ name, file, old, new string }{
 	{"the time asleep is taken off", "internal/engine/events.go",
-		"ev.Time.Boot(e.clocks.asleep)", "ev.Time.Boot(-e.clocks.asleep)"},
+		"at, before := e.clocks.stamped(ev.Time)", "at, before := ev.Time.Boot(-e.clocks.asleep), ev.Time.Boot(-e.clocks.asleep)"},
 	{"a line of one that lived over a sleep fits nobody", "internal/engine/clocks.go",
-		"return min(max(late, 0), slept)", "return 0 * slept"},
+		"return max(c.sleeps.since(l.Start.Boot()), c.elder)", "return 0 * c.elder"},
 	{"the setting of the clock of the last boot is not kept", "internal/engine/load.go",
-		"	e.clocks.recall(st.Meta.Booted)\n}", "	e.clocks.recall(e.join.Booted)\n}"},
+		"	e.clocks.recall(st.Meta.Booted)\n	e.clocks.elder", "	e.clocks.recall(e.join.Booted)\n	e.clocks.elder"},
 	{"no rescan after loss", "internal/engine/loss.go",
 		"	if !e.loss.pending {\n		return nil\n	}\n	if err", "	if e.loss.pending = false; true {\n		return nil\n	}\n	if err"},
 	{"the dying are found again", "internal/engine/loss.go",

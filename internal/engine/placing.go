@@ -65,7 +65,8 @@ func (p *Placing) Backward(records []acct.Record) {
 // in and, after loss, by its parent.
 func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
 	return func(l *groups.Life) bool {
-		return !(e.loss.gaps > 0 && e.otherParent(l, r)) && e.clocks.fits(l, r)
+		lost := e.loss.gaps > 0
+		return !(lost && e.otherParent(l, r)) && (e.clocks.fits(l, r) || lost && e.clocks.outlived(l, r, e.loss.trusted))
 	}
 }
 
@@ -125,7 +126,7 @@ func (p *Placing) infer(r *acct.Record) located {
 		// Its line is not read yet. Of two that had the pid either may be meant.
 		n := 0
 		e.tracker.Peek(r.PPID, func(l *groups.Life) bool {
-			if !l.Recorded && e.clocks.bornBefore(l, r) {
+			if !l.Recorded && e.clocks.bornBefore(l, r, e.loss.trusted) {
 				parent = located{*l, l.Key()}
 				n++
 			}

@@ -148,7 +148,7 @@ func TestQuotaOfUsers(t *testing.T) {
 	}
 	// Of those of elsactl run, the one that ended first makes room.
 	for _, name := range []string{"m7", "m5", "m6"} {
-		e.MakeTemporary(e.Group(name))
+		e.MakeTemporary(e.Group(name), now)
 		e.CloseGroup(e.Group(name), now)
 		now = now.after(time.Second)
 	}

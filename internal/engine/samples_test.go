@@ -5,8 +5,11 @@ package engine
 import (
 	"reflect"
 	"testing"
+	"time"
 
 	"elsa/internal/tally"
+	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
 )
@@ -39,4 +42,49 @@ func TestMeasure(t *testing.T) {
 	if n := e.counts[tally.SamplesDenied]; n != 1 {
 		t.Errorf("%d samples denied, want 1", n)
 	}
+}
+
+// The clocks of the dead whom nobody waits for stand still, and all are read before
+// any estimate is charged, however many there are: the bill is exact, and stays so
+// once they are waited for.
+func TestUnreaped(t *testing.T) {
+	const n, used, ticks = 3000, 2 * time.Millisecond, 4 * time.Millisecond
+	now := at(time.Hour)
+	m := newMachine()
+	e := newEngine(t, m, now)
+	var lines, stats, exact []acct.Record
+	for i := range int32(n) {
+		pid, start := 1000+i, now.Boot
+		e.Events(fork(1, pid, clock.Mono(start)), 0, 0, now)
+		e.Events(exit(pid, clock.Mono(start)), 0, 0, now)
+		m.procs[pid] = &proc.Process{PID: pid, PPID: 1, Start: clock.At(start, clock.Tick), State: 'Z', Threads: 1}
+		m.used[pid] = &proc.Sample{CPU: used, User: used, Dead: true}
+		line := lineOf(pid, 1, start, 0, now)
+		line.CPU, line.User = 0, 0
+		lines = append(lines, line)
+		line.Source, line.CPU, line.User, line.Runtime = acct.Taskstats, ticks, ticks, time.Millisecond
+		stats = append(stats, line)
+		exact = append(exact, acct.Record{Source: acct.Exact, Whole: true, PID: pid, Start: int64(start), CPU: used, User: used})
+	}
+	e.Taskstats(stats, 0, 0, now)
+	e.Lines(lines, nil, now)
+	check := func(when string, sure bool) {
+		t.Helper()
+		s, err := e.Snapshot(usage.Service{}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cpu := s.Total.CPU(); cpu > n*used || sure && (cpu != n*used || s.Total[usage.Exact] != n || s.Settled != usage.Settled{Exact: n}) {
+			t.Errorf("%s: %v billed, %d exact, settled %+v; want %v exactly", when, cpu, s.Total[usage.Exact], s.Settled, n*used)
+		}
+	}
+	for range 20 {
+		now = now.after(time.Second)
+		e.SetClocks(now, 0, 0)
+		e.EndStep(now)
+		check("unreaped", false)
+	}
+	check("all read", true)
+	e.Exact(exact, 0, 0, now)
+	check("waited for", true)
 }

@@ -48,10 +48,13 @@ func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	}, tx.DeleteMember)
 	e.join.OpenDeaths(tx.PutDeath)
 	e.saveHandover(tx, meta)
-	e.history.save(tx, e.now.Wall)
+	e.history.save(tx, e.calendar.old(e.now))
 	e.lineage.Flush(tx.PutOrigin, tx.DeleteOrigin)
 	meta.Created, meta.BootID, meta.NextGroup = e.created, e.boot, e.catalog.Next()
-	meta.AsOf, meta.Booted = e.loss.asOf, e.join.Booted
+	meta.AsOf, meta.Booted, meta.Asleep = e.loss.asOf, e.join.Booted, e.clocks.asleep
+	meta.Date, meta.DateAt = e.calendar.date.UTC(), e.calendar.at
+	settled := e.join.Settled
+	meta.Settled = &settled
 	meta.Reported, meta.Daily = e.join.Reported, e.history.daily
 	tx.Meta(*meta)
 }

@@ -20,7 +20,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 	}
 	e.tracker.TakeStarts(e.join.Start)
 	s := e.join.Snapshot(e.tracker, e.catalog.Copy())
-	s.Time = now.Wall
+	s.Time, s.Boot = now.Wall, now.Boot
 	s.Service = service
 	v := &s.Service
 	v.Created = e.created
@@ -66,7 +66,7 @@ func (e *Engine) Unsettled(before clock.Boot, names []string) int {
 // HistoryFrom is the first hour that the history may have, and daily the first
 // hour of which it has hours, not days alone.
 func (e *Engine) HistoryFrom(now Now) (first time.Time, daily uint32) {
-	first = time.Unix(int64(e.history.first(now.Wall))*3600, 0)
+	first = time.Unix(int64(e.history.first(e.calendar.old(now)))*3600, 0)
 	if e.created.After(first) {
 		first = e.created
 	}

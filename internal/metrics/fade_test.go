@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -37,7 +38,8 @@ func TestFade(t *testing.T) {
 		{75, 0, "a c d"}, // lived last in minute 60
 		{76, 0, "a d"},
 	} {
-		s := &usage.Snapshot{Time: began.Add(time.Duration(step.minute) * time.Minute), Groups: []usage.GroupTotal{
+		since := time.Duration(step.minute) * time.Minute
+		s := &usage.Snapshot{Time: began.Add(since), Boot: clock.Boot(since), Groups: []usage.GroupTotal{
 			total("a", -1, 0), total("b", 0, 0), total("c", 1, step.lives), total("d", -1, 3),
 		}}
 		var got []string
@@ -54,21 +56,46 @@ func TestFade(t *testing.T) {
 	if f.grace = -1; len(f.left(&usage.Snapshot{Time: began.Add(time.Hour), Groups: []usage.GroupTotal{total("b", 0, 0)}}).Groups) != 1 {
 		t.Error("without a grace a group is left out")
 	}
-	if len(f.lived) != 0 {
-		t.Errorf("kept for nothing: %v", f.lived)
+	if f.grace = time.Hour; len(f.left(&usage.Snapshot{}).Groups) != 0 || len(f.ended) != 0 {
+		t.Errorf("kept for nothing: %v", f.ended)
+	}
+}
+
+// A wall clock that jumps, ahead or back, takes no series away and keeps none.
+func TestFadeByPassedTime(t *testing.T) {
+	began := time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC)
+	for _, jump := range []time.Duration{0, 50 * time.Hour, -50 * time.Hour} {
+		f := fade{grace: 15 * time.Minute}
+		closed := began.Add(30 * time.Second)
+		for _, step := range []struct {
+			minute int
+			want   bool
+		}{{0, true}, {1, true}, {15, true}, {17, false}, {18, false}} {
+			g := usage.GroupTotal{Group: groups.Group{ID: 1}}
+			passed := time.Duration(step.minute) * time.Minute
+			s := &usage.Snapshot{Time: began.Add(passed), Boot: clock.Boot(passed), Groups: []usage.GroupTotal{g}}
+			if step.minute > 0 { // it was closed in the meantime, and then the clock was set
+				s.Groups[0].Group.Closed = closed
+				s.Time = s.Time.Add(jump)
+			}
+			if got := len(f.left(s).Groups) == 1; got != step.want {
+				t.Errorf("the clock jumps by %v: in minute %d its series are there: %v", jump, step.minute, got)
+			}
+		}
 	}
 }
 
 // A group for each command does not add series for ever.
 func TestScrapeIsBounded(t *testing.T) {
-	now := time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC)
+	began := time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC)
+	now := began
 	var all []usage.GroupTotal
 	e := New(Options{MaxGroups: -1, ClosedGrace: 15 * time.Minute})
 	most := 0
 	for i := range 200 { // one a minute
 		now = now.Add(time.Minute)
 		all = append(all, usage.GroupTotal{Group: groups.Group{ID: uint32(i), Name: fmt.Sprintf("run-%03d", i), Closed: now}})
-		s := &usage.Snapshot{Time: now, Groups: all}
+		s := &usage.Snapshot{Time: now, Boot: clock.Boot(now.Sub(began)), Groups: all}
 		e.opts.Snapshot = fixed(s)
 		families, done, err := e.Gather()
 		if err != nil {

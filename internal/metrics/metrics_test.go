@@ -48,7 +48,7 @@ func example() *usage.Snapshot {
 			{Group: groups.Group{ID: 1, Name: "ci/build:42", Created: created}, Usage: ci},
 			{Group: groups.Group{ID: 2, Name: "web", Created: created.Add(time.Hour)}, Usage: web},
 		},
-		Ungrouped: ungrouped, Unattributed: unattributed,
+		Ungrouped: ungrouped, Unattributed: unattributed, Settled: usage.Settled{Exact: 570, Sampled: 6, Rounded: 5},
 		Service: usage.Service{
 			Created: created.Add(-time.Hour), Started: started,
 			EventSource: "proc", Accounting: "follow:/var/log/account/pacct", Taskstats: "on", Exact: "off: no BTF",

@@ -33,8 +33,8 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 		gauge(nameGroups, "Groups that exist, open or closed.", float64(len(s.Groups))),
 		gauge(nameTracked, "Live processes that are tracked.", float64(v.Processes)),
 		gauge(nameMembers, "Live processes that are in a group.", float64(v.Members)),
-		counter(nameDeaths, "Ended processes by how well their CPU time is known.", v.Created, "precision",
-			sample{"exact", s.Total[usage.Exact]}, sample{"rounded", s.Total[usage.Rounded]}, sample{"sampled", s.Total[usage.Sampled]}),
+		counter(nameDeaths, "Ended processes by how well their CPU time was known when the time for their records was over.", v.Created, "precision",
+			sample{"exact", s.Settled.Exact}, sample{"rounded", s.Settled.Rounded}, sample{"sampled", s.Settled.Sampled}),
 		counter(nameInferred, "Ended processes whose groups were found out after a loss of events.", v.Created, "",
 			sample{"", s.Total[usage.Inferred]}),
 

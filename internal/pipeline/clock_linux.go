@@ -11,8 +11,9 @@ import (
 	"elsa/pkg/proc"
 )
 
-// readNow reads the clocks.
-func readNow() engine.Now { return engine.Now{Boot: proc.Now(), Wall: time.Now()} }
+// readNow reads the clocks. The time has no reading of Go's monotonic clock, by which
+// differences would hide that the wall clock was set.
+func readNow() engine.Now { return engine.Now{Boot: proc.Now(), Wall: time.Now().Round(0)} }
 
 // schedulerTick is the length of the scheduler's tick, by which the coarse clock
 // goes; zero if the kernel does not tell.

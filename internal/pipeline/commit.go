@@ -5,7 +5,6 @@ package pipeline
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"elsa/internal/fault"
 	"elsa/internal/store"
@@ -46,7 +45,7 @@ func (p *Pipeline) commit() error {
 	}
 	fault.Point(fault.CommitRotated)
 	if p.Observe != nil {
-		p.Observe(time.Since(now.Wall))
+		p.Observe(readNow().Boot.Sub(now.Boot))
 	}
 	return nil
 }

@@ -16,5 +16,6 @@ type watch struct {
 
 	tellLoss  clock.Boot // when to speak of lost events again
 	silences  uint64     // times that events were subscribed to anew
+	jumped    bool       // the wall clock is far from the calendar
 	suspended bool       // the kernel holds back lines
 }

@@ -48,6 +48,11 @@ func (p *Pipeline) refresh(ctx context.Context, show func(*engine.Engine) error)
 		}
 	}
 	return p.Do(ctx, func(t Turn) error {
+		// The dead and the living are of one moment: else two quick looks would show
+		// what ended in a second as used in between.
+		if err := t.Step(); err != nil {
+			return err
+		}
 		for _, s := range r.work {
 			if s.ok {
 				t.Engine().TakeSample(s.key, &s.proc)

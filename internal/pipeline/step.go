@@ -52,6 +52,7 @@ func (p *Pipeline) step() error {
 	}
 	fault.Point(fault.StepJoined)
 	p.Engine.EndStep(readNow())
+	p.watchClock()
 	for _, err := range p.Engine.TakeRuleErrors() {
 		p.Log.Warn("a rule leaves processes out; it is told once, and counted", "err", err)
 	}

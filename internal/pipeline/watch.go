@@ -45,6 +45,23 @@ func (p *Pipeline) watchLedger() {
 	}
 }
 
+// jumped is by how much the wall clock must be off the calendar to be told of.
+const jumped = time.Hour
+
+// watchClock tells once that the wall clock was set, and what follows from that.
+func (p *Pipeline) watchClock() {
+	behind := p.Engine.Behind(readNow())
+	switch far := behind.Abs() > jumped; {
+	case far && !p.watch.jumped:
+		p.watch.jumped = true
+		p.Log.Warn("the clock was set, or the machine was off: history and finished runs are kept by the time that has really passed",
+			"clock_ahead", behind.Round(time.Second))
+	case !far && p.watch.jumped:
+		p.watch.jumped = false
+		p.Log.Info("history and finished runs are kept by the clock again")
+	}
+}
+
 func (p *Pipeline) whySuspended() string {
 	space, err := ledger.SpaceState(p.Sources.Ledger.Path())
 	if err == nil && space.Available < space.Resume {

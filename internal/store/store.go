@@ -70,10 +70,17 @@ type Meta struct {
 	Position ledger.Position
 	// Booted is the wall clock at boot, as the wall clock was set then.
 	Booted clock.Wall `json:"WallOffset"`
+	// Asleep is how long the machine was suspended in that boot by then.
+	Asleep time.Duration `json:",omitempty"`
+	// Date is by which what is old was deleted, at a moment of that boot.
+	Date   time.Time
+	DateAt clock.Boot
 	// NextGroup is the next group id; ids are never reused.
 	NextGroup uint32
 	// Reported is the CPU of all deaths the kernel reported.
 	Reported time.Duration
+	// Settled counts deaths by precision when they were settled; nil in early versions.
+	Settled *usage.Settled `json:",omitempty"`
 	// Daily: of hours before it the history has days alone, or soon will.
 	Daily uint32 `json:",omitempty"`
 	// CleanStop is set when the service ended in order.

@@ -26,6 +26,13 @@ const (
 	ahz       = 100  // ticks per second; version 2 names its own
 	maxPID    = 1 << 22
 	maxTicks  = math.MaxInt64 / (int64(time.Second) / ahz)
+
+	// wrappedTicks is a life time below zero, as encode_float of kernel/acct.c
+	// leaves it: the kernel subtracts the start, taken on one CPU, from the time on
+	// another as unsigned numbers of 64 bits, and a virtual machine's CPUs may
+	// disagree. It is 2^64 ns in ticks of 10 ms, cut to the 24 bits of a float, and
+	// so any life time from -18 minutes up.
+	wrappedTicks = 1844674297856
 )
 
 // DecodeBSD decodes the line of the accounting file that b begins with into r.
@@ -36,6 +43,9 @@ const (
 // short, of an unknown version, or has what the kernel never writes: this tells
 // a record from bytes that are none, and from a record at the wrong offset.
 // Flags of a newer kernel pass.
+//
+// A life time that the kernel computed as less than nothing, which wraps around,
+// is zero, and so is the beginning that it computed from that: not known.
 //
 // Versions 0 to 2 have no pid: PID and PPID are zero. Version 0 is older than
 // the mark for the byte order: without it the line is taken for little-endian.
@@ -75,6 +85,10 @@ func decodeV3(b *[BSDSize]byte, r *Record) error {
 	if exit > math.MaxUint16 && mem != 0 {
 		return errNotRecord
 	}
+	begin := int64(le.Uint32(b[24:]))
+	if etime == wrappedTicks {
+		etime, begin = 0, 0
+	}
 	// NaN fails the first comparison, a fraction the last.
 	if !(etime >= 0 && etime < float32(maxTicks)) || float32(int64(etime)) != etime {
 		return errNotRecord
@@ -91,7 +105,7 @@ func decodeV3(b *[BSDSize]byte, r *Record) error {
 	r.GID = le.Uint32(b[12:])
 	r.PID = int32(pid)
 	r.PPID = int32(ppid)
-	r.Begin = int64(le.Uint32(b[24:]))
+	r.Begin = begin
 	r.Elapsed = time.Duration(etime) * tick
 	r.User = utime
 	r.System = stime
@@ -131,7 +145,11 @@ func decodeOld(b *[BSDSize]byte, version byte, r *Record) error {
 	begin := le.Uint32(b[8:])
 	if at.uid != 0 {
 		uid, gid = le.Uint32(b[at.uid:]), le.Uint32(b[at.uid+4:])
-		etime = comp2Value(uint32(b[at.etimeHi])<<16 | uint32(le.Uint16(b[at.etimeLo:])))
+		c := uint32(b[at.etimeHi])<<16 | uint32(le.Uint16(b[at.etimeLo:]))
+		etime = comp2Value(c)
+		if c == comp2Code(wrappedIn(hz)) {
+			etime, begin = 0, 0
+		}
 	} else if begin == 0 || le.Uint64(b[56:]) != 0 || le.Uint32(b[53:]) != 0 {
 		return errNotRecord // nothing else tells version 0 from a hole in the file
 	}
@@ -158,6 +176,12 @@ func decodeOld(b *[BSDSize]byte, version byte, r *Record) error {
 		Comm:        [16]byte(b[at.comm:]),
 	}
 	return nil
+}
+
+// wrappedIn is 2^64 ns in ticks, hz to the second.
+func wrappedIn(hz uint16) uint64 {
+	n, _ := bits.Div64(uint64(hz), 0, uint64(time.Second))
+	return n
 }
 
 // padded tells whether a command name is as the kernel writes it: nothing but

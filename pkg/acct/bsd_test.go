@@ -281,3 +281,21 @@ func TestDecodeBSDRecorded(t *testing.T) {
 		})
 	}
 }
+
+// A life time that the kernel computed as less than nothing wraps around; such
+// lines were seen from virtual machines. They are records of short lives of which
+// the beginning is not known.
+func TestDecodeBSDWrapped(t *testing.T) {
+	v2 := unhex(t, handmade[2].lines)
+	copy(v2[53:], unhex(t, "d0 0697")) // 2^64 ns in ticks of 1024 Hz: exponent 26, and the fraction without its first bit
+	for name, b := range map[string][]byte{
+		"Linux 3.10, begin computed from it": unhex(t, "020300880000000000000000000000000b090000020700002427611a94bfd653000000003c480000000002020000000073797374656d63746c00000000000000"),
+		"Linux 5.14, begin clamped":          unhex(t, "01030188000000000000000000000000c50f0000ab0d00000000000094bfd65300000000c34d000000007e000000000062617368000000000000000000000000"),
+		"version 2":                          v2,
+	} {
+		var got Record
+		if err := DecodeBSD(b, &got); err != nil || got.Elapsed != 0 || got.Begin != 0 || got.Comm == ([16]byte{}) {
+			t.Errorf("%s: begin %d, lived %v of %q, %v; want a record without", name, got.Begin, got.Elapsed, got.Command(), err)
+		}
+	}
+}

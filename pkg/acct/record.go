@@ -70,7 +70,8 @@ type Record struct {
 	// epoch, as the kernel computed it at death (ac_btime): one second off at
 	// times, and it follows clock steps. Zero when unknown.
 	Begin int64
-	// Elapsed is the process's life time by the monotonic clock.
+	// Elapsed is the process's life time by CLOCK_MONOTONIC: without the time that
+	// the machine was suspended. Never negative.
 	Elapsed time.Duration
 
 	// User and System are CPU time by the kernel's split. CPU is the total:

@@ -185,7 +185,8 @@ type Status struct {
 	// Limited counts what was left out because a limit was reached, by the limit's
 	// name: "process_groups", times that a rule could not put a process in a group
 	// because it was in as many as a process may be in; "history_groups", deaths and
-	// moves of processes in more groups than the history tells apart.
+	// moves of processes in more groups than the history tells apart; "sums", figures
+	// on top of a sum that is at its largest, 292 years of nanoseconds.
 	Limited map[string]uint64 `json:"limited"`
 
 	// Groups counts groups, Processes live processes, and Members those of

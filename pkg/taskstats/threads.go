@@ -58,7 +58,7 @@ func (j *threadJoin) add(out []acct.Record, x *threadExit) []acct.Record {
 	last := x.rec.Flags&acct.FlagGroup != 0
 	begin := x.processBegin()
 	o := j.open[x.tgid]
-	if o != nil && o.losses != j.losses && abs(o.begin-begin) > 2 {
+	if o != nil && o.losses != j.losses && o.begin != 0 && begin != 0 && abs(o.begin-begin) > 2 {
 		// The seconds are rounded, and follow the wall clock: a step of it
 		// while a process is open looks like another process. So ask only
 		// where a loss makes that possible.
@@ -157,6 +157,9 @@ func (x *threadExit) whole() acct.Record {
 // kernel says when the thread did: now less its life time, which both are cut
 // to seconds. For the last thread it is what the accounting file has.
 func (x *threadExit) processBegin() int64 {
+	if x.rec.Begin == 0 {
+		return 0 // not known
+	}
 	now := x.rec.Begin + int64(x.rec.Elapsed/time.Second)
 	return now - int64(x.processElapsed/time.Second)
 }

@@ -8,6 +8,7 @@ package taskstats
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"time"
 
 	"elsa/pkg/acct"
@@ -187,7 +188,6 @@ func (x *threadExit) decodeThread(b []byte) error {
 		GID:                 ne.Uint32(b[tsGID:]),
 		ExitCode:            ne.Uint32(b[tsExitCode:]),
 		Begin:               int64(ne.Uint32(b[tsBtime:])),
-		Elapsed:             microseconds(b, tsEtime),
 		User:                microseconds(b, tsUtime),
 		System:              microseconds(b, tsStime),
 		Runtime:             nanoseconds(b, tsVirtual),
@@ -216,11 +216,26 @@ func (x *threadExit) decodeThread(b []byte) error {
 	if version >= 10 {
 		x.rec.Begin = int64(ne.Uint64(b[tsBtime64:]))
 	}
+	var wrapped bool
+	if x.rec.Elapsed, wrapped = lifetime(b, tsEtime); wrapped {
+		x.rec.Begin = 0
+	}
 	if version >= 12 {
 		x.tgid = int32(ne.Uint32(b[tsTGID:]))
-		x.processElapsed = microseconds(b, tsTGEtime)
+		x.processElapsed, _ = lifetime(b, tsTGEtime)
 	}
 	return nil
+}
+
+// lifetime reads a life time. The kernel subtracts the start, taken on one CPU,
+// from the time on another, and a virtual machine's CPUs may disagree: what is
+// less than nothing has wrapped around at 2^64 ns, and is nothing.
+func lifetime(b []byte, at int) (lived time.Duration, wrapped bool) {
+	const most = math.MaxInt64 / int64(time.Microsecond)
+	if n := binary.NativeEndian.Uint64(b[at:]); n <= uint64(most) {
+		return time.Duration(n) * time.Microsecond, false
+	}
+	return 0, true
 }
 
 func nanoseconds(b []byte, at int) time.Duration {

@@ -234,6 +234,27 @@ func TestDecodeTaskstatsOldGroup(t *testing.T) {
 	}
 }
 
+// A life time that the kernel computed as less than nothing wraps around: the
+// process lived for nothing, and when it began is not known.
+func TestDecodeTaskstatsWrapped(t *testing.T) {
+	const before = -5 // µs
+	b := make([]byte, tsVersion12)
+	binary.NativeEndian.PutUint16(b[tsVersion:], 12)
+	binary.NativeEndian.PutUint32(b[tsPID:], 7)
+	binary.NativeEndian.PutUint32(b[tsTGID:], 7)
+	for _, at := range []int{tsEtime, tsTGEtime} {
+		binary.NativeEndian.PutUint64(b[at:], (1<<64+before*1000)/1000)
+	}
+	binary.NativeEndian.PutUint64(b[tsBtime64:], 442574628)
+	var x threadExit
+	if err := x.decodeThread(b); err != nil {
+		t.Fatal(err)
+	}
+	if r := x.whole(); r.Begin != 0 || r.Elapsed != 0 {
+		t.Errorf("begin %d, lived %v; want neither", r.Begin, r.Elapsed)
+	}
+}
+
 func FuzzDecodeTaskstats(f *testing.F) {
 	for _, messages := range recorded(f) {
 		f.Add(messages[0])

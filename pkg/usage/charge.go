@@ -34,6 +34,8 @@ type death struct {
 	lined    bool // it has a ledger line
 	exited   bool // its exit status was counted
 	final    bool // Patience is over
+	looked   bool // its process was looked at; see Look
+	told     bool // the kernel's final word came
 	next     *death
 }
 
@@ -65,7 +67,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	wait := false
 	switch {
 	case ex != nil:
-		best, d.grade = d.perfect(ex), exact
+		best, d.grade, d.told = d.perfect(ex), exact, true
 	case j.ExpectExact && (j.opened < maxOpen || !j.old(line, d.at)):
 		wait = true
 		best = d.floor(ts)
@@ -73,6 +75,9 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	kernel := best.CPU()
 	best.raise(&last)
 	d.charged = best.beyond(&d.base)
+	if d.grade == exact && best.CPU() > kernel {
+		d.grade = sampled // a sample says more, and is billed
+	}
 	j.report(d, kernel)
 
 	if acc != nil {
@@ -100,7 +105,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 // old reports whether a line is of a death some time ago: one of a backlog, whose
 // exact record has passed unless it is a zombie.
 func (j *Join) old(line *acct.Record, now clock.Boot) bool {
-	return line != nil && line.Begin+int64((line.Elapsed+j.Patience)/time.Second)+2 < now.Wall(j.Booted).Seconds()
+	return line != nil && line.Begin != 0 && line.Begin+int64((line.Elapsed+j.Patience)/time.Second)+2 < now.Wall(j.Booted).Seconds()
 }
 
 // wait keeps a death open for its exact record.
@@ -205,6 +210,9 @@ func (j *Join) lift(d *death, m *Measure, grade precision, r *acct.Record) {
 	more = more.beyond(&d.charged)
 	d.charged.add(&more)
 	was := d.grade
+	if d.told = d.told || grade == exact; d.told && d.base.CPU()+d.charged.CPU() > m.CPU() {
+		grade = min(was, sampled) // more was billed than is exact
+	}
 	d.grade = grade
 	j.report(d, m.CPU())
 	var u Usage
@@ -220,7 +228,7 @@ func (j *Join) lift(d *death, m *Measure, grade precision, r *acct.Record) {
 // ticks, by the runtime up to the last switch, by a sample while the process lived.
 // All of that was charged.
 func (j *Join) report(d *death, cpu time.Duration) {
-	if d.grade != exact {
+	if !d.told {
 		cpu = max(cpu, d.base.CPU()+d.charged.CPU())
 	}
 	j.Reported += cpu - d.reported
@@ -229,6 +237,14 @@ func (j *Join) report(d *death, cpu time.Duration) {
 
 // countJoined counts a death by the best record it got.
 func (j *Join) countJoined(d *death) {
+	switch d.grade {
+	case exact:
+		j.Settled.Exact++
+	case sampled:
+		j.Settled.Sampled++
+	default:
+		j.Settled.Rounded++
+	}
 	switch {
 	case d.grade == exact:
 		j.Joined.Exact++

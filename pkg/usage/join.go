@@ -23,10 +23,14 @@ type Join struct {
 	// own came, or did not within Patience, only what is surely not too much is
 	// charged for its CPU, since tick-sampled figures may be too high.
 	ExpectExact bool
+	// Looks: deaths are named to Look, and none is charged by an estimate before.
+	Looks bool
 	// Patience is how long a death waits for its exact record.
 	Patience time.Duration
 	// Tick is the scheduler's tick, the resolution of sampled CPU.
 	Tick time.Duration
+	// Asleep is how long the machine was suspended since boot.
+	Asleep time.Duration
 	// Booted is the wall clock at boot, as the wall clock is set now.
 	Booted clock.Wall
 
@@ -35,6 +39,9 @@ type Join struct {
 	Reported time.Duration
 	// Joined counts deaths by how they were put on the bill.
 	Joined Joined
+	// Settled counts deaths by precision, as that was when they got the best record
+	// that comes in time: it never falls.
+	Settled Settled
 
 	// Roll, if set, returns what is known of a cell, to add to. It is told of
 	// all that is put on the bills of the sets, so the cells of a set add up to
@@ -66,6 +73,10 @@ type Joined struct {
 	Unmatched                uint64 // precise records that met no death
 	Late                     uint64 // exact records that came after Patience
 }
+
+// Settled counts deaths by how well their CPU was known; see the fields of the same
+// names.
+type Settled struct{ Exact, Sampled, Rounded uint64 }
 
 // account is what is known of a live process: how much of it was billed when it
 // changed sets, and the last sample.
@@ -102,6 +113,9 @@ func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now clock.Boot
 	}
 	if !known {
 		life.PID, life.Start = r.PID, clock.Begun(r.Begin, j.Booted)
+		if r.Begin == 0 { // it lived for nothing, by the kernel's clocks, until now
+			life.Start = clock.At(now, clock.Second)
+		}
 		j.Joined.Unknown++
 	}
 	d := j.newDeath()
@@ -123,7 +137,7 @@ func (j *Join) taskstats(d *death, exit clock.Boot) *acct.Record {
 	return j.precise.take(d.key.PID, func(t *acct.Record, came clock.Boot) time.Duration {
 		// The wall clock may have been set since the birth. Life times stand, and
 		// the record came when it ended.
-		if t.Source == acct.Taskstats && (clock.SameBegin(t.Begin, d.begin) || d.key.Start.LivedByTaskstats(exit, came, t.Elapsed)) {
+		if t.Source == acct.Taskstats && (clock.SameBegin(t.Begin, d.begin) || d.key.Start.LivedByTaskstats(exit, came, t.Elapsed, j.Asleep)) {
 			return 0 // records come in the order of lines
 		}
 		return -1

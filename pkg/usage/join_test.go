@@ -61,6 +61,16 @@ func newTestJoin(expectExact bool) *Join {
 
 func giveUp(*acct.Record) bool { return false }
 
+// standing has one process found dead that nobody waited for.
+func standing(j *Join, at clock.Boot, key groups.Key, cpu time.Duration) {
+	j.Look(at, 0, func(k groups.Key) (time.Duration, Found) {
+		if k != key {
+			return 0, Ending
+		}
+		return cpu, Standing
+	})
+}
+
 // later steps to a time when every patience is over.
 func later(j *Join, d time.Duration) { j.Step(now+clock.Boot(d), giveUp) }
 
@@ -110,7 +120,7 @@ func TestDeath(t *testing.T) {
 			j.Line(&line, life, true, now)
 			later(j, 2*time.Second)
 			j.Precise(&ex, now+3*sec)
-		}, bill{38 * ms, 3010 * ms, 95, 8192, 1, 1, [3]uint64{1, 0, 0}}, 36 * ms, Joined{Taskstats: 1, Late: 1}},
+		}, bill{38 * ms, 3010 * ms, 95, 8192, 1, 1, [3]uint64{0, 1, 0}}, 36 * ms, Joined{Taskstats: 1, Late: 1}}, // what was billed was sampled
 		{"exact very late: no more is known of the death", true, func(j *Join) {
 			j.Precise(&ts, now)
 			j.Line(&line, life, true, now)
@@ -122,14 +132,14 @@ func TestDeath(t *testing.T) {
 		{"a zombie: its clock stands still", true, func(j *Join) {
 			j.Precise(&ts, now)
 			j.Line(&line, life, true, now)
-			j.SettleByClock(life.Key(), 36*ms)
-			j.SettleByClock(life.Key(), 99*ms)
-			j.SettleByClock(groups.Key{PID: 10}, 99*ms)
+			standing(j, now, life.Key(), 36*ms)
+			standing(j, now, life.Key(), 99*ms)
+			standing(j, now, groups.Key{PID: 10}, 99*ms)
 			later(j, 3*time.Second)
 		}, bill{36 * ms, 3010 * ms, 91, 4096, 1, 1, [3]uint64{1, 0, 0}}, 36 * ms, Joined{Exact: 1}},
 		{"a zombie that is waited for after a minute", true, func(j *Join) {
 			j.Line(&line, life, true, now)
-			j.SettleByClock(life.Key(), 36*ms)
+			standing(j, now, life.Key(), 36*ms)
 			later(j, time.Minute)
 			j.Precise(&ex, now+60*sec)
 		}, withEx, 36 * ms, Joined{Exact: 1}},

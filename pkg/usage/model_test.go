@@ -45,6 +45,7 @@ type mProcess struct {
 	charged bool
 	open    bool // charged, and an exact record may come in time
 	grade   precision
+	told    bool          // the kernel's final word was applied
 	inTime  time.Duration // what the kernel reported for it, as far as applied
 	at      clock.Boot    // when charged
 	exits   bool          // its exit status was counted
@@ -64,6 +65,7 @@ type model struct {
 	now   clock.Boot
 	cells map[Cell]*Usage
 	prev  []Usage
+	done  Settled               // before
 	may   map[groups.SetID]bool // these may have fallen in this step
 
 	saved *model // as of the last commit
@@ -76,6 +78,7 @@ type disk struct {
 	accounts map[groups.Key]Account
 	deaths   []OpenDeath
 	reported time.Duration
+	settled  Settled
 }
 
 const sets = 5
@@ -279,8 +282,15 @@ func (m *model) giveLine(t *rapid.T) {
 }
 
 // apply takes a figure into account. The last one is the best.
+// What is billed is exact only where it is not more.
 func (p *mProcess) apply(grade precision, f figures) {
 	p.used = p.used.max(f)
+	if p.told = p.told || grade == exact; p.told && p.used.cpu > f.cpu {
+		grade = min(p.grade, sampled)
+		if !p.open { // charged with it
+			grade = sampled
+		}
+	}
 	p.grade, p.inTime = grade, f.cpu
 }
 
@@ -334,7 +344,7 @@ func (m *model) giveExact(t *rapid.T) {
 // zombie finds one that was not waited for.
 func (m *model) zombie(t *rapid.T) {
 	p := m.some(t, func(p *mProcess) bool { return p.open && p.at > -1 && p.known })
-	m.SettleByClock(p.life.Key(), p.ex.CPU)
+	standing(m.Join, m.now, p.life.Key(), p.ex.CPU)
 	f := p.estimate()
 	f.cpu = p.ex.CPU
 	p.apply(exact, f)
@@ -445,7 +455,7 @@ func (m *model) commit(*rapid.T) {
 	}
 	m.disk.deaths = nil
 	m.OpenDeaths(func(d OpenDeath) { m.disk.deaths = append(m.disk.deaths, d) })
-	m.disk.reported = m.Reported
+	m.disk.reported, m.disk.settled = m.Reported, m.Settled
 	m.saved = m.clone()
 }
 
@@ -498,14 +508,14 @@ func (m *model) crash(t *rapid.T) {
 	}
 	for _, p := range m.procs[len(back.procs):] { // born since: it is known again by /proc or its line
 		p.used, p.base, p.earlier = figures{}, figures{}, map[groups.SetID]figures{}
-		p.charged, p.open, p.grade, p.inTime, p.exits = false, false, rounded, 0, false
+		p.charged, p.open, p.grade, p.told, p.inTime, p.exits = false, false, rounded, false, 0, false
 		p.heldTS, p.heldEx, p.toLine = 0, 0, p.dead
 		back.procs = append(back.procs, p)
 	}
 	m.procs, m.cells, m.prev, m.now = back.procs, back.cells, back.prev, when
 	m.Join = newTestJoin(expect)
 	m.listen()
-	m.Reported = m.disk.reported
+	m.Reported, m.Settled, m.done = m.disk.reported, m.disk.settled, m.disk.settled
 	for id, u := range m.disk.sets {
 		m.RestoreSet(id, u)
 	}
@@ -550,7 +560,7 @@ func (m *model) check(t *rapid.T) {
 			w.nonzero++
 		}
 		best := p.inTime
-		if p.grade != exact { // what a sample showed is the best word there is
+		if !p.told { // what a sample showed is the best word there is
 			best = max(best, p.used.cpu)
 		}
 		reported += best
@@ -582,6 +592,10 @@ func (m *model) check(t *rapid.T) {
 		t.Fatalf("Conservation() finds %v, want %v", got, reported+excess)
 	}
 	m.checkCells(t)
+	if s := m.Settled; s.Exact < m.done.Exact || s.Sampled < m.done.Sampled || s.Rounded < m.done.Rounded {
+		t.Fatalf("settled deaths fell from %+v to %+v", m.done, s)
+	}
+	m.done = m.Settled
 }
 
 // checkRising fails when anything that is counted fell. Only precision may go
@@ -644,6 +658,9 @@ func (m *model) finish(t *rapid.T) {
 	}
 	if ended != uint64(len(m.procs)) {
 		t.Fatalf("%d deaths were counted, want %d", ended, len(m.procs))
+	}
+	if n := m.Settled.Exact + m.Settled.Sampled + m.Settled.Rounded; n != ended {
+		t.Fatalf("%d deaths were settled, want %d", n, ended)
 	}
 	checkEmpty(t, m.Join)
 }

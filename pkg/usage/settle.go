@@ -52,7 +52,7 @@ func (j *Join) sweep(d *death, now, patience clock.Boot) *death {
 		return nil
 	}
 	d.next = j.sweep(d.next, now, patience)
-	if !d.final && (d.at <= patience || !j.ExpectExact) {
+	if !d.final && (d.at <= patience && (d.looked || !j.Looks || j.opened > maxOpen) || !j.ExpectExact) {
 		d.final = true
 		if d.grade == rounded {
 			if ts := j.taskstats(d, 0); ts != nil { // it came after its line
@@ -104,7 +104,7 @@ func (j *Join) correct(r *acct.Record) bool {
 	if d == nil {
 		return false
 	}
-	if d.final && d.grade != exact {
+	if d.final && !d.told {
 		j.Joined.Late++
 	}
 	m := d.perfect(r)
@@ -129,18 +129,45 @@ func (j *Join) Unsettled(before clock.Boot, f func(groups.Key, groups.SetID) boo
 	}
 }
 
-// SettleByClock gives a death that waits for its exact record the CPU that the
-// scheduler measured of it, because the process was found dead and not waited
-// for: its clock stands still. The record, when it comes, adds what else it knows.
-func (j *Join) SettleByClock(key groups.Key, cpu time.Duration) {
-	for d := j.open[key.PID]; d != nil; d = d.next {
-		if d.key == key && !d.final {
-			d.final = true
-			m := d.estimate
-			m.setCPU(cpu)
-			j.lift(d, &m, exact, nil)
-			j.countJoined(d)
-			return
+// Found is what a look at a process that ended found.
+type Found uint8
+
+const (
+	// Gone: it was waited for, so that its exact record comes or was lost.
+	Gone Found = iota
+	// Standing: it is dead and nobody waited for it. Its CPU clock stands still.
+	Standing
+	// Ending: it is on its way.
+	Ending
+	// Enough: it was not looked at, and no more are to be named.
+	Enough
+)
+
+// endingFor is how long a death is looked at again that has not come to its end.
+const endingFor = 10 * time.Second
+
+// Look names every death charged at or before the given time that waits for its
+// exact record and was not looked at. One whose process is found dead and not waited
+// for gets the CPU that the scheduler measured of it; the record, when it comes, adds
+// what else it knows.
+func (j *Join) Look(before, now clock.Boot, f func(groups.Key) (cpu time.Duration, found Found)) {
+	for _, d := range j.open {
+		for ; d != nil; d = d.next {
+			if d.final || d.looked || d.at > before {
+				continue
+			}
+			cpu, found := f(d.key)
+			if found == Enough {
+				return
+			}
+			d.looked = found != Ending || now.Sub(d.at) > endingFor
+			if found == Standing {
+				d.final = true
+				m := d.estimate
+				m.setCPU(cpu)
+				j.lift(d, &m, exact, nil)
+				j.countJoined(d)
+			}
 		}
 	}
 }

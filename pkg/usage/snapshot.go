@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -18,13 +19,17 @@ type GroupTotal struct {
 // Snapshot is everything a reader may want to know, at one moment. It is
 // immutable once published and safe to share.
 type Snapshot struct {
+	// Time is the moment by the wall clock, and Boot by CLOCK_BOOTTIME.
 	Time time.Time
+	Boot clock.Boot
 	// Groups in order of their name.
 	Groups []GroupTotal
 	// AnyGroup counts a process once however many groups it is in. AnyGroup,
 	// Ungrouped and Unattributed add up to Total.
 	AnyGroup, Ungrouped, Unattributed, Total Usage
-	Service                                  Service
+	// Settled are the ended processes by precision; see [Join.Settled].
+	Settled Settled
+	Service Service
 }
 
 // Service is the state of the service itself: its sources, its losses and its

@@ -102,7 +102,7 @@ func (j *Join) RestoreDeath(o OpenDeath, at clock.Boot) {
 // Snapshot computes every bill at this moment. gs are the groups, in the order
 // they shall have.
 func (j *Join) Snapshot(t *groups.Tracker, gs []groups.Group) *Snapshot {
-	s := &Snapshot{Groups: make([]GroupTotal, len(gs))}
+	s := &Snapshot{Groups: make([]GroupTotal, len(gs)), Settled: j.Settled}
 	place := make(map[uint32]int, len(gs))
 	for i := range gs {
 		s.Groups[i].Group = gs[i]
