@@ -7,8 +7,8 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
@@ -19,6 +19,7 @@ import (
 	"elsa/pkg/proc"
 	"elsa/pkg/taskrelease"
 	"elsa/pkg/taskstats"
+	"elsa/pkg/tracepoint"
 )
 
 // manager is the service manager's store of descriptors; see sd_notify(3).
@@ -67,7 +68,7 @@ func takeStored(meta *store.Meta, log *slog.Logger) *kept {
 	k.fits = err == nil && meta.CleanStop && meta.BootID == boot
 	for _, f := range activation.Files(true) {
 		_, twice := k.fds[f.Name()]
-		if slices.Contains(pipeline.Names, f.Name()) && !twice {
+		if strings.HasPrefix(f.Name(), "elsa-") && !twice {
 			// A descriptor of its own: f may be in Go's poller, which would
 			// wake for each message.
 			if fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3); err == nil {
@@ -149,15 +150,30 @@ func (k *kept) taskstats(ctx context.Context) *taskstats.Conn {
 	return nil
 }
 
+// handles returns the stored handles of so many programs; nil if there are none.
+func (k *kept) handles(prefix string, programs int) (h tracepoint.Handles, complete bool) {
+	complete = true
+	for _, name := range tracepoint.HandleNames(programs) {
+		if fd := k.take(prefix + name); fd < 0 {
+			complete = false
+		} else if h == nil {
+			h = tracepoint.Handles{name: fd}
+		} else {
+			h[name] = fd
+		}
+	}
+	return h, complete
+}
+
 // exact goes on with the stored program, or returns nil.
 func (k *kept) exact() *taskrelease.Source {
-	h := taskrelease.Handles{Ring: k.take(pipeline.NameRing), Drops: k.take(pipeline.NameDrops), Program: k.take(pipeline.NameProgram), Link: k.take(pipeline.NameLink)}
-	if h == (taskrelease.Handles{Ring: -1, Drops: -1, Program: -1, Link: -1}) {
+	h, complete := k.handles(pipeline.NameExact, 1)
+	if h == nil {
 		return nil
 	}
 	var src *taskrelease.Source
 	err := errUnfit
-	if k.fits && k.meta.StoredExact != nil && min(h.Ring, h.Drops, h.Program, h.Link) >= 0 {
+	if k.fits && k.meta.StoredExact != nil && complete {
 		src, err = taskrelease.Resume(h, *k.meta.StoredExact, taskrelease.Config{})
 	} else {
 		h.Close()

@@ -6,6 +6,7 @@ import (
 	"elsa/pkg/cnfork"
 	"elsa/pkg/taskrelease"
 	"elsa/pkg/taskstats"
+	"elsa/pkg/tracepoint"
 )
 
 // Over a planned restart the sources wait in the service manager's store of
@@ -18,14 +19,8 @@ import (
 const (
 	NameEvents    = "elsa-events"
 	NameTaskstats = "elsa-taskstats"
-	NameRing      = "elsa-exact-ring"
-	NameDrops     = "elsa-exact-drops"
-	NameProgram   = "elsa-exact-program"
-	NameLink      = "elsa-exact-link"
+	NameExact     = "elsa-exact-" // and the name of the handle
 )
-
-// Names are all of them.
-var Names = []string{NameEvents, NameTaskstats, NameRing, NameDrops, NameProgram, NameLink}
 
 // handOver stops reading, for the next start to go on there: events between two of
 // them, and only where they are known without a gap.
@@ -40,7 +35,7 @@ func (p *Pipeline) handOver() {
 		if err != nil {
 			p.Log.Warn("cannot keep exact records over the restart", "err", err)
 		} else {
-			p.handles = &h
+			p.handles = h
 		}
 	}
 	p.Sources.Pause()
@@ -79,8 +74,17 @@ func (p *Pipeline) keepSources() {
 		conn.Detach()
 	}
 	if h := p.handles; h != nil {
-		_ = p.keep(NameRing, h.Ring) && p.keep(NameDrops, h.Drops) && p.keep(NameProgram, h.Program) && p.keep(NameLink, h.Link)
-		h.Close()
+		p.keepHandles(NameExact, h)
+	}
+}
+
+// keepHandles stores all handles of programs, which is of use only together.
+func (p *Pipeline) keepHandles(prefix string, h tracepoint.Handles) {
+	defer h.Close()
+	for name, fd := range h {
+		if !p.keep(prefix+name, fd) {
+			return
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
-	"elsa/pkg/taskrelease"
+	"elsa/pkg/tracepoint"
 	"elsa/pkg/usage"
 )
 
@@ -85,7 +85,7 @@ type Pipeline struct {
 	// replay tells of the ledger's backlog at the start; nil once that is read.
 	replay *replay
 	// handles of the release program, for the manager to keep, at the stop.
-	handles *taskrelease.Handles
+	handles tracepoint.Handles
 	// told are the errors that were logged last, by what fails.
 	told map[string]string
 	// requests run in the pipeline's goroutine.
