@@ -13,10 +13,12 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/feed"
 	"elsa/internal/pipeline"
 	"elsa/internal/store"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/proc"
+	"elsa/pkg/taskevent"
 	"elsa/pkg/taskrelease"
 	"elsa/pkg/taskstats"
 	"elsa/pkg/tracepoint"
@@ -105,28 +107,60 @@ func (k *kept) close() {
 
 var errUnfit = errors.New("it does not go with the database and the flags")
 
-// events goes on with the stored socket. It returns nil if there is none, or none
-// that goes with the database.
-func (k *kept) events(ctx context.Context, cfg cnfork.Config) *cnfork.Conn {
+// events goes on with the stored events of a source. It returns nil if there are
+// none, or none that go with the database.
+func (k *kept) events(ctx context.Context, source cnfork.Source, buffer int) feed.Feed {
+	var f feed.Feed
+	var err error
+	switch source {
+	case cnfork.SourceProc:
+		f, err = k.connector(ctx, buffer)
+	case cnfork.SourceBPF:
+		f, err = k.programs()
+	}
+	if err != nil {
+		k.log.Warn("cannot go on with the stored events: finding processes in /proc", "err", err)
+		return nil
+	}
+	return f
+}
+
+// connector goes on with the stored socket; both are nil if there is none.
+func (k *kept) connector(ctx context.Context, buffer int) (feed.Feed, error) {
 	fd := k.take(pipeline.NameEvents)
 	if fd < 0 {
-		return nil
+		return nil, nil
 	}
 	drops, fits := uint32(0), k.fits && k.meta.Stored != nil
 	if fits {
 		drops = *k.meta.Stored
 	}
-	conn, err := cnfork.Resume(ctx, fd, drops, cfg)
+	conn, err := cnfork.Resume(ctx, fd, drops, cnfork.Config{Source: cnfork.SourceProc, Buffer: buffer})
 	switch {
 	case err != nil:
 		unix.Close(fd)
-	case !fits || cfg.Source == cnfork.SourceFork:
-		err = errors.Join(errUnfit, conn.Close())
-	default:
-		return conn
+		return nil, err
+	case !fits:
+		return nil, errors.Join(errUnfit, conn.Close())
 	}
-	k.log.Warn("cannot go on with the stored events: finding processes in /proc", "err", err)
-	return nil
+	return conn, nil
+}
+
+// programs goes on with the stored programs; both are nil if there are none.
+func (k *kept) programs() (feed.Feed, error) {
+	h, complete := k.handles(pipeline.NamePrograms, taskevent.Programs())
+	if h == nil {
+		return nil, nil
+	}
+	if !k.fits || k.meta.StoredEvents == nil || !complete {
+		h.Close()
+		return nil, errUnfit
+	}
+	s, err := taskevent.Resume(h, *k.meta.StoredEvents, taskevent.Config{})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // taskstats goes on with the stored socket, or returns nil.

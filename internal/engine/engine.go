@@ -53,6 +53,9 @@ type Options struct {
 	World World
 	// NoExits: the source of events tells no exits; see [groups.Tracker].
 	NoExits bool
+	// WholeExits: the source of events tells the end of processes, before their line
+	// is written; see [groups.Tracker].
+	WholeExits bool
 	// ExpectExact: records of a task's release come, later than all others.
 	ExpectExact bool
 	// Ledger: the kernel writes a line for each death since LedgerSince, so that
@@ -118,6 +121,10 @@ type Engine struct {
 	boot string
 	// counts are since the start of the service.
 	counts tally.Counts
+	// ending are deaths without a line of which the process is gone, with the step at
+	// which that was seen.
+	ending map[groups.Key]uint64
+	steps  uint64
 	// unsaved: the last transaction failed, and all must be put again.
 	unsaved bool
 	// inUse is room for a look at which sets are in use.
@@ -137,8 +144,9 @@ func New(o Options, now Now) (*Engine, error) {
 	e := &Engine{
 		options: o, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
+		ending: map[groups.Key]uint64{},
 	}
-	e.tracker.NoExits = o.NoExits
+	e.tracker.NoExits, e.tracker.WholeExits = o.NoExits, o.WholeExits
 	e.join.ExpectExact = o.ExpectExact
 	e.lineage = lineage.New(e.eachMember)
 	rolls := history.New(e.tracker.Sets, o.Commands)

@@ -9,6 +9,7 @@ import (
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/groups"
 )
 
 // SetClocks says how the clocks stand: asleep is how long the machine was suspended
@@ -42,6 +43,10 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 			switch {
 			case ev.TGID == 0: // the fork connector names tasks, and no time
 				e.tracker.Task(ev.ParentPID, ev.PID, clock.At(now.Boot, clock.Read))
+			case ev.Start != 0: // by BPF: who forked it, and which life of its pid
+				forker := groups.Key{PID: ev.Forker, Start: clock.At(ev.ForkerStart, clock.Exact)}
+				e.tracker.ForkOf(forker, ev.PID, clock.At(ev.Start, clock.Exact))
+				e.lineage.Fork(ev.Forker, ev.PID)
 			case ev.Thread():
 				e.tracker.Thread(ev.TGID)
 			default:
@@ -57,7 +62,11 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 			e.applyRules(ev.TGID)
 		case cnfork.Exit:
 			e.counts[tally.Exits]++
-			e.tracker.Exit(ev.PID, ev.TGID, at)
+			if ev.Start != 0 {
+				e.tracker.End(groups.Key{PID: ev.TGID, Start: clock.At(ev.Start, clock.Exact)}, at)
+			} else {
+				e.tracker.Exit(ev.PID, ev.TGID, at)
+			}
 		default:
 			e.counts[tally.OtherEvents]++
 		}
