@@ -40,8 +40,9 @@ type World interface {
 	// Sample brings s, the last sample of the process or a zero one, up to date.
 	// It fails when the process is gone.
 	Sample(k groups.Key, s *proc.Sample) error
-	// Traits are what rules ask of the process p.
-	Traits(p proc.Process) rules.Traits
+	// Traits are what rules ask of the process p, which is in the control group of an
+	// id, or, with 0, in one that is to be looked up.
+	Traits(p proc.Process, cgroup uint64) rules.Traits
 	// User and UnixGroup are the names of ids, or the numbers where they have none.
 	User(uid uint32) string
 	UnixGroup(gid uint32) string
@@ -95,6 +96,8 @@ func (o *Options) check() error {
 // Engine is what the service knows. The zero value is not ready; use New.
 type Engine struct {
 	options Options
+	// began is when it was made: the source of events was open then.
+	began clock.Boot
 	// now is the time of the call that is under way.
 	now Now
 	// clocks relate the clocks that records and events are stamped by.
@@ -142,7 +145,7 @@ func New(o Options, now Now) (*Engine, error) {
 		o.Rules = &rules.Set{}
 	}
 	e := &Engine{
-		options: o, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
+		options: o, began: now.Boot, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
 		ending: map[groups.Key]uint64{},
 	}

@@ -45,6 +45,7 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 				e.tracker.Task(ev.ParentPID, ev.PID, clock.At(now.Boot, clock.Read))
 			case ev.Start != 0: // by BPF: who forked it, and which life of its pid
 				forker := groups.Key{PID: ev.Forker, Start: clock.At(ev.ForkerStart, clock.Exact)}
+				e.untold(forker)
 				e.tracker.ForkOf(forker, ev.PID, clock.At(ev.Start, clock.Exact))
 				e.lineage.Fork(ev.Forker, ev.PID)
 			case ev.Thread():
@@ -55,8 +56,13 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 			}
 		case cnfork.Exec:
 			e.counts[tally.Execs]++
+			x := executed{pid: ev.TGID}
+			if ev.Start != 0 {
+				x = executed{ev.TGID, clock.At(ev.Start, clock.Exact), ev.UID, ev.GID, ev.Comm, ev.Cgroup}
+				e.untold(groups.Key{PID: x.pid, Start: x.start})
+			}
 			e.tracker.Exec(ev.TGID)
-			e.applyRules(ev.TGID)
+			e.rule(x)
 		case cnfork.UID, cnfork.GID:
 			e.counts[tally.OtherEvents]++
 			e.applyRules(ev.TGID)
@@ -105,3 +111,15 @@ func (e *Engine) Exact(records []acct.Record, lost, rejected uint64, now Now) {
 
 // TellsExits reports whether the source of events tells exits.
 func (e *Engine) TellsExits() bool { return !e.options.NoExits }
+
+// untold makes known a process whose fork was not told although none was lost. There
+// are guest kernels that run no BPF program on top of process 1: that forked it.
+func (e *Engine) untold(k groups.Key) {
+	if e.loss.pending || e.loss.gaps > 0 || k.Start.Boot() <= e.began {
+		return
+	}
+	if l, known := e.tracker.Lookup(k.PID); !known || !l.Start.Same(k.Start) {
+		e.tracker.Fork(1, k.PID, k.Start)
+		e.lineage.Fork(1, k.PID)
+	}
+}

@@ -3,6 +3,9 @@
 package pipeline
 
 import (
+	"bytes"
+	"os"
+
 	"elsa/internal/engine"
 	"elsa/internal/rules"
 	"elsa/pkg/groups"
@@ -14,11 +17,17 @@ type world struct {
 	proc.FS
 	rules.Names
 	sampler *proc.Sampler
+	cgroups *proc.Cgroups
+	unified bool // there are no control groups beside the unified hierarchy
 }
 
 // NewWorld returns the machine that a proc tree shows, for one goroutine.
 func NewWorld(fs proc.FS) engine.World {
-	return &world{FS: fs, Names: rules.Names{}, sampler: fs.NewSampler()}
+	text, err := os.ReadFile(string(fs) + "/self/cgroup")
+	return &world{
+		FS: fs, Names: rules.Names{}, sampler: fs.NewSampler(), cgroups: proc.OpenCgroups(),
+		unified: err == nil && bytes.HasPrefix(text, []byte("0::")),
+	}
 }
 
 func (w *world) Processes(buf []proc.Process) ([]proc.Process, error) { return w.Snapshot(buf) }
@@ -27,4 +36,18 @@ func (w *world) Sample(k groups.Key, s *proc.Sample) error {
 	return w.sampler.Sample(k.PID, k.Start, s, true)
 }
 
-func (w *world) Traits(p proc.Process) rules.Traits { return rules.Look(w.FS, p, w.Names) }
+// Traits has the control group by its id, where that says all: a process at the root
+// of the unified hierarchy may be in another of version 1.
+func (w *world) Traits(p proc.Process, cgroup uint64) rules.Traits {
+	t := rules.Look(w.FS, p, w.Names)
+	if cgroup == 0 {
+		return t
+	}
+	switch path, ok := w.cgroups.Path(cgroup); {
+	case ok && path != "/":
+		t.In(path)
+	case ok && w.unified:
+		t.In("")
+	}
+	return t
+}

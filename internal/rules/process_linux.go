@@ -22,6 +22,7 @@ type Process struct {
 	exe    *string
 	cgroup *string
 	env    [][]byte
+	unseen bool
 }
 
 // Look returns the facts of the process p.
@@ -36,9 +37,28 @@ func (f *Process) GID() uint32     { return f.p.GID }
 func (f *Process) User() string      { return f.names.User(f.p.UID) }
 func (f *Process) UnixGroup() string { return f.names.UnixGroup(f.p.GID) }
 
+// In says that the process is in a control group, which then is not looked up.
+func (f *Process) In(cgroup string) { f.cgroup = &cgroup }
+
+// Unseen reports whether something was asked since the last call that could not be
+// looked up, since the process is gone.
+func (f *Process) Unseen() bool {
+	unseen := f.unseen
+	f.unseen = false
+	return unseen
+}
+
+// looked is called after a look at the process: it is the one that is meant, and had
+// what was looked for, or nothing was seen.
+func (f *Process) looked(empty bool) {
+	p, err := f.fs.Process(f.p.PID)
+	f.unseen = f.unseen || err != nil || !p.Start.Same(f.p.Start) || empty && (p.Exiting || p.Dead())
+}
+
 func (f *Process) Executable() string {
 	if f.exe == nil {
 		exe, _ := f.fs.Executable(f.p.PID) // a kernel thread has none
+		f.looked(exe == "")
 		f.exe = &exe
 	}
 	return *f.exe
@@ -55,6 +75,7 @@ func (f *Process) Cgroup() string {
 				path = parts[2]
 			}
 		}
+		f.looked(len(text) == 0)
 		f.cgroup = &path
 	}
 	return *f.cgroup
@@ -63,6 +84,7 @@ func (f *Process) Cgroup() string {
 func (f *Process) Env(name string) []string {
 	if f.env == nil {
 		text, _ := os.ReadFile(fmt.Sprintf("%s/%d/environ", f.fs, f.p.PID))
+		f.looked(len(text) == 0)
 		f.env = bytes.Split(text, []byte{0})
 	}
 	for _, e := range f.env {
