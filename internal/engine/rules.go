@@ -68,7 +68,7 @@ func (e *Engine) rule(x executed) {
 	}
 	life, ok := e.tracker.Live(x.pid)
 	if !ok || x.told() && !life.Start.Same(x.start) {
-		if x.told() {
+		if x.told() && x.start.Boot() > e.began {
 			e.counts[tally.RulesLate]++ // it ended while events were lost
 		}
 		return

@@ -89,15 +89,29 @@ func skipThread(t tracepoint.Types) (asm.Instructions, error) {
 	return asm.Instructions{pid, tgid, asm.JNE.Reg(asm.R2, asm.R3, "out")}, err
 }
 
-// skipUnlessLast leaves while other threads of the process live. Two that end at
-// once may both be the last.
+// skipUnlessLast leaves while other threads of the process live. Linux 6.16 and later
+// tell the last one. Before that the count of those that live says it, and two threads
+// that end at once may both be the last.
 func skipUnlessLast(t tracepoint.Types) (asm.Instructions, error) {
+	told, err := tellsLast()
+	if err != nil {
+		return nil, err
+	}
+	if told { // the tracepoint's second argument
+		return asm.Instructions{asm.LoadMem(asm.R2, asm.R1, 8, asm.DWord), asm.JEq.Imm(asm.R2, 0, "out")}, nil
+	}
 	signal, err := t.Load(asm.R2, task, ofTask, "signal")
 	if err != nil {
 		return nil, err
 	}
 	live, err := t.Load(asm.R2, asm.R2, ofSignal, "live.counter")
 	return asm.Instructions{signal, live, asm.JNE.Imm32(asm.R2, 0, "out")}, err
+}
+
+// tellsLast reports whether the kernel tells which thread of a process is its last.
+func tellsLast() (bool, error) {
+	n, err := tracepoint.Arguments("sched_process_exit")
+	return n > 1, err
 }
 
 // programs writes the programs for the running kernel.

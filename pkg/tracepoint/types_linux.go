@@ -31,6 +31,27 @@ func KernelTypes(names ...string) (Types, error) {
 	return t, nil
 }
 
+// Arguments returns how many arguments a tracepoint has in the running kernel.
+func Arguments(name string) (int, error) {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return 0, fmt.Errorf("read kernel's type information: %w", err)
+	}
+	var t *btf.Typedef
+	if err := spec.TypeByName("btf_trace_"+name, &t); err != nil {
+		return 0, fmt.Errorf("look up tracepoint %s: %w", name, err)
+	}
+	pointer, _ := t.Type.(*btf.Pointer)
+	if pointer == nil {
+		return 0, fmt.Errorf("look up tracepoint %s: its type is %v", name, t.Type)
+	}
+	proto, _ := pointer.Target.(*btf.FuncProto)
+	if proto == nil {
+		return 0, fmt.Errorf("look up tracepoint %s: its type is %v", name, t.Type)
+	}
+	return len(proto.Params) - 1, nil // the first is private
+}
+
 // Member returns where a member of a structure is, in bytes from its start, and
 // how many bytes one load may take there: 1, 2, 4 or 8. path names it with dots;
 // "+8" at its end means its second eight bytes.
