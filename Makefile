@@ -6,16 +6,19 @@ BIN      ?= bin
 DESTDIR  ?=
 prefix   ?= /usr
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# Where elsactl starts: see the package's documentation.
+ENTRY    := -E elsa/internal/inherited.entry
 LDFLAGS  := -s -w -X elsa/internal/build.version=$(VERSION)
 export GOFLAGS += -buildvcs=false
 
-.PHONY: help build demo check test test-random test-load bench install clean
+.PHONY: help build demo check test mutants test-random test-load bench install clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## static binaries in bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/elsad ./cmd/elsactl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/elsad
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) $(ENTRY)' -o $(BIN)/ ./cmd/elsactl
 
 demo: build ## a group, a workload, its bill and its metrics, on this machine
 	@test/demo.sh $(BIN)
@@ -30,6 +33,9 @@ check: ## gofmt, vet, staticcheck, govulncheck, and that the pure packages need 
 test: ## every test this machine can run; ELSA_KERNEL=require makes skips failures
 	test/setup.sh
 	GO=$(GO) test/run.sh
+
+mutants: ## that the model of the engine finds each of some deliberate faults
+	$(GO) test -tags mutants -run '^TestMutants$$' -count=1 -timeout 60m -v ./internal/engine
 
 test-random: ## random tests with new draws, and fuzzing: 20 minutes. MINUTES=20
 	GO=$(GO) test/random.sh $(or $(MINUTES),20)

@@ -28,6 +28,6 @@ shared=$(grep -rlE --include='*_test.go' 'kerneltest\.(ProcEvents|BSDAcct|Taskst
 	xargs -n 1 dirname | sort -u | sed 's|^|elsa/|')
 others=$($go list ./... | grep -vxF "$shared")
 status=0
-$go test -race "$@" $others || status=1
-$go test -race -p 1 "$@" $shared || status=1
+$go test -race -timeout 30m "$@" $others || status=1
+$go test -race -timeout 60m -p 1 "$@" $shared || status=1 # also tests of another tree are waited for
 exit $status

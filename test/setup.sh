@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that the tests use and the machine lacks. Without
-# root or apt it says what is missing; the tests that need it then say so too.
+# root, apt or a network it says what is missing, and test/run.sh says at the end
+# which tests were left out for it.
 # Arguments name commands that are wanted besides, of packages called the same.
 set -euo pipefail
 declare -A need=(
@@ -29,5 +30,6 @@ if [ ! -e $policy ]; then
 	chmod +x $policy
 	trap 'rm -f $policy' EXIT
 fi
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || {
+	echo "setup: apt-get cannot install ${missing[*]}: the tests that need them are left out" >&2
+}

@@ -17,7 +17,7 @@ import (
 // named and ordered as the JSON members; those of a member that is a struct
 // itself are prefixed with its name, those of an embedded one are not. What is
 // absent, and the time zero, is an empty field; a map is a JSON object, a list is
-// separated by spaces.
+// separated by spaces. Text is made harmless.
 func writeCSV(w io.Writer, v any) error {
 	val := reflect.ValueOf(v)
 	typ := val.Type()
@@ -95,6 +95,8 @@ func csvField(f reflect.Value) string {
 		return ""
 	}
 	switch v := f.Interface().(type) {
+	case string:
+		return harmless(v)
 	case time.Time:
 		if v.IsZero() {
 			return ""
@@ -106,8 +108,18 @@ func csvField(f reflect.Value) string {
 		b, _ := json.Marshal(v)
 		return string(b)
 	case []string:
-		return strings.Join(v, " ")
+		return harmless(strings.Join(v, " "))
 	default:
 		return fmt.Sprint(v)
 	}
+}
+
+// harmless makes text safe to show: what is not printable is escaped, and a
+// spreadsheet is kept from taking it for a formula by an apostrophe before it.
+func harmless(text string) string {
+	text = visible(text)
+	if text != "" && strings.ContainsRune("=+-@", rune(text[0])) {
+		return "'" + text
+	}
+	return text
 }

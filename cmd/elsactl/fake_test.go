@@ -99,10 +99,15 @@ func (f *fake) CreateGroup(_ context.Context, c api.Caller, r client.CreateGroup
 	if _, err := f.find(r.Name); err == nil {
 		return client.Group{}, api.Conflict("group %s exists", r.Name)
 	}
+	return api.FromGroup(f.create(r.Name, c, r.Labels, r.Temporary)), nil
+}
+
+// create makes a group. The caller holds the lock.
+func (f *fake) create(name string, c api.Caller, labels map[string]string, temporary bool) *groups.Group {
 	id := uint32(len(f.snapshot.Groups) + 1)
-	g := groups.Group{ID: id, Name: r.Name, Owner: c.UID, Labels: r.Labels, Temporary: r.Temporary, Created: day.Add(time.Duration(id) * time.Minute)}
+	g := groups.Group{ID: id, Name: name, Owner: c.UID, Labels: labels, Temporary: temporary, Created: day.Add(time.Duration(id) * time.Minute)}
 	f.snapshot.Groups = append(f.snapshot.Groups, usage.GroupTotal{Group: g})
-	return api.FromGroup(&g), nil
+	return &f.snapshot.Groups[len(f.snapshot.Groups)-1].Group
 }
 
 func (f *fake) Groups(context.Context, api.Caller) (gs []client.Group, err error) {
@@ -141,15 +146,6 @@ func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r client
 			return client.AddResult{}, api.NotFound("no process has pid %d", pid)
 		}
 		argv0, _, _ := strings.Cut(string(line), "\x00")
-		// The child of run marks its socket once it has started, which is when
-		// it may be added: its start must not be charged.
-		if argv0 == execName {
-			info, _ := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, childSocket))
-			// O_CLOEXEC and O_RDWR
-			if _, flags, _ := strings.Cut(string(info), "flags:"); strings.HasPrefix(strings.TrimSpace(flags), "02000002") {
-				argv0 += " started"
-			}
-		}
 		f.note("add %s %d as %s tree=%v whole_life=%v move=%v", name, pid, argv0, r.Tree, r.WholeLife, r.Move)
 		if !slices.ContainsFunc(f.members[name], func(m client.Member) bool { return m.PID == pid }) {
 			f.members[name] = append(f.members[name], client.Member{PID: pid})
@@ -159,6 +155,29 @@ func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r client
 		}
 	}
 	return client.AddResult{Added: added}, nil
+}
+
+func (f *fake) Join(_ context.Context, c api.Caller, r api.JoinRequest) (api.JoinResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := api.JoinResult{Group: r.Group}
+	if r.Group == "" {
+		out.Group = fmt.Sprintf("run-%s-%d", time.Now().UTC().Format("20060102T150405"), c.PID)
+	}
+	g, err := f.find(out.Group)
+	if err != nil {
+		f.create(out.Group, c, r.Labels, r.Group == "")
+		g, out.Created = &f.snapshot.Groups[len(f.snapshot.Groups)-1], true
+	}
+	if !g.Group.Open() {
+		return out, api.Conflict("group %s is closed", out.Group)
+	}
+	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.PID))
+	argv0, _, _ := strings.Cut(string(comm), "\x00")
+	f.note("join %s %d as %s %v", out.Group, c.PID, argv0, r.Labels)
+	g.Usage[usage.Started]++
+	f.pending[out.Group]++
+	return out, nil
 }
 
 func (f *fake) RemoveMembers(_ context.Context, _ api.Caller, name string, r client.RemoveRequest) (client.RemoveResult, error) {

@@ -12,12 +12,12 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"elsa/internal/launch"
 )
 
 func main() {
-	if os.Args[0] == execName {
-		os.Exit(execMain(os.Args[1:]))
-	}
+	launch.Try(os.Args)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

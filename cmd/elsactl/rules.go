@@ -127,7 +127,7 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t client.Rules
 	if err != nil {
 		return t, err
 	}
-	f := grouped{Process: rules.Look(proc.Default, p, rules.Names{})}
+	f := grouped{Process: rules.Look(proc.Default, p, rules.Names{}, nil)}
 	closed := map[string]bool{}
 	e, err := c.client().Explain(ctx, pid)
 	if err == nil {
@@ -137,7 +137,7 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t client.Rules
 		var all []client.Group
 		all, err = c.client().Groups(ctx)
 		for _, g := range all {
-			closed[g.Name] = g.State == "closed"
+			closed[g.Name] = g.State == "closed" || g.Owner != 0
 		}
 	}
 	if err != nil {

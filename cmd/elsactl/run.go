@@ -4,15 +4,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"elsa/internal/inherited"
+	"elsa/internal/launch"
 	"elsa/pkg/client"
 )
 
@@ -23,11 +27,15 @@ func runCommand(c *ctl) *cobra.Command {
 		Use:   "run [-g NAME] [--quiet] -- COMMAND [ARG...]",
 		Short: "Run a command in a group and print its bill",
 		Long: `Run a command in a group, wait until it ends, print its bill on standard error,
-and exit with its status: 128+N if signal N ended it, 127 if it was not found
-and 126 if it could not be executed, as a shell does.
+and exit with its status: 127 if it was not found, 126 if it could not be executed.
+If a signal ended it, the same signal ends elsactl: a shell shows 128+N.
 
 The command is in the group from its first instruction on, and so is all that
-it starts; elsactl itself is not. The group is made if it is missing, and
+it starts. It finds what it would have found without elsactl: open files, the
+environment, ignored and blocked signals, limits, the terminal. With --quiet it
+takes the place of elsactl, under the same process id; otherwise elsactl stays
+its parent, hands signals on, and stops when the command does.
+The group is made if it is missing, and
 without -g it is a fresh one that is closed when the command ends, and deleted
 90 days after its last process did (elsad --run-retention). What the command
 left running in the background stays in the group.
@@ -57,101 +65,102 @@ type job struct {
 	*ctl
 	client *client.Client
 	group  string
-	// fresh is true if the group was made for this command alone, made if it
-	// was made by it.
-	fresh, made bool
-	quiet       bool
-	argv        []string
+	// made is true if the group was made for this command.
+	made  bool
+	quiet bool
+	argv  []string
 }
 
 // callTimeout bounds each call to the service, so that a command's end never
 // hangs on it.
 const callTimeout = 15 * time.Second
 
-func (j *job) run() error {
-	path, err := lookPath(j.argv[0])
-	if err != nil {
-		return cannotRun(j.argv[0], err)
-	}
-	before, err := j.open()
-	if err != nil {
-		return err
-	}
-	forward, stop := stand()
-	defer stop()
-	c, err := hold(path, j.argv)
-	if err != nil {
-		j.undo()
-		return err
-	}
-	if err := j.add(c.Process.Pid); err != nil {
-		c.abandon()
-		j.undo()
-		return err
-	}
-	forward(c.Process)
-	begin := time.Now()
-	if err := c.release(); err != nil {
-		c.abandon()
-		j.undo()
-		return cannotRun(j.argv[0], err)
-	}
-	status := c.end()
-	wall := time.Since(begin)
+// command is what is to be launched.
+func (j *job) command() launch.Command {
+	return launch.Command{Socket: j.socket, Group: j.group, Argv: j.argv, Ignore: inherited.Ignored(), Block: inherited.Blocked()}
+}
 
-	j.settle(before, status, wall)
+func (j *job) run() error {
+	if j.quiet {
+		f := launch.Early
+		if f == nil { // in a form that only the parser of all flags knows
+			failure := j.command().Become()
+			f = &failure
+		}
+		return j.failed(f)
+	}
+	if _, errno := launch.LookPath(j.argv[0]); errno != 0 {
+		return cannotRun(j.argv[0], errno)
+	}
+	before, err := j.before()
+	if err != nil {
+		return err
+	}
+	c, joined, err := start(j.command())
+	if err != nil {
+		return err
+	}
+	if c.failed != nil {
+		c.wait()
+		c.letGo()
+		return j.failed(c.failed)
+	}
+	j.group = joined.Group
+	begin := time.Now()
+	ws := c.wait()
+	wall := time.Since(begin)
+	c.letGo()
+	status := ws.ExitStatus()
+	if ws.Signaled() {
+		status = 128 + int(ws.Signal())
+	}
+	if j.group != "" {
+		j.settle(before, status, wall)
+	}
+	if ws.Signaled() {
+		dieBy(ws.Signal())
+	}
 	return &exitError{status: status}
 }
 
-// open makes sure that there is a group, and returns its bill until now.
-func (j *job) open() (before client.GroupUsage, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
-	defer cancel()
+// before returns the bill of the group until now.
+func (j *job) before() (before client.GroupUsage, err error) {
 	if j.group == "" {
-		return before, j.openFresh(ctx)
+		return before, nil
 	}
-	for {
-		r, err := j.client.Usage(ctx, []string{j.group}, false)
-		if err == nil && len(r.Groups) == 1 {
-			return r.Groups[0], nil
-		}
-		if status(err) != http.StatusNotFound {
-			return before, err
-		}
-		_, err = j.client.CreateGroup(ctx, client.CreateGroupRequest{Name: j.group})
-		if status(err) == http.StatusConflict {
-			continue // another made it just now
-		}
-		j.made = err == nil
-		return before, err
-	}
-}
-
-// openFresh makes a group that nobody else uses.
-func (j *job) openFresh(ctx context.Context) error {
-	base := fmt.Sprintf("run-%s-%d", time.Now().UTC().Format("20060102T150405"), os.Getpid())
-	j.group = base
-	for try := 2; ; try++ {
-		_, err := j.client.CreateGroup(ctx, client.CreateGroupRequest{
-			Name: j.group, Temporary: true, Labels: map[string]string{"command": visible(filepath.Base(j.argv[0]))},
-		})
-		if status(err) != http.StatusConflict || try > 99 {
-			j.fresh, j.made = err == nil, err == nil
-			return err
-		}
-		// The same pid in another pid namespace, in the same second.
-		j.group = fmt.Sprintf("%s-%d", base, try)
-	}
-}
-
-func (j *job) add(pid int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	_, err := j.client.AddMembers(ctx, j.group, client.AddRequest{PIDs: []int{pid}})
-	return err
+	r, err := j.client.Usage(ctx, []string{j.group}, false)
+	switch {
+	case err == nil && len(r.Groups) == 1:
+		return r.Groups[0], nil
+	case status(err) == http.StatusNotFound:
+		return before, nil
+	}
+	return before, err
 }
 
-// undo removes the group of a command that never ran, if it made one.
+// failed explains why the command does not run.
+func (j *job) failed(f *launch.Failure) error {
+	switch f.Stage {
+	case launch.Connect:
+		return &client.UnreachableError{Socket: j.socket, Err: os.NewSyscallError("connect", f.Errno)}
+	case launch.Ask:
+		return fmt.Errorf("ask elsad at %s: %w", j.socket, f.Errno)
+	case launch.Refused:
+		e := &client.Error{}
+		if json.Unmarshal([]byte(f.Body), e) != nil || e.Title == "" {
+			e = &client.Error{Title: http.StatusText(f.Status), Detail: fmt.Sprintf("unexpected answer of status %d", f.Status)}
+		}
+		e.Status = f.Status
+		return e
+	}
+	j.group, j.made = f.Group, f.Created
+	j.undo()
+	return cannotRun(j.argv[0], f.Errno)
+}
+
+// undo removes the group of a command that never ran, if it was made for it.
 func (j *job) undo() {
 	if !j.made {
 		return
@@ -163,28 +172,40 @@ func (j *job) undo() {
 	}
 }
 
-// settle prints the bill and closes a group that is done with. The command has
-// run: what fails now is told, and its status stands.
+// The statuses a shell has for a command that it cannot run.
+const (
+	statusNotExecutable = 126
+	statusNotFound      = 127
+)
+
+// cannotRun is the error for a command that does not start, with the status
+// and the words that a shell has for it.
+func cannotRun(name string, errno syscall.Errno) error {
+	if errno == syscall.ENOENT {
+		what := "command not found"
+		if strings.Contains(name, "/") {
+			what = "no such file or directory"
+		}
+		return &exitError{statusNotFound, fmt.Errorf("%s: %s", name, what)}
+	}
+	return &exitError{statusNotExecutable, fmt.Errorf("%s: %w", name, errno)}
+}
+
+// settle prints the bill. The command has run: what fails now is told, and its
+// status stands.
 func (j *job) settle(before client.GroupUsage, status int, wall time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	if !j.quiet {
-		stop := j.waiting("waiting for the last records")
-		r, err := j.client.Usage(ctx, []string{j.group}, true)
-		stop()
-		switch {
-		case err != nil:
-			j.complain(fmt.Errorf("no bill for group %s: %w", j.group, err))
-		case len(r.Groups) == 1:
-			b := bill{Group: j.group, ExitStatus: status, WallSeconds: wall.Seconds()}
-			b.charge(before, r.Groups[0])
-			b.write(j.stderr, j.format)
-		}
-	}
-	if j.fresh {
-		if _, err := j.client.CloseGroup(ctx, j.group); err != nil {
-			j.complain(fmt.Errorf("close group %s: %w", j.group, err))
-		}
+	stop := j.waiting("waiting for the last records")
+	r, err := j.client.Usage(ctx, []string{j.group}, true)
+	stop()
+	switch {
+	case err != nil:
+		j.complain(fmt.Errorf("no bill for group %s: %w", j.group, err))
+	case len(r.Groups) == 1:
+		b := bill{Group: j.group, ExitStatus: status, WallSeconds: wall.Seconds()}
+		b.charge(before, r.Groups[0])
+		b.write(j.stderr, j.format)
 	}
 }
 

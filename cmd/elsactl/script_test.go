@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/launch"
 	"elsa/pkg/api"
 )
 
@@ -23,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite what scripts expect, the manual
 
 func TestMain(m *testing.M) {
 	// The child of run is elsactl too, under another name.
-	testscript.Main(m, map[string]func(){"elsactl": main, execName: main, "interrupts": interrupts})
+	testscript.Main(m, map[string]func(){"elsactl": main, launch.ChildName: main, "interrupts": interrupts})
 }
 
 // TestScript runs elsactl's real main against a real server of a fake service,

@@ -168,7 +168,7 @@ type screen struct {
 	sock string
 }
 
-var tmux = kerneltest.Requirement{Name: "tmux", Probe: func() error { _, err := exec.LookPath("tmux"); return err }}
+var tmux = kerneltest.Program("tmux", "tmux")
 
 func openScreen(t *testing.T, width, height int, command string) *screen {
 	t.Helper()

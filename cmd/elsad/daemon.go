@@ -21,6 +21,7 @@ import (
 	"elsa/internal/pipeline"
 	"elsa/internal/rules"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/internal/web"
 	"elsa/pkg/api"
 	"elsa/pkg/cnfork"
@@ -47,13 +48,15 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	}
 
 	// The doors: control socket and HTTP. They are answered once we are ready.
-	service := &control.Service{Store: db, Proc: proc.Default, Version: build.Version()}
+	refused := &tally.Shared{}
+	service := &control.Service{Refused: refused, Store: db, Proc: proc.Default, Version: build.Version()}
 	show := func(ctx context.Context) *usage.Snapshot { return service.Pipeline.Show(ctx) }
 	socket, err := api.Listen(cfg.Socket)
 	if err != nil {
 		return err
 	}
 	defer socket.Close()
+	socket.Refused = refused
 	exporter := metrics.New(metrics.Options{
 		Snapshot: show, MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: build.Version(), Log: log,
 	})
@@ -62,7 +65,9 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		pages.Members = service.PageMembers
 	}
 	page := web.NewPage(pages)
-	http, err := web.Listen(cfg.Listen, cfg.WebConfig, web.Routes(exporter.Handler(), page, func() error { return nil }), log)
+	http, err := web.Listen(web.ServerOptions{
+		Addr: cfg.Listen, ConfigFile: cfg.WebConfig, Hosts: cfg.WebHosts, Refused: refused, Log: log,
+	}, web.Routes(exporter.Handler(), page, func() error { return nil }, refused))
 	if err != nil {
 		return err
 	}
@@ -73,7 +78,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		return err
 	}
 	defer closing(&err, src.close)
-	know, err := newEngine(cfg, set, src, db, log)
+	know, err := newEngine(cfg, set, src, db, refused, log)
 	if err != nil {
 		return err
 	}
@@ -116,16 +121,17 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 }
 
 // newEngine returns an engine for what the sources can tell.
-func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, log *slog.Logger) (*engine.Engine, error) {
+func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, refused *tally.Shared, log *slog.Logger) (*engine.Engine, error) {
 	now := engine.Now{Boot: proc.Now(), Wall: time.Now()}
 	return engine.New(engine.Options{
-		World:   pipeline.NewWorld(proc.Default),
+		World:   pipeline.NewWorld(proc.Default, refused),
 		NoExits: src.events.Source() == cnfork.SourceFork, WholeExits: src.events.Source() == cnfork.SourceBPF, Resumed: src.resumed,
 		ExpectExact: src.Exact != nil, ExactResumed: src.exactResumed,
 		Ledger: src.Ledger != nil, LedgerSince: src.ledgerSince,
 		Commands: cfg.HistoryCommands, Retention: time.Duration(cfg.HistoryRetention), Hours: time.Duration(cfg.HistoryHours),
 		KnownCommands: func(hour uint32) []string { return knownCommands(db, hour, log) },
 		Rules:         set,
+		Refused:       refused,
 	}, now)
 }
 

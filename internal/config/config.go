@@ -28,6 +28,7 @@ type Config struct {
 	Listen          string
 	WebConfig       string
 	WebMembers      bool
+	WebHosts        []string
 	Source          string
 	Acct            string
 	Taskstats       string
@@ -59,6 +60,8 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Socket, "socket", client.DefaultSocket, "control socket")
 	f.StringVar(&c.Listen, "web.listen-address", "127.0.0.1:9943", "address of HTTP: /metrics, /-/healthy, /-/ready and the page; port 0 takes a free one")
 	f.StringVar(&c.WebConfig, "web.config.file", "", "TLS and authentication of HTTP, in the format of Prometheus's exporters")
+	f.StringSliceVar(&c.WebHosts, "web.allowed-hosts", nil, "host names that HTTP answers to, beside those of this machine; without, a listener that others can reach answers to all")
+	f.Lookup("web.allowed-hosts").DefValue = "" // not []
 	f.BoolVar(&c.WebMembers, "web.members", false, "list the live members of groups on the page, by command and user, for all who can reach it")
 	f.StringVar(&c.Source, "source", "auto", "fork events: auto, fork (patched kernel), bpf (kernel with type information) or proc (process connector); auto is the first of these that works")
 	f.StringVar(&c.Acct, "acct", "own", "BSD accounting: own (segments in the state directory), follow:PATH (another tool's file) or off")

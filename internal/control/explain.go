@@ -20,7 +20,7 @@ import (
 func (s *Service) Explain(ctx context.Context, who api.Caller, pid int) (out api.Explanation, err error) {
 	var memberships []engine.Membership
 	booted := proc.Booted()
-	err = s.do(ctx, func(t pipeline.Turn) error {
+	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		p, l, err := running(t, pid)
 		if err != nil {
 			return err
@@ -40,6 +40,9 @@ func (s *Service) Explain(ctx context.Context, who api.Caller, pid int) (out api
 	}
 	commands := map[groups.Key]string{}
 	for i := range memberships {
+		if err := ctx.Err(); err != nil {
+			return out, err // nobody waits for it any more
+		}
 		out.Groups = append(out.Groups, s.membership(&memberships[i], booted, commands))
 	}
 	return out, nil
@@ -48,7 +51,7 @@ func (s *Service) Explain(ctx context.Context, who api.Caller, pid int) (out api
 // membership adds what /proc knows of the living, outside the pipeline. commands
 // are those looked up by now.
 func (s *Service) membership(m *engine.Membership, booted clock.Wall, commands map[groups.Key]string) api.Membership {
-	out := api.Membership{Group: m.Group, Inferred: m.Inferred}
+	out := api.Membership{Group: m.Group, Inferred: m.Inferred, Omitted: m.Omitted}
 	for _, a := range m.Chain {
 		step := api.Ancestor{PID: int(a.Key.PID), Started: wall(booted, a.Key.Start.Boot()), Command: a.Command, Left: a.Left}
 		if a.Ended != 0 {
@@ -93,7 +96,7 @@ func wall(booted clock.Wall, at clock.Boot) time.Time {
 
 // TryRules says what the rules would do with a process.
 func (s *Service) TryRules(ctx context.Context, who api.Caller, pid int) (out api.RulesTrial, err error) {
-	err = s.do(ctx, func(t pipeline.Turn) error {
+	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		if !who.Admin {
 			return api.Forbidden("rules are for root and members of unix group %s to try", api.AdminGroup)
 		}
@@ -105,7 +108,7 @@ func (s *Service) TryRules(ctx context.Context, who api.Caller, pid int) (out ap
 		var set *rules.Set
 		var facts rules.Facts
 		set, facts = e.Facts(p, l)
-		out = api.Try(set, pid, wall(proc.Booted(), l.Start.Boot()), facts, func(name string) bool { g := e.Group(name); return g != nil && !g.Open() })
+		out = api.Try(set, pid, wall(proc.Booted(), l.Start.Boot()), facts, func(name string) bool { g := e.Group(name); return g != nil && (!g.Open() || g.Owner != 0) })
 		return nil
 	})
 	return out, err

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"elsa/internal/engine"
 	"elsa/internal/pipeline"
 	"elsa/internal/web"
 	"elsa/pkg/api"
@@ -20,7 +19,7 @@ import (
 func (s *Service) Group(ctx context.Context, who api.Caller, name string) (out api.GroupDetail, err error) {
 	var lives []groups.Life
 	names := map[groups.SetID][]string{}
-	err = s.do(ctx, func(t pipeline.Turn) error {
+	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		if err := t.Sync(false); err != nil {
 			return err
 		}
@@ -41,14 +40,14 @@ func (s *Service) Group(ctx context.Context, who api.Caller, name string) (out a
 		return out, err
 	}
 	out.Members = []api.Member{}
-	s.look(lives, false, func(l groups.Life, p *proc.Process, used *proc.Sample, started time.Time) {
+	s.look(ctx, lives, false, func(l groups.Life, p *proc.Process, used *proc.Sample, started time.Time) {
 		out.Members = append(out.Members, api.Member{
 			PID: int(l.PID), PPID: int(p.PPID), Command: p.Command(),
 			Started: started.UTC().Truncate(10 * time.Millisecond), CPUSeconds: used.CPU.Seconds(), Groups: names[l.Set],
 		})
 	})
 	slices.SortFunc(out.Members, func(a, b api.Member) int { return cmp.Compare(a.PID, b.PID) })
-	return out, nil
+	return out, ctx.Err()
 }
 
 // PageMembers are the live members of a group for the page.
@@ -59,19 +58,22 @@ func (s *Service) PageMembers(ctx context.Context, group uint32) (members []web.
 	}); err != nil {
 		return nil, err
 	}
-	s.look(lives, true, func(l groups.Life, p *proc.Process, used *proc.Sample, started time.Time) {
+	s.look(ctx, lives, true, func(l groups.Life, p *proc.Process, used *proc.Sample, started time.Time) {
 		members = append(members, web.Member{
 			PID: int(l.PID), UID: p.UID, Command: p.Command(), Started: started, CPU: used.CPU, RSS: used.MaxRSS,
 		})
 	})
-	return members, nil
+	return members, ctx.Err()
 }
 
 // look adds what /proc knows of processes, outside the pipeline. One that ended
 // meanwhile is left out.
-func (s *Service) look(lives []groups.Life, detail bool, f func(groups.Life, *proc.Process, *proc.Sample, time.Time)) {
+func (s *Service) look(ctx context.Context, lives []groups.Life, detail bool, f func(groups.Life, *proc.Process, *proc.Sample, time.Time)) {
 	sampler, booted := s.Proc.NewSampler(), proc.Booted()
 	for _, l := range lives {
+		if ctx.Err() != nil {
+			return // nobody waits for it any more
+		}
 		p, err := s.Proc.Process(l.PID)
 		if err != nil || !p.Start.Same(l.Start) {
 			continue
@@ -82,112 +84,6 @@ func (s *Service) look(lives []groups.Life, detail bool, f func(groups.Life, *pr
 		}
 		f(l, &p, &used, p.Start.Boot().Wall(booted).Time())
 	}
-}
-
-// AddMembers puts running processes in a group.
-func (s *Service) AddMembers(ctx context.Context, who api.Caller, name string, r api.AddRequest) (out api.AddResult, err error) {
-	out.Added = []int{}
-	err = s.change(ctx, who, name, r.PIDs, r.Tree, func(e *engine.Engine, g *groups.Group, lives []groups.Life, now engine.Now) error {
-		if !g.Open() {
-			return api.Conflict("group %s is closed: it takes no new members", name)
-		}
-		for _, l := range lives {
-			if !r.Move && e.Full(l, g) {
-				return api.Conflict("process %d is in %d groups, the most that a process may be in; none was added: take it out of one, or move it (--move)", l.PID, groups.MaxGroups)
-			}
-		}
-		for _, l := range lives {
-			if e.Add(l, g, r.Move, r.WholeLife, who.UID, now) {
-				out.Added = append(out.Added, int(l.PID))
-			}
-		}
-		return nil
-	})
-	return out, err
-}
-
-// RemoveMembers takes running processes out of a group.
-func (s *Service) RemoveMembers(ctx context.Context, who api.Caller, name string, r api.RemoveRequest) (out api.RemoveResult, err error) {
-	out.Removed = []int{}
-	err = s.change(ctx, who, name, r.PIDs, r.Tree, func(e *engine.Engine, g *groups.Group, lives []groups.Life, now engine.Now) error {
-		for i, l := range lives {
-			if i < len(r.PIDs) && !e.IsIn(l, g) {
-				return api.NotFound("process %d is not in group %s", l.PID, name)
-			}
-		}
-		for _, l := range lives {
-			if e.Remove(l, g, now) {
-				out.Removed = append(out.Removed, int(l.PID))
-			}
-		}
-		return nil
-	})
-	return out, err
-}
-
-// change finds a group and the processes that a request names, and commits what f
-// did with them.
-func (s *Service) change(ctx context.Context, who api.Caller, name string, pids []int, tree bool, f func(*engine.Engine, *groups.Group, []groups.Life, engine.Now) error) error {
-	return s.do(ctx, func(t pipeline.Turn) error {
-		e := t.Engine()
-		if err := t.Sync(tree || !e.TellsExits()); err != nil {
-			return err
-		}
-		g, err := changeable(e, who, name)
-		if err != nil {
-			return err
-		}
-		lives, err := choose(e, who, pids, tree)
-		if err != nil {
-			return err
-		}
-		if err := f(e, g, lives, t.Now()); err != nil {
-			return err
-		}
-		return commit(t)
-	})
-}
-
-// choose finds the live processes that a request names, those named first, and
-// checks that the caller may move each of them. The engine must be in sync.
-func choose(e *engine.Engine, who api.Caller, pids []int, tree bool) ([]groups.Life, error) {
-	var lives []groups.Life
-	seen := map[int32]bool{}
-	take := func(pid int32, named bool) error {
-		if seen[pid] {
-			return nil
-		}
-		p, l, running, err := e.Running(pid)
-		switch {
-		case err != nil:
-			return err
-		case !running && named:
-			return api.NotFound("no process %d is running; none was changed", pid)
-		case !running:
-			return nil
-		}
-		if err := who.MayAdd(int(pid), p.UID); err != nil {
-			return err
-		}
-		seen[pid] = true
-		lives = append(lives, l)
-		return nil
-	}
-	for _, pid := range pids {
-		if err := take(int32(pid), true); err != nil {
-			return nil, err
-		}
-	}
-	if tree {
-		for _, pid := range pids {
-			for _, d := range e.Descendants(int32(pid)) {
-				if err := take(d, false); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-	return lives, nil
 }
 
 // running finds the process that a request is about.

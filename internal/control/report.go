@@ -20,13 +20,13 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 		return out, api.BadRequest("bad query: since is in the future")
 	}
 	if q.Wait {
-		if err := s.Pipeline.Settle(ctx, nil); err != nil {
-			return out, stopping(err)
+		if err := s.settle(ctx, who, nil); err != nil {
+			return out, err
 		}
 	}
 	var names map[uint32]string // of the groups to report on
 	var daily uint32
-	err = s.do(ctx, func(t pipeline.Turn) (err error) {
+	err = s.do(ctx, who, func(t pipeline.Turn) (err error) {
 		if names, err = reported(t.Engine(), who, q); err != nil {
 			return err
 		}

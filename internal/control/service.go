@@ -10,10 +10,12 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 
 	"elsa/internal/engine"
 	"elsa/internal/pipeline"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -29,13 +31,35 @@ type Service struct {
 	Proc proc.FS
 	// Version is the service's, for its status.
 	Version string
+	// Refused counts what is refused; nil counts nothing.
+	Refused *tally.Shared
+
+	budget budget
 }
 
 var _ api.Service = (*Service)(nil)
 
-// do runs f in the pipeline's goroutine. f's error is what the caller gets.
-func (s *Service) do(ctx context.Context, f func(pipeline.Turn) error) error {
-	return stopping(s.Pipeline.Do(ctx, f))
+// do runs f in the pipeline's goroutine, when it is the caller's turn. f's error is
+// what the caller gets.
+func (s *Service) do(ctx context.Context, who api.Caller, f func(pipeline.Turn) error) error {
+	done, err := s.budget.take(ctx, who, s.Refused)
+	if err != nil {
+		return err
+	}
+	var took time.Duration
+	defer func() { done(took) }()
+	return stopping(s.Pipeline.Do(ctx, func(t pipeline.Turn) error {
+		begin := time.Now()
+		defer func() { took = time.Since(begin) }()
+		return f(t)
+	}))
+}
+
+// settle waits until every death before the call is on its bill.
+func (s *Service) settle(ctx context.Context, who api.Caller, names []string) error {
+	return pipeline.WaitSettled(ctx, func(ctx context.Context, f func(pipeline.Turn) error) error {
+		return s.do(ctx, who, f)
+	}, names)
 }
 
 func stopping(err error) error {
@@ -66,14 +90,15 @@ func changeable(e *engine.Engine, who api.Caller, name string) (*groups.Group, e
 
 // CreateGroup makes a group that belongs to the caller.
 func (s *Service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateGroupRequest) (out api.Group, err error) {
-	err = s.do(ctx, func(t pipeline.Turn) error {
+	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		e := t.Engine()
-		g, err := e.MakeGroup(r.Name, who.UID, r.Labels, t.Now())
+		g, err := s.make(e, who, r, t.Now())
 		switch {
+
 		case errors.Is(err, groups.ErrExists):
 			return api.Conflict("group %s exists already", r.Name)
 		case err != nil:
-			return api.Conflict("%v", err)
+			return refused(err)
 		}
 		if r.Temporary {
 			e.MakeTemporary(g)
@@ -84,22 +109,41 @@ func (s *Service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateG
 	return out, err
 }
 
+// make makes a group. One that a rule could put processes in is root's, and only
+// admins can make it.
+func (s *Service) make(e *engine.Engine, who api.Caller, r api.CreateGroupRequest, now engine.Now) (*groups.Group, error) {
+	switch {
+	case !who.Admin:
+		return e.MakeGroupOf(who.UID, r.Name, r.Labels, now)
+	case e.Reserves(r.Name):
+		return e.MakeGroup(r.Name, 0, r.Labels, now)
+	}
+	return e.MakeGroup(r.Name, who.UID, r.Labels, now)
+}
+
 // Groups lists all groups.
-func (s *Service) Groups(ctx context.Context, _ api.Caller) (out []api.Group, err error) {
-	err = s.do(ctx, func(t pipeline.Turn) error {
-		gs := t.Engine().Groups()
-		out = make([]api.Group, len(gs))
-		for i, g := range gs {
-			out[i] = api.FromGroup(g)
+func (s *Service) Groups(ctx context.Context, who api.Caller) (out []api.Group, err error) {
+	var gs []groups.Group
+	if err := s.do(ctx, who, func(t pipeline.Turn) error {
+		// The last exits: a group may be closed by one.
+		if err := t.Sync(false); err != nil {
+			return err
 		}
+		gs = t.Engine().CopyGroups()
 		return nil
-	})
-	return out, err
+	}); err != nil {
+		return nil, err
+	}
+	out = make([]api.Group, len(gs))
+	for i := range gs {
+		out[i] = api.FromGroup(&gs[i])
+	}
+	return out, nil
 }
 
 // CloseGroup closes a group.
 func (s *Service) CloseGroup(ctx context.Context, who api.Caller, name string) (out api.Group, err error) {
-	err = s.do(ctx, func(t pipeline.Turn) error {
+	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		g, err := changeable(t.Engine(), who, name)
 		if err != nil {
 			return err
@@ -116,7 +160,7 @@ func (s *Service) CloseGroup(ctx context.Context, who api.Caller, name string) (
 
 // DeleteGroup deletes a group and its bill; the totals do not fall.
 func (s *Service) DeleteGroup(ctx context.Context, who api.Caller, name string) error {
-	return s.do(ctx, func(t pipeline.Turn) error {
+	return s.do(ctx, who, func(t pipeline.Turn) error {
 		if err := t.Step(); err != nil {
 			return err
 		}
@@ -130,10 +174,10 @@ func (s *Service) DeleteGroup(ctx context.Context, who api.Caller, name string) 
 }
 
 // Usage reports the bills of groups.
-func (s *Service) Usage(ctx context.Context, _ api.Caller, names []string, wait bool) (api.UsageReport, error) {
+func (s *Service) Usage(ctx context.Context, who api.Caller, names []string, wait bool) (api.UsageReport, error) {
 	if wait {
-		if err := s.Pipeline.Settle(ctx, names); err != nil {
-			return api.UsageReport{}, stopping(err)
+		if err := s.settle(ctx, who, names); err != nil {
+			return api.UsageReport{}, err
 		}
 	}
 	snap, err := s.Pipeline.Snapshot(ctx)
@@ -144,8 +188,8 @@ func (s *Service) Usage(ctx context.Context, _ api.Caller, names []string, wait 
 }
 
 // Status reports on the service itself.
-func (s *Service) Status(ctx context.Context, _ api.Caller) (st api.Status, err error) {
-	err = s.do(ctx, func(t pipeline.Turn) error {
+func (s *Service) Status(ctx context.Context, who api.Caller) (st api.Status, err error) {
+	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		snap, err := t.View()
 		if err != nil {
 			return err
@@ -163,7 +207,7 @@ func (s *Service) Backup(ctx context.Context, who api.Caller) (*os.File, error) 
 	if err := who.MayBackup(); err != nil {
 		return nil, err
 	}
-	if err := s.do(ctx, func(t pipeline.Turn) error {
+	if err := s.do(ctx, who, func(t pipeline.Turn) error {
 		if err := t.Step(); err != nil {
 			return err
 		}

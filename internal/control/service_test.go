@@ -19,6 +19,7 @@ import (
 	"elsa/internal/pipeline"
 	"elsa/internal/rules"
 	"elsa/internal/store"
+	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/api"
 	"elsa/pkg/cnfork"
@@ -48,9 +49,10 @@ func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Even
 			t.Fatal(err)
 		}
 	}
+	refused := &tally.Shared{}
 	e, err := engine.New(engine.Options{
-		World: pipeline.NewWorld(proc.Default), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
-		KnownCommands: func(uint32) []string { return nil }, Rules: &rules.Set{},
+		World: pipeline.NewWorld(proc.Default, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
+		KnownCommands: func(uint32) []string { return nil }, Rules: &rules.Set{}, Refused: refused,
 	}, engine.Now{Boot: proc.Now(), Wall: time.Now()})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +78,7 @@ func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Even
 		}
 		db.Close()
 	})
-	return &Service{Pipeline: p, Store: db, Proc: proc.Default}, events
+	return &Service{Pipeline: p, Store: db, Proc: proc.Default, Refused: refused}, events
 }
 
 // TestGroupIsTheOneNamed lets a rule make a group while a request is served, which

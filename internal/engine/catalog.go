@@ -17,6 +17,10 @@ func (e *Engine) GroupByID(id uint32) *groups.Group { return e.catalog.ByID(id) 
 // deleted.
 func (e *Engine) Groups() []*groups.Group { return e.catalog.All() }
 
+// CopyGroups returns a copy of every group, in order of name. Labels are shared and
+// must not be changed.
+func (e *Engine) CopyGroups() []groups.Group { return e.catalog.Copy() }
+
 // GroupNames are the names of the groups that a process is in, in order.
 func (e *Engine) GroupNames(set groups.SetID) []string { return e.groupNames(set) }
 
@@ -41,10 +45,49 @@ func (e *Engine) CloseGroup(g *groups.Group, now Now) {
 	e.catalog.Touch(g)
 }
 
+// GroupsOf are the groups that a process is in.
+func (e *Engine) GroupsOf(l groups.Life) (gs []*groups.Group) {
+	for _, id := range e.tracker.Sets.Groups(l.Set) {
+		if g := e.catalog.ByID(id); g != nil {
+			gs = append(gs, g)
+		}
+	}
+	return gs
+}
+
+// CloseWith says that a group is closed when a live process ends.
+func (e *Engine) CloseWith(g *groups.Group, l groups.Life) {
+	if e.until == nil {
+		e.until = map[int32]uint32{}
+	}
+	e.until[l.PID] = g.ID
+}
+
+// closeEnded closes the group that is to be closed with a process, if that ended.
+func (e *Engine) closeEnded(pid int32) {
+	id, ok := e.until[pid]
+	if !ok {
+		return
+	}
+	if l, live := e.tracker.Live(pid); live && e.tracker.Sets.Has(l.Set, id) {
+		return
+	}
+	delete(e.until, pid)
+	if g := e.catalog.ByID(id); g != nil && g.Open() {
+		e.CloseGroup(g, e.now)
+	}
+}
+
 // DeleteGroup deletes a group. What it used stays in the totals.
 func (e *Engine) DeleteGroup(g *groups.Group) {
 	e.tracker.TakeStarts(e.join.Start)
+	for id := range e.tracker.Sets.Len() {
+		if set := groups.SetID(id); e.tracker.Sets.Has(set, g.ID) {
+			e.history.rolls.Retire(set)
+		}
+	}
 	e.join.Merge(e.tracker.DropGroup(g.ID), e.tracker.Sets.Only(groups.Former))
 	e.lineage.DropGroup(g.ID)
 	e.catalog.Delete(g)
+	e.ruled.made = nil // to be counted again
 }

@@ -27,6 +27,8 @@ type clocks struct {
 	// booted is the wall clock at boot by each setting of the wall clock, the
 	// latest last.
 	booted []clock.Wall
+	// sleeps are when it was.
+	sleeps sleeps
 }
 
 const (
@@ -39,6 +41,7 @@ const (
 // set takes a reading and returns the wall clock at boot.
 func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	c.asleep = asleep
+	c.sleeps.set(now.Boot, asleep)
 	booted := clock.WallOf(now.Wall).AtBoot(now.Boot)
 	if n := len(c.booted); n > 0 && booted.Sub(c.booted[n-1]).Abs() < setting {
 		c.booted[n-1] = booted
@@ -53,16 +56,26 @@ func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	return booted
 }
 
+// recall takes the setting of the wall clock that the last run knew, in the same boot
+// or another. Lines may be by it.
+func (c *clocks) recall(booted clock.Wall) {
+	c.booted = append([]clock.Wall{booted}, c.booted...)
+}
+
 // fits reports whether a life may be the process of a ledger line, by the second
 // it began in. The kernel computes that from the wall clock at death.
 func (c *clocks) fits(l *groups.Life, r *acct.Record) bool {
+	slept := c.sleeps.since(l.Start.Boot())
+	within := func(late time.Duration) time.Duration { return min(max(late, 0), slept) }
 	for _, booted := range c.booted {
-		if l.Start.Same(clock.Begun(r.Begin, booted)) {
+		told := clock.Begun(r.Begin, booted).Boot()
+		told = told.Add(-within(told.Sub(l.Start.Boot())))
+		if l.Start.Same(clock.At(told, clock.Second)) {
 			return true
 		}
 	}
-	// The clock was set by more steps than are kept; life times stand.
-	return l.Start.LivedByLine(l.Exit, r.Elapsed)
+	// The clock may have been set by more steps than are kept; life times stand.
+	return len(c.booted) > 1 && l.Start.LivedByLine(l.Exit, r.Elapsed+within(l.Exit.Sub(l.Start.Boot())-r.Elapsed))
 }
 
 // bornBefore reports whether a life may be older than the process of a line.
@@ -76,12 +89,12 @@ func (c *clocks) bornBefore(l *groups.Life, r *acct.Record) bool {
 }
 
 // bornSince reports whether the fork of the process of a line may be told after a
-// time.
+// time, by any setting of the clock.
 func (c *clocks) bornSince(r *acct.Record, since clock.Boot) bool {
 	for _, booted := range c.booted {
-		if !clock.Begun(r.Begin, booted).MayBeToldSince(since) {
-			return false
+		if clock.Begun(r.Begin, booted).MayBeToldSince(since) {
+			return true
 		}
 	}
-	return true
+	return false
 }

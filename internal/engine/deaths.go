@@ -28,21 +28,21 @@ func (e *Engine) Lines(records []acct.Record, placing *Placing, now Now) {
 
 func (e *Engine) line(r *acct.Record, placing *Placing) {
 	e.counts[tally.Lines]++
-	life, known := e.tracker.Reap(r.PID, e.fits(r))
+	life, known := e.tracker.Take(r.PID, e.fits(r))
 	if set, unproven, found := placing.next(); found {
 		// The tracker does not know it, or not where it belongs.
-		if known && life.Again {
+		if known && life.Recorded {
 			life, known = groups.Life{}, false // an earlier line was that of this life
 		}
 		if known {
-			e.tracker.Placed(life.Set, set)
+			e.tracker.CountMoved(life.Set, set)
 		}
 		life.Set, life.Inferred, life.Unproven = set, true, unproven
 	} else if !known {
 		life.Set, life.Unproven = groups.Unattributed, true
 	}
 	if !known {
-		e.tracker.Stray(life.Set)
+		e.tracker.CountStranger(life.Set)
 	}
 	if known && e.tracker.Waits(r.PID) {
 		lived, precise := e.join.Lifetime(r)
@@ -61,6 +61,9 @@ func (e *Engine) EndStep(now Now) {
 	e.steps++
 	e.tracker.Barrier(e.unledgered)
 	maps.DeleteFunc(e.ending, func(_ groups.Key, step uint64) bool { return e.steps-step > 4 }) // their line came
+	for pid := range e.until {                                                                  // its exit may be lost, or the source tells none
+		e.closeEnded(pid)
+	}
 	e.settleUnreaped()
 	e.join.Step(now.Boot, e.unmatched)
 }
@@ -103,10 +106,10 @@ func (e *Engine) unmatched(r *acct.Record) bool {
 		fits = func(l *groups.Life) bool { return l.Start.Same(start) }
 	}
 	l, ok := e.tracker.Peek(r.PID, fits)
-	if !ok || l.Again || e.alive(l.Key()) {
+	if !ok || l.Recorded || e.alive(l.Key()) {
 		return false
 	}
-	e.tracker.Reap(r.PID, fits)
+	e.tracker.Take(r.PID, fits)
 	e.join.Precise(r, e.now.Boot)
 	e.counts[tally.Missing]++
 	e.join.Unledgered(l, e.now.Boot)

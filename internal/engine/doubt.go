@@ -10,8 +10,6 @@ type loss struct {
 	// known of who is in which groups is neither billed, shown, stored nor ruled
 	// upon.
 	pending bool
-	// restarted: what runs is looked at for the first time after a restart.
-	restarted bool
 	// gaps: for so many steps, lines may name processes that nobody saw.
 	gaps int
 	// asOf: every event before is applied.

@@ -73,6 +73,7 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 			} else {
 				e.tracker.Exit(ev.PID, ev.TGID, at)
 			}
+			e.closeEnded(ev.TGID)
 		default:
 			e.counts[tally.OtherEvents]++
 		}

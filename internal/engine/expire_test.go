@@ -36,7 +36,7 @@ func TestExpire(t *testing.T) {
 	end := func(pid int32) {
 		life, _ := e.tracker.Live(pid)
 		e.tracker.Exit(pid, pid, life.Start.Boot()+1e9)
-		life, _ = e.tracker.Reap(pid, func(*groups.Life) bool { return true })
+		life, _ = e.tracker.Take(pid, func(*groups.Life) bool { return true })
 		e.join.Unledgered(life, life.Exit)
 	}
 	db := openStore(t)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"elsa/internal/history"
 	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
@@ -65,8 +66,8 @@ func (g *growth) one() {
 		Comm: [16]byte{'r', 'u', 'n'},
 	}
 	exact := line
-	exact.Source, exact.Start = acct.Exact, int64(life.Start.Boot())
-	g.Events([]cnfork.Event{{Kind: cnfork.Exit, PID: pid, TGID: pid, Time: clock.Mono(g.now.Boot + 1e6)}}, 0, 0, g.now)
+	exact.Source, exact.Start = acct.Exact, int64(g.now.Boot)
+	g.Events([]cnfork.Event{{Kind: cnfork.Exit, PID: pid, TGID: pid, Time: clock.Mono(g.now.Boot) + 1e6}}, 0, 0, g.now)
 	g.Exact([]acct.Record{exact}, 0, 0, g.now)
 	g.Lines([]acct.Record{line}, nil, g.now)
 	g.CloseGroup(group, g.now)
@@ -122,6 +123,21 @@ func TestGrowth(t *testing.T) {
 	}
 	if n := g.tracker.Sets.Len(); n > 4*keptRuns {
 		t.Errorf("%d sets for %d groups", n, len(g.Groups()))
+	}
+	// The groups had ids of sets in turn: each has one death in its history, its own.
+	ended := map[uint32]uint64{}
+	if err := g.db.History(0, 1<<32-1, func(k *history.Key, u *usage.Usage) error {
+		for _, id := range k.Groups {
+			ended[id] += u[usage.Ended]
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range g.Groups() {
+		if n := ended[group.ID]; n != 1 {
+			t.Fatalf("group %d has %d deaths in its history, want 1", group.ID, n)
+		}
 	}
 	st, err := g.db.Load()
 	if err != nil {

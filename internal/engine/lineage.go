@@ -39,7 +39,7 @@ func (e *Engine) remember(l *groups.Life, r *acct.Record) {
 	if r != nil {
 		a.Comm = r.Comm
 	}
-	e.lineage.Bury(a)
+	e.lineage.AddAncestor(a)
 }
 
 // Membership is why a process is in one group.
@@ -50,6 +50,8 @@ type Membership struct {
 	// Chain are the process itself and its ancestors, up to the one that was put in
 	// the group or as far as they are known.
 	Chain []Ancestor
+	// Omitted counts those left out of the middle of a long chain.
+	Omitted int
 	// Origin is how the last of the chain came into the group; nil when the line is
 	// broken, and then Candidates are those it could have been.
 	Origin     *lineage.Origin
@@ -69,8 +71,11 @@ type Ancestor struct {
 	set  groups.SetID
 }
 
-// maxChain bounds the ancestors that an explanation names.
+// maxChain bounds the ancestors that an explanation goes through.
 const maxChain = 1000
+
+// shownChain is how many of them are told at each end of a long chain.
+const shownChain = 32
 
 // Explain says why a process is in each of its groups, in order of their names. It
 // does not look at the machine.
@@ -113,17 +118,35 @@ func (e *Engine) chain(l groups.Life) (chain []Ancestor) {
 // membership follows the chain up to the process that was put in the group.
 func (e *Engine) membership(g *groups.Group, l groups.Life, chain []Ancestor) Membership {
 	m := Membership{Group: g.Name, Inferred: l.Inferred}
-	for _, a := range chain {
+	origins := e.lineage.Origins(g.ID)
+	pids := make(map[int32]bool, len(origins))
+	for i := range origins {
+		pids[origins[i].Key.PID] = true
+	}
+	length := len(chain)
+	for i := range chain {
+		if !pids[chain[i].Key.PID] {
+			continue
+		}
+		if o, ok := e.lineage.Origin(g.ID, chain[i].Key); ok {
+			m.Origin, length = &o, i+1
+			break
+		}
+	}
+	for i, a := range chain[:length] {
+		if length > 2*shownChain && i >= shownChain && i < length-shownChain {
+			m.Omitted++
+			continue
+		}
 		a.Left = a.Live && !e.tracker.Sets.Has(a.set, g.ID)
 		m.Chain = append(m.Chain, a)
-		if o, ok := e.lineage.Origin(g.ID, a.Key); ok {
-			m.Origin = &o
-			return m
-		}
+	}
+	if m.Origin != nil {
+		return m
 	}
 	// The line is broken. Whoever it was, it came from one of these.
 	last := e.wall(chain[len(chain)-1].Key.Start.Boot())
-	for _, o := range e.lineage.Origins(g.ID) {
+	for _, o := range origins {
 		if !o.Time.After(last) {
 			m.Candidates = append(m.Candidates, o)
 		}

@@ -8,6 +8,7 @@ import (
 	"elsa/internal/tally"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
+	"elsa/pkg/usage"
 )
 
 // Load takes over what the database holds: groups, sets, bills, open deaths, and
@@ -33,6 +34,7 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 	}
 	for i := range st.Deaths {
 		e.join.RestoreDeath(st.Deaths[i], charged)
+		e.history.rolls.Remember(st.Deaths[i].Cell.Set)
 	}
 	e.join.Reported = st.Meta.Reported
 	fault.Point(fault.RestoreLoaded)
@@ -43,8 +45,11 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 	}
 	e.lineage.DropBoot(boot)
 	if !rebooted {
+		if was := st.Meta.Booted; was != 0 && was.Sub(e.join.Booted).Abs() >= setting {
+			e.clocks.recall(was) // the clock was set meanwhile
+		}
 		for _, a := range st.Ancestors {
-			e.lineage.Bury(a)
+			e.lineage.AddAncestor(a)
 		}
 		for i := range st.Held {
 			e.join.Precise(&st.Held[i], now.Boot)
@@ -63,15 +68,17 @@ func (e *Engine) GoOn(st *store.State, now Now) error {
 		alive := err == nil && p.Start.Same(m.Life.Start) && !p.Dead()
 		e.restore(m, p.Threads, alive)
 	}
+	if st.Meta.AsOf == 0 { // the first start
+		return e.begin()
+	}
 	e.loss.trusted, e.loss.gaps = st.Meta.AsOf, gapSteps
-	e.loss.restarted = st.Meta.BootID != ""
-	defer func() { e.loss.restarted = false }()
 	return e.scan(st.Meta.AsOf)
 }
 
 // GoOnWithStream goes on with the events since the stop, in their order: all that
-// lived then is stored, and its end is among the events, if it has ended. The
-// events must be taken in next, and then GoneOn called.
+// lived then or awaited its line is stored, and the end of what lived is among the
+// events, if it has ended: nobody is unknown. The events must be taken in next, and
+// then GoneOn called.
 func (e *Engine) GoOnWithStream(st *store.State, now Now) {
 	e.now = now
 	for i := range st.Members {
@@ -82,8 +89,7 @@ func (e *Engine) GoOnWithStream(st *store.State, now Now) {
 		}
 		e.restore(m, threads, m.Life.Exit == 0)
 	}
-	// Lines of the last moment may be of ended processes that are not stored.
-	e.loss.trusted, e.loss.gaps = st.Meta.AsOf, gapSteps
+	e.loss.trusted = st.Meta.AsOf
 }
 
 // GoneOn counts threads as they are now, where GoOnWithStream took them for what
@@ -99,29 +105,46 @@ func (e *Engine) GoneOn(since, now Now) error {
 // BeginAfterReboot says that every member is dead. Those whose line was written
 // are billed by it: read the ledger next, and call EndOfBoot then.
 func (e *Engine) BeginAfterReboot(st *store.State, now Now) {
-	e.now = now
+	e.now, e.formerBoot = now, make(map[groups.Key]bool, len(st.Members)+len(st.Deaths))
+	for i := range st.Deaths {
+		e.formerBoot[st.Deaths[i].Key] = true
+	}
 	for i := range st.Members {
 		e.restore(&st.Members[i], 0, false)
+		e.formerBoot[st.Members[i].Life.Key()] = true
 	}
 	e.loss.trusted, e.loss.gaps = st.Meta.AsOf, gapSteps
-	e.clocks.booted = append([]clock.Wall{st.Meta.Booted}, e.clocks.booted...)
+	e.clocks.recall(st.Meta.Booted)
 }
 
 // EndOfBoot bills members of the last boot by their last sample, where the
 // machine's end left no line, and begins with the processes there are.
 func (e *Engine) EndOfBoot(now Now) error {
 	e.now = now
-	e.tracker.Bury(func(l groups.Life) {
+	e.tracker.GiveUp(func(l groups.Life) bool {
+		if !e.formerBoot[l.Key()] {
+			return false // of this boot: its line is on the way
+		}
 		e.counts[tally.Missing]++
 		e.join.Unledgered(l, now.Boot)
+		return true
 	})
+	e.join.EndBoot(func(k groups.Key) bool { return e.formerBoot[k] })
+	e.formerBoot = nil
 	e.clocks.booted = e.clocks.booted[1:]
+	return e.begin()
+}
+
+// begin takes the processes there are for such as are in no group. With that, all is
+// known.
+func (e *Engine) begin() error {
+	e.loss.trusted, e.loss.gaps = e.now.Boot, gapSteps
 	return e.scan(0)
 }
 
 func (e *Engine) restore(m *store.Member, threads int32, alive bool) {
 	e.tracker.Restore(m.Life, threads, alive)
-	if m.Account.Base.CPU() != 0 || m.Account.Last.CPU() != 0 {
+	if m.Account != (usage.Account{}) {
 		e.join.RestoreAccount(m.Life.Key(), m.Life.Set, m.Account)
 	}
 }

@@ -86,11 +86,12 @@ func (e *Engine) scan(since clock.Boot) error {
 	return nil
 }
 
-// accounted tells whether a process found after loss, or after a restart, is dead or
-// dying, and not known. Its line is written: it was read, and the death is on a bill, or it will
-// be. A parent that does not wait shows it again at every scan.
+// accounted tells whether a process found in /proc is dead or dying, and not known.
+// Its line is written, since the kernel tells of the exit some time after: it was
+// read, and the death is on a bill, or it will be. A parent that does not wait shows
+// it again at every scan.
 func (e *Engine) accounted(p *proc.Process) bool {
-	if !e.loss.pending && !e.loss.restarted || !p.Dead() && !(p.Exiting && p.Threads <= 1) {
+	if !p.Dead() && !(p.Exiting && p.Threads <= 1) {
 		return false
 	}
 	l, known := e.tracker.Lookup(p.PID)

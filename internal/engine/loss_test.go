@@ -15,7 +15,6 @@ import (
 func TestAccounted(t *testing.T) {
 	e := newEngine(t, newMachine(), at(time.Minute))
 	e.tracker.Fork(1, 10, clock.At(5e9, clock.Stamped))
-	e.loss.pending = true
 	five := clock.At(5e9, clock.Tick)
 	for _, tt := range []struct {
 		name string

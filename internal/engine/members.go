@@ -21,8 +21,13 @@ func (e *Engine) Running(pid int32) (p proc.Process, l groups.Life, ok bool, err
 	return p, l, ok && err == nil && !p.Dead() && p.Start.Same(l.Start), err
 }
 
-// Descendants are the live processes that descend from pid.
-func (e *Engine) Descendants(pid int32) []int32 { return e.tracker.Descendants(pid) }
+// Live returns the live process that the engine knows by a pid. It does not look at
+// the machine.
+func (e *Engine) Live(pid int32) (groups.Life, bool) { return e.tracker.Live(pid) }
+
+// Descendants are the live processes that descend from the ones named, these not
+// included.
+func (e *Engine) Descendants(pids ...int32) []int32 { return e.tracker.Descendants(pids...) }
 
 // IsIn reports whether a process is in a group.
 func (e *Engine) IsIn(l groups.Life, g *groups.Group) bool { return e.tracker.Sets.Has(l.Set, g.ID) }
@@ -67,7 +72,7 @@ func (e *Engine) move(change groups.Change, whole bool) {
 	if e.options.NoExits {
 		e.addThreads(change.Life.PID)
 	}
-	e.tracker.Note(change.Life.Key())
+	e.tracker.KeepAccount(change.Life.Key())
 }
 
 // EachMember calls f for every live process of a group, after a rescan if one is

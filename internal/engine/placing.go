@@ -84,7 +84,7 @@ func (e *Engine) otherParent(l *groups.Life, r *acct.Record) bool {
 // line places the process of the line before those placed by now.
 func (p *Placing) line(r *acct.Record) {
 	life, ok := p.engine.tracker.Peek(r.PID, p.engine.fits(r))
-	if !ok || life.Unproven || life.Again {
+	if !ok || life.Unproven || life.Recorded {
 		own := p.infer(r)
 		p.placed[r.PID] = own
 		p.back = append(p.back, 0)
@@ -126,7 +126,7 @@ func (p *Placing) infer(r *acct.Record) located {
 		// Its line is not read yet. Of two that had the pid either may be meant.
 		n := 0
 		e.tracker.Peek(r.PPID, func(l *groups.Life) bool {
-			if !l.Again && e.clocks.bornBefore(l, r) {
+			if !l.Recorded && e.clocks.bornBefore(l, r) {
 				parent = located{*l, l.Key()}
 				n++
 			}

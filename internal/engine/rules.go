@@ -4,7 +4,6 @@ package engine
 
 import (
 	"slices"
-	"strconv"
 
 	"elsa/internal/lineage"
 	"elsa/internal/rules"
@@ -18,7 +17,7 @@ import (
 // SetRules puts rules in place of the old ones and applies them to every process
 // there is.
 func (e *Engine) SetRules(set *rules.Set, now Now) error {
-	e.ruleset = set
+	e.ruleset, e.ruled = set, ruled{}
 	return e.ApplyRules(now)
 }
 
@@ -35,10 +34,6 @@ func (e *Engine) ApplyRules(now Now) error {
 	}
 	return nil
 }
-
-// RuleError is why the last group that a rule named could not be made; nil when
-// it could.
-func (e *Engine) RuleError() error { return e.ruleErr }
 
 // executed is a process that rules are to be applied to. Where the source of events
 // tells no more than the pid, Start and what comes after it are unknown.
@@ -93,7 +88,7 @@ func (e *Engine) rule(x executed) {
 
 func (e *Engine) applyRule(life groups.Life, m rules.Match, command string) {
 	g := e.ruleGroup(m)
-	if g == nil || !g.Open() || e.tracker.Sets.Has(life.Set, g.ID) || e.full(life.Set, g) {
+	if g == nil || e.tracker.Sets.Has(life.Set, g.ID) || e.full(life.Set, g) {
 		return
 	}
 	e.sample(life.Key(), life.Set)
@@ -114,17 +109,6 @@ func (e *Engine) full(set groups.SetID, g *groups.Group) bool {
 	return true
 }
 
-// ruleGroup is the group a rule names, made if it is missing; nil when it cannot
-// be.
-func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
-	if g := e.catalog.Named(m.Group); g != nil {
-		return g
-	}
-	g, err := e.MakeGroup(m.Group, 0, map[string]string{"rule": "line " + strconv.Itoa(m.Rule.Line)}, e.now)
-	e.ruleErr = err
-	return g
-}
-
 // ruleAtDeath finds the set of a process that was in no group, by its ledger
 // line: one that ended before its exec could be looked at. Only rules about
 // command and user can be told then.
@@ -135,13 +119,13 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 	ended := rules.Gone(proc.Process{PID: r.PID, UID: r.UID, GID: r.GID, Comm: r.Comm}, e.options.World)
 	matches, _ := e.ruleset.Match(&facts{ended, e, life.Set})
 	for _, m := range matches {
-		if g := e.ruleGroup(m); g != nil && g.Open() && !e.full(life.Set, g) {
+		if g := e.ruleGroup(m); g != nil && !e.full(life.Set, g) {
 			life.Set = e.tracker.Sets.With(life.Set, g.ID)
 		}
 	}
 	if life.Set != groups.Ungrouped {
 		e.counts[tally.Ruled]++
-		e.tracker.Stray(life.Set)
+		e.tracker.CountStranger(life.Set)
 	}
 }
 

@@ -18,7 +18,7 @@ func (e *Engine) EachSampled(now Now, f func(groups.Key)) error {
 		return err
 	}
 	e.tracker.EachLive(func(l groups.Life) {
-		if l.Set != groups.Ungrouped || l.Noted {
+		if l.Set != groups.Ungrouped || l.HasAccount {
 			f(l.Key())
 		}
 	})
@@ -80,7 +80,7 @@ func (e *Engine) settleUnreaped() {
 	for _, k := range keys {
 		var s proc.Sample
 		if e.options.World.Sample(k, &s) == nil && s.Dead {
-			e.join.Settle(k, s.CPU)
+			e.join.SettleByClock(k, s.CPU)
 		}
 	}
 }

@@ -66,12 +66,14 @@ func (e *Engine) saveHandover(tx Tx, meta *store.Meta) {
 		}
 		if meta.Stored != nil || meta.StoredEvents != nil {
 			// Events go on: what the next start does not find here has its fork among
-			// them.
-			e.tracker.EachLive(func(l groups.Life) {
-				if l.Set == groups.Ungrouped && !l.Noted {
+			// them. It also reads the lines of those that died since the last step.
+			put := func(l groups.Life) {
+				if l.Set == groups.Ungrouped && !l.HasAccount {
 					tx.PutMember(l, usage.Account{})
 				}
-			})
+			}
+			e.tracker.EachLive(put)
+			e.tracker.EachAwaiting(put)
 		}
 	}
 	tx.Held(held)

@@ -25,6 +25,8 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 	v := &s.Service
 	v.Created = e.created
 	v.Counts.Add(&e.counts)
+	refused := e.options.Refused.Counts()
+	v.Counts.Add(&refused)
 	j := &e.join.Joined
 	v.Counts.Add(&tally.Counts{
 		tally.EventsIgnored: e.tracker.Ignored, tally.Adopted: e.tracker.Adopted, tally.Evicted: e.tracker.Evicted,
@@ -32,6 +34,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 		tally.JoinedUnknown: j.Unknown, tally.JoinedDuplicate: j.Duplicate, tally.JoinedUnmatched: j.Unmatched, tally.JoinedLate: j.Late,
 		tally.HistoryGroups: e.history.rolls.Oversized,
 	})
+	v.Counts[tally.SumsFull] = s.Total.Full()
 	v.Processes, v.Members = e.tracker.Processes(), e.members()
 	v.ConservationRatio = e.join.Conservation()
 	return s, nil

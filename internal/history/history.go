@@ -123,6 +123,10 @@ func (r *Rolls) groups(set groups.SetID) []uint32 {
 	return list
 }
 
+// Retire says that a set is about to lose its groups. What its processes used until
+// now may still be put on its bill.
+func (r *Rolls) Retire(set groups.SetID) { r.groups(set) }
+
 // admit reports whether a command has, or gets, a place among those of the hour.
 func (r *Rolls) admit(hour uint32, c [16]byte) bool {
 	if c == otherComm || c == usage.Unknown {
@@ -201,6 +205,10 @@ func (r *Rolls) Done() {
 		}
 	}
 }
+
+// Remember notes the groups of a set, for a cell that may be asked for when the set
+// is no more: that of a death which waits since an earlier run.
+func (r *Rolls) Remember(set groups.SetID) { r.groups(set) }
 
 // Len counts the cells in memory.
 func (r *Rolls) Len() int { return len(r.cells) }

@@ -5,6 +5,7 @@ package kerneltest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"sync"
 	"testing"
 )
@@ -58,6 +59,14 @@ func Need(t testing.TB, needs ...Requirement) {
 		note(t, n.Name, err)
 		t.Skipf("needs %s: %v", n.Name, err)
 	}
+}
+
+// Program is a program on the search path, of a Debian package.
+func Program(name, debian string) Requirement {
+	return once(fmt.Sprintf("%s (apt install %s)", name, debian), func() error {
+		_, err := exec.LookPath(name)
+		return err
+	})
 }
 
 // note tells of a skipped test: go test itself shows skips only with -v.

@@ -176,9 +176,9 @@ func (b *Book) Forked(pid int32) bool {
 	return pid >= 0 && i < len(b.forked) && b.forked[i]>>(pid&63)&1 != 0
 }
 
-// Bury remembers a member that ended. The time is what a later look for it by
+// AddAncestor remembers a member that ended. The time is what a later look for it by
 // Parent goes by.
-func (b *Book) Bury(a Ancestor) {
+func (b *Book) AddAncestor(a Ancestor) {
 	if b.count >= MaxAncestors {
 		b.sweep()
 	}
@@ -249,7 +249,7 @@ func (b *Book) reset(keep []Ancestor) {
 	b.nodes, b.free, b.count = b.nodes[:0], none, 0
 	clear(b.first)
 	for _, a := range keep {
-		b.Bury(a)
+		b.AddAncestor(a)
 	}
 }
 

@@ -23,9 +23,9 @@ func ancestor(pid, ppid int32, start, exit int64) Ancestor {
 func TestParent(t *testing.T) {
 	b := New(nil)
 	old, mid := ancestor(10, 1, 5, 20), ancestor(10, 2, 30, 40)
-	b.Bury(old)
-	b.Bury(mid)
-	b.Bury(ancestor(11, 1, 5, 6))
+	b.AddAncestor(old)
+	b.AddAncestor(mid)
+	b.AddAncestor(ancestor(11, 1, 5, 6))
 	for _, tc := range []struct {
 		pid  int32
 		at   int64
@@ -49,12 +49,12 @@ func TestSweepKeepsAncestors(t *testing.T) {
 			f(l)
 		}
 	})
-	b.Bury(ancestor(50, 1, 10, 70))
-	b.Bury(ancestor(51, 50, 20, 71))
-	b.Bury(ancestor(52, 51, 30, 72))
-	b.Bury(ancestor(52, 51, 73, 74)) // the same pid again, and nobody's ancestor
+	b.AddAncestor(ancestor(50, 1, 10, 70))
+	b.AddAncestor(ancestor(51, 50, 20, 71))
+	b.AddAncestor(ancestor(52, 51, 30, 72))
+	b.AddAncestor(ancestor(52, 51, 73, 74)) // the same pid again, and nobody's ancestor
 	for i := range int32(3 * MaxAncestors) {
-		b.Bury(ancestor(1000+i%5000, 52, 100+int64(i), 101+int64(i)))
+		b.AddAncestor(ancestor(1000+i%5000, 52, 100+int64(i), 101+int64(i)))
 		if b.count > MaxAncestors {
 			t.Fatalf("%d are kept", b.count)
 		}
@@ -87,7 +87,7 @@ func TestSweepIsBounded(t *testing.T) {
 		}
 	})
 	for i := range int32(2 * MaxAncestors) {
-		b.Bury(ancestor(1+i, 0, 1, 2+int64(i)))
+		b.AddAncestor(ancestor(1+i, 0, 1, 2+int64(i)))
 		live = append(live, groups.Life{PID: 1 << 20, PPID: 1 + i, Start: stamped(sec)})
 	}
 	if b.count > MaxAncestors {
@@ -144,7 +144,7 @@ func TestOrigins(t *testing.T) {
 func TestBuryDoesNotAllocate(t *testing.T) {
 	b := New(func(func(groups.Life)) {})
 	i := int32(0)
-	bury := func() { i++; b.Bury(ancestor(1+i%1000, 1, int64(i), int64(i))) }
+	bury := func() { i++; b.AddAncestor(ancestor(1+i%1000, 1, int64(i), int64(i))) }
 	for range 2 * MaxAncestors {
 		bury()
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
 
@@ -79,34 +80,93 @@ func (o *overflow) grow(s *usage.Snapshot, hidden []bool) {
 	}
 }
 
-// choose marks the groups beyond the limit. Shown first are groups with live
-// processes, the older the sooner, so that a service is not displaced by a
-// newer one; then those without, the newer the sooner, so that what ran last
-// can still be read.
+// choose marks the groups beyond the limit. Root's own groups come first, then
+// those that rules made, then those of users, and within each kind everybody who
+// has groups, or every rule, gets the same room: who makes many hides its own, not
+// others'.
+//
+// Of one owner's, those with live processes are shown first, the older the sooner,
+// so that a service is not displaced by a newer one; then those without, the newer
+// the sooner, so that what ran last can still be read.
 func choose(list []usage.GroupTotal, limit int) (hidden []bool, omitted int) {
 	omitted = len(list) - limit
 	if limit < 0 || omitted <= 0 {
 		return nil, 0
 	}
 	order := make([]int, len(list))
+	makers := make([]maker, len(list))
 	for i := range order {
-		order[i] = i
+		order[i], makers[i] = i, makerOf(&list[i].Group)
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		x, y := &list[a], &list[b]
-		switch {
-		case x.Usage[usage.Live] > 0 && y.Usage[usage.Live] > 0:
-			return cmp.Compare(x.Group.ID, y.Group.ID)
-		case x.Usage[usage.Live] == 0 && y.Usage[usage.Live] == 0:
-			return cmp.Compare(y.Group.ID, x.Group.ID)
-		case x.Usage[usage.Live] > 0:
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(order, func(a, b int) int { return cmp.Or(makers[a].compare(makers[b]), first(&list[a], &list[b])) })
 	hidden = make([]bool, len(list))
-	for _, i := range order[limit:] {
-		hidden[i] = true
+	for len(order) > 0 { // one kind after the other
+		n := 1
+		for n < len(order) && makers[order[n]].kind == makers[order[0]].kind {
+			n++
+		}
+		limit -= share(order[:n], makers, limit, hidden)
+		order = order[n:]
 	}
 	return hidden, omitted
+}
+
+// share hides the groups of one kind beyond a limit, and returns how many it shows.
+// The groups of a maker follow each other, the first to be shown first.
+func share(order []int, makers []maker, limit int, hidden []bool) int {
+	if len(order) <= limit {
+		return len(order)
+	}
+	var runs [][]int
+	for i, g := range order {
+		if i == 0 || makers[order[i-1]] != makers[g] {
+			runs = append(runs, nil)
+		}
+		runs[len(runs)-1] = append(runs[len(runs)-1], g)
+	}
+	// Who has fewest is served first, and leaves what it does not need to the others.
+	slices.SortStableFunc(runs, func(a, b []int) int { return cmp.Compare(len(a), len(b)) })
+	left := limit
+	for i, run := range runs {
+		n := min(len(run), left/(len(runs)-i))
+		left -= n
+		for _, g := range run[n:] {
+			hidden[g] = true
+		}
+	}
+	return limit - left
+}
+
+// maker is who made a group: root, a rule, or a user.
+type maker struct {
+	kind  int // 0, 1, 2
+	rule  string
+	owner uint32
+}
+
+func makerOf(g *groups.Group) maker {
+	switch rule := g.Labels["rule"]; {
+	case g.Owner != 0:
+		return maker{kind: 2, owner: g.Owner}
+	case rule != "":
+		return maker{kind: 1, rule: rule}
+	}
+	return maker{}
+}
+
+func (m maker) compare(o maker) int {
+	return cmp.Or(cmp.Compare(m.kind, o.kind), cmp.Compare(m.rule, o.rule), cmp.Compare(m.owner, o.owner))
+}
+
+// first says which of two groups of one maker is to be shown first.
+func first(x, y *usage.GroupTotal) int {
+	switch {
+	case x.Usage[usage.Live] > 0 && y.Usage[usage.Live] > 0:
+		return cmp.Compare(x.Group.ID, y.Group.ID)
+	case x.Usage[usage.Live] == 0 && y.Usage[usage.Live] == 0:
+		return cmp.Compare(y.Group.ID, x.Group.ID)
+	case x.Usage[usage.Live] > 0:
+		return -1
+	}
+	return 1
 }

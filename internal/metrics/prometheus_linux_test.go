@@ -30,10 +30,7 @@ import (
 )
 
 // server is Prometheus itself, from Debian's package of that name.
-var server = kerneltest.Requirement{Name: "prometheus (apt install prometheus)", Probe: func() error {
-	_, err := exec.LookPath("prometheus")
-	return err
-}}
+var server = kerneltest.Program("prometheus", "prometheus")
 
 // prom is a running Prometheus.
 type prom struct{ url string }

@@ -11,10 +11,7 @@ import (
 )
 
 // promtool is Prometheus's own checker, from Debian's package prometheus.
-var promtool = kerneltest.Requirement{Name: "promtool (apt install prometheus)", Probe: func() error {
-	_, err := exec.LookPath("promtool")
-	return err
-}}
+var promtool = kerneltest.Program("promtool", "prometheus")
 
 func TestPromtool(t *testing.T) {
 	kerneltest.Need(t, promtool)

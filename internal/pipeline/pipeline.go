@@ -68,6 +68,8 @@ type Pipeline struct {
 	Options
 	// readers are what is kept of the samples for those who read.
 	readers readers
+	// shared are the snapshots that readers wait for.
+	shared shared
 	// meta is as committed last, but for what Save fills in.
 	meta store.Meta
 	// position is up to where the ledger is joined.

@@ -72,15 +72,6 @@ func (t Turn) list() error {
 	})
 }
 
-// Snapshot samples the living and computes every bill as of now.
-func (p *Pipeline) Snapshot(ctx context.Context) (s *usage.Snapshot, err error) {
-	err = p.refresh(ctx, func(*engine.Engine) (err error) {
-		s, err = p.view()
-		return err
-	})
-	return s, err
-}
-
 // Show is Snapshot for those who have no use for an error: it is logged, and the
 // snapshot is nil.
 func (p *Pipeline) Show(ctx context.Context) *usage.Snapshot {
@@ -112,24 +103,24 @@ func (p *Pipeline) view() (*usage.Snapshot, error) {
 }
 
 // settleTimeout bounds how long a reader waits for the best record of every
-// death, and settlePoll is how often it looks.
+// death. It looks soon at first, since the record of a death that was waited for
+// comes at once, and then more and more seldom.
 const (
 	settleTimeout = 2 * time.Second
-	settlePoll    = 10 * time.Millisecond
+	settleSoon    = time.Millisecond
+	settleSeldom  = 16 * time.Millisecond
 )
 
-// Settle returns once every process that died before the call is on its bill
+// WaitSettled returns once every process that died before the call is on its bill
 // with the best record it will get, or after settleTimeout. names are the groups
-// to wait for; none is all.
-func (p *Pipeline) Settle(ctx context.Context, names []string) error {
+// to wait for; none is all. do is [Pipeline.Do], or what calls it.
+func WaitSettled(ctx context.Context, do func(context.Context, func(Turn) error) error, names []string) error {
 	deadline := time.NewTimer(settleTimeout)
 	defer deadline.Stop()
-	poll := time.NewTicker(settlePoll)
-	defer poll.Stop()
 	called := clock.Boot(0)
-	for {
+	for pause := settleSoon; ; pause = min(2*pause, settleSeldom) {
 		waiting := 0
-		if err := p.Do(ctx, func(t Turn) error {
+		if err := do(ctx, func(t Turn) error {
 			if err := t.Step(); err != nil {
 				return err
 			}
@@ -142,7 +133,7 @@ func (p *Pipeline) Settle(ctx context.Context, names []string) error {
 			return err
 		}
 		select {
-		case <-poll.C:
+		case <-time.After(pause):
 		case <-deadline.C:
 			return nil
 		case <-ctx.Done():

@@ -52,7 +52,9 @@ func (p *Pipeline) step() error {
 	}
 	fault.Point(fault.StepJoined)
 	p.Engine.EndStep(readNow())
-	p.tell("make groups by rules", p.Engine.RuleError())
+	for _, err := range p.Engine.TakeRuleErrors() {
+		p.Log.Warn("a rule leaves processes out; it is told once, and counted", "err", err)
+	}
 	p.watchLedger()
 	return p.watchEvents()
 }
@@ -102,6 +104,7 @@ func (p *Pipeline) drain() error {
 }
 
 func (p *Pipeline) takeEvents(b *stream.Batch[cnfork.Event]) {
+	p.setClocks() // the machine may have slept since the last step
 	p.Engine.Events(b.Items, b.Lost, b.Rejected, readNow())
 	p.Sources.Events.Release(b)
 }

@@ -21,6 +21,9 @@ func (p *Pipeline) watchLedger() {
 	if p.Sources.Ledger == nil {
 		return
 	}
+	if f, ok := p.Sources.Ledger.(interface{ Problem() error }); ok {
+		p.tell("follow accounting", f.Problem())
+	}
 	w, n := &p.watch, p.Engine.Counts()
 	missing, lines := n[tally.Missing]-w.missing, n[tally.Lines]-w.lines
 	w.missing, w.lines = n[tally.Missing], n[tally.Lines]
@@ -59,8 +62,8 @@ func (p *Pipeline) watchEvents() error {
 	}
 	w.next = now.Add(watchInterval)
 	forks, err := p.Proc.Forks()
-	if err != nil {
-		return err
+	if p.tell("count forks", err); err != nil {
+		return nil // for want of a descriptor, for instance
 	}
 	events := p.Engine.Counts()[tally.Forks]
 	if forks == w.forks || events != w.events {

@@ -8,6 +8,7 @@ import (
 
 	"elsa/internal/engine"
 	"elsa/internal/rules"
+	"elsa/internal/tally"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 )
@@ -19,14 +20,16 @@ type world struct {
 	sampler *proc.Sampler
 	cgroups *proc.Cgroups
 	unified bool // there are no control groups beside the unified hierarchy
+	cut     *tally.Shared
 }
 
-// NewWorld returns the machine that a proc tree shows, for one goroutine.
-func NewWorld(fs proc.FS) engine.World {
+// NewWorld returns the machine that a proc tree shows, for one goroutine. cut counts
+// what was not read of a process because it was too much; nil counts nothing.
+func NewWorld(fs proc.FS, cut *tally.Shared) engine.World {
 	text, err := os.ReadFile(string(fs) + "/self/cgroup")
 	return &world{
 		FS: fs, Names: rules.Names{}, sampler: fs.NewSampler(), cgroups: proc.OpenCgroups(),
-		unified: err == nil && bytes.HasPrefix(text, []byte("0::")),
+		unified: err == nil && bytes.HasPrefix(text, []byte("0::")), cut: cut,
 	}
 }
 
@@ -39,7 +42,7 @@ func (w *world) Sample(k groups.Key, s *proc.Sample) error {
 // Traits has the control group by its id, where that says all: a process at the root
 // of the unified hierarchy may be in another of version 1.
 func (w *world) Traits(p proc.Process, cgroup uint64) rules.Traits {
-	t := rules.Look(w.FS, p, w.Names)
+	t := rules.Look(w.FS, p, w.Names, w.cut)
 	if cgroup == 0 {
 		return t
 	}

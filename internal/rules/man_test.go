@@ -38,7 +38,7 @@ func TestManual(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(example), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := Parse(&doc.Rules); err != nil || len(s.Rules) != 3 {
+	if s, err := Parse(&doc.Rules); err != nil || len(s.Rules) != 4 {
 		t.Errorf("the example: %v, %v", s, err)
 	}
 }

@@ -5,12 +5,20 @@ package rules
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 
 	"go.yaml.in/yaml/v3"
 
 	"elsa/pkg/groups"
+)
+
+// defaultLimit is how many groups a template may make unless the rule says more,
+// which maxLimit bounds: part of its names may be for users to choose.
+const (
+	defaultLimit = 1000
+	maxLimit     = 100000
 )
 
 // maxRules bounds what every exec is matched against.
@@ -28,6 +36,7 @@ const maxRules = 1000
 //	    cgroup: /system.slice/*
 //	    parent: build
 //	    env: {CI: "true", JOB: "*"}
+//	    limit: 1000         # groups that a template may make
 //
 // An error names the line, as "line 4: …".
 func Parse(n *yaml.Node) (*Set, error) {
@@ -68,11 +77,17 @@ func Parse(n *yaml.Node) (*Set, error) {
 var keys = []string{"command", "user", "unix-group", "parent", "executable", "cgroup", "env"}
 
 func parseRule(n *yaml.Node) (Rule, error) {
-	r := Rule{Line: n.Line}
+	r := Rule{Line: n.Line, Limit: defaultLimit}
 	err := fields(n, func(key string, v *yaml.Node) error {
 		switch {
 		case key == "group":
 			return r.parseGroup(v)
+		case key == "limit":
+			var err error
+			if r.Limit, err = strconv.Atoi(v.Value); err != nil || r.Limit < 1 || r.Limit > maxLimit {
+				return errorAt(v, "bad limit %q: use 1 to %d groups", v.Value, maxLimit)
+			}
+			return nil
 		case key == "env":
 			return fields(v, func(name string, value *yaml.Node) error {
 				p, err := patterns(value)
@@ -121,7 +136,7 @@ func (r *Rule) parseGroup(v *yaml.Node) error {
 	if err != nil {
 		return errorAt(v, "bad group template %q: %v", v.Value, strings.TrimPrefix(err.Error(), "template: "))
 	}
-	r.name = t
+	r.name, r.shape = t, shapeOf(t)
 	return nil
 }
 

@@ -5,9 +5,11 @@ package rules
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
+	"elsa/internal/tally"
 	"elsa/pkg/proc"
 )
 
@@ -21,13 +23,18 @@ type Process struct {
 
 	exe    *string
 	cgroup *string
-	env    [][]byte
+	env    []byte
+	gone   [3]bool // by what was looked for: the process was gone
 	unseen bool
+
+	envRead bool
+	cut     *tally.Shared
 }
 
-// Look returns the facts of the process p.
-func Look(fs proc.FS, p proc.Process, names Names) *Process {
-	return &Process{fs: fs, names: names, p: p}
+// Look returns the facts of the process p. cut counts what is not read because it
+// is too much; nil counts nothing.
+func Look(fs proc.FS, p proc.Process, names Names, cut *tally.Shared) *Process {
+	return &Process{fs: fs, names: names, p: p, cut: cut}
 }
 
 func (f *Process) Command() string { return f.p.Command() }
@@ -48,26 +55,34 @@ func (f *Process) Unseen() bool {
 	return unseen
 }
 
+// What is looked for.
+const (
+	executable = iota
+	controlGroup
+	environment
+)
+
 // looked is called after a look at the process: it is the one that is meant, and had
 // what was looked for, or nothing was seen.
-func (f *Process) looked(empty bool) {
+func (f *Process) looked(what int, empty bool) {
 	p, err := f.fs.Process(f.p.PID)
-	f.unseen = f.unseen || err != nil || !p.Start.Same(f.p.Start) || empty && (p.Exiting || p.Dead())
+	f.gone[what] = err != nil || !p.Start.Same(f.p.Start) || empty && (p.Exiting || p.Dead())
 }
 
 func (f *Process) Executable() string {
 	if f.exe == nil {
 		exe, _ := f.fs.Executable(f.p.PID) // a kernel thread has none
-		f.looked(exe == "")
+		f.looked(executable, exe == "")
 		f.exe = &exe
 	}
+	f.unseen = f.unseen || f.gone[executable]
 	return *f.exe
 }
 
 // Cgroup is the path in the unified hierarchy, or in the first that has one.
 func (f *Process) Cgroup() string {
 	if f.cgroup == nil {
-		text, _ := os.ReadFile(fmt.Sprintf("%s/%d/cgroup", f.fs, f.p.PID))
+		text, _ := f.read("cgroup")
 		path := ""
 		for line := range strings.Lines(string(text)) {
 			parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -75,22 +90,48 @@ func (f *Process) Cgroup() string {
 				path = parts[2]
 			}
 		}
-		f.looked(len(text) == 0)
+		f.looked(controlGroup, len(text) == 0)
 		f.cgroup = &path
 	}
+	f.unseen = f.unseen || f.gone[controlGroup]
 	return *f.cgroup
 }
 
+// maxMemory bounds what is read of another process's memory, which may be as large
+// as the process wants. A variable beyond it is not there.
+const maxMemory = 128 << 10
+
+// Env looks for a variable in the environment as the process has it in its memory.
 func (f *Process) Env(name string) []string {
-	if f.env == nil {
-		text, _ := os.ReadFile(fmt.Sprintf("%s/%d/environ", f.fs, f.p.PID))
-		f.looked(len(text) == 0)
-		f.env = bytes.Split(text, []byte{0})
+	if !f.envRead {
+		f.envRead = true
+		var cut bool
+		if f.env, cut = f.read("environ"); cut {
+			f.cut.Add(tally.ProcessMemory)
+		}
+		f.looked(environment, len(f.env) == 0)
 	}
-	for _, e := range f.env {
-		if v, ok := bytes.CutPrefix(e, []byte(name+"=")); ok {
-			return []string{string(v)}
+	f.unseen = f.unseen || f.gone[environment]
+	for rest := f.env; len(rest) > 0; {
+		var e []byte
+		e, rest, _ = bytes.Cut(rest, []byte{0})
+		if v, ok := bytes.CutPrefix(e, []byte(name)); ok && len(v) > 0 && v[0] == '=' {
+			return []string{string(v[1:])}
 		}
 	}
 	return nil
+}
+
+// read reads the beginning of a file of the process; cut is true if there is more.
+func (f *Process) read(name string) (text []byte, cut bool) {
+	file, err := os.Open(fmt.Sprintf("%s/%d/%s", f.fs, f.p.PID, name))
+	if err != nil {
+		return nil, false
+	}
+	defer file.Close()
+	text, _ = io.ReadAll(io.LimitReader(file, maxMemory+1))
+	if len(text) > maxMemory {
+		return text[:maxMemory], true
+	}
+	return text, false
 }

@@ -59,9 +59,12 @@ type Rule struct {
 	Line int
 	// Group is the group's name, which may be a template.
 	Group string
+	// Limit is how many groups a template may make.
+	Limit int
 
 	conditions []condition
 	name       *template.Template
+	shape      pattern // of the names that it can make
 }
 
 // condition is fulfilled by a process of which one property matches a pattern.
@@ -203,12 +206,7 @@ func (r *Rule) expand(f Facts) string {
 	if err := r.name.Execute(&b, names{f}); err != nil {
 		return ""
 	}
-	name := strings.Map(func(c rune) rune {
-		if groups.CheckName(string(c)) == nil {
-			return c
-		}
-		return '_'
-	}, b.String())
+	name := clean(b.String())
 	if len(name) > groups.MaxName {
 		name = name[:groups.MaxName]
 	}

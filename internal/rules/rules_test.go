@@ -3,12 +3,15 @@
 package rules
 
 import (
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"elsa/pkg/clock"
 	"elsa/pkg/proc"
 )
 
@@ -178,6 +181,36 @@ func TestMatchUnseen(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A live process is looked at once for each thing, and a look that came too late is
+// told to every rule that asks.
+func TestProcessUnseen(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		p, err := proc.Default.Process(int32(os.Getpid()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gone {
+			p.Start = clock.At(p.Start.Boot().Add(time.Minute), clock.Tick) // a later life of the pid
+		}
+		f := Look(proc.Default, p, Names{}, nil)
+		f.In("/told")
+		for range 2 {
+			f.Command()
+			if f.Cgroup(); f.Unseen() {
+				t.Error("what was told is not seen")
+			}
+			f.Executable()
+			if f.Unseen() != gone {
+				t.Errorf("executable of a process that is gone (%v): unseen is %v", gone, !gone)
+			}
+			f.Env("PATH")
+			if f.Unseen() != gone {
+				t.Errorf("environment of a process that is gone (%v): unseen is %v", gone, !gone)
+			}
+		}
 	}
 }
 

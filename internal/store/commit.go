@@ -116,7 +116,7 @@ func (tx *Tx) PutSet(id groups.SetID, gs []uint32, u *usage.Usage) {
 // PutMember puts a life that must be known after a crash.
 func (tx *Tx) PutMember(l groups.Life, a usage.Account) {
 	flags := uint64(0)
-	for i, on := range []bool{l.Inferred, l.Unproven, l.Noted} {
+	for i, on := range []bool{l.Inferred, l.Unproven, l.HasAccount} {
 		if on {
 			flags |= 1 << i
 		}

@@ -73,7 +73,7 @@ func (f *filler) fill(v reflect.Value) {
 	case *usage.Usage:
 		v[usage.Live] = 0 // the tracker knows it
 	case *groups.Life:
-		v.Again = false // it is found out when a line is read again
+		v.Recorded = false // it is found out when a line is read again
 	}
 }
 
@@ -177,7 +177,7 @@ func TestFullIsFull(t *testing.T) {
 		}
 		if v.IsZero() {
 			switch path {
-			case "State.Sets[0].ID", "State.Sets[0].Groups", "State.Members[0].Life.Again", "State.Members[1].Life.Again",
+			case "State.Sets[0].ID", "State.Sets[0].Groups", "State.Members[0].Life.Recorded", "State.Members[1].Life.Recorded",
 				fmt.Sprintf("State.Sets[0].Usage[%d]", usage.Live), fmt.Sprintf("State.Sets[1].Usage[%d]", usage.Live):
 			default:
 				t.Errorf("%s is zero", path)

@@ -136,7 +136,13 @@ func Open(path string, now time.Time) (*Store, error) {
 		if err := create(path, now); err != nil {
 			return nil, fmt.Errorf("create database %s: %w", path, err)
 		}
-	case err == nil && fi.Mode().IsRegular() && fi.Size() == 0: // bbolt would fill it
+	case err == nil && !fi.Mode().IsRegular():
+		return nil, fmt.Errorf("open database %s: it is not a file (a link will not do); move it away", path)
+	case err == nil && int(fi.Sys().(*syscall.Stat_t).Uid) != os.Geteuid():
+		return nil, fmt.Errorf("open database %s: it belongs to another user than %d; chown it, once you trust what it holds", path, os.Geteuid())
+	case err == nil && fi.Mode().Perm()&0o022 != 0:
+		return nil, fmt.Errorf("open database %s: others can write to it (mode %04o); run chmod go-w on it, once you trust what it holds", path, fi.Mode().Perm())
+	case err == nil && fi.Size() == 0: // bbolt would fill it
 		return nil, fmt.Errorf("open database %s: it is empty; restore a backup or move the file away", path)
 	}
 	db, err := open(path)
@@ -368,7 +374,7 @@ func (st *State) readMember(k, v []byte) error {
 	st.Members = append(st.Members, Member{
 		Life: groups.Life{
 			PID: pid, Start: l.startAt(start, 4), PPID: int32(l[0]), Set: groups.SetID(l[1]), Exit: clock.Boot(l[2]),
-			Inferred: l[3]&1 != 0, Unproven: l[3]&2 != 0, Noted: l[3]&4 != 0,
+			Inferred: l[3]&1 != 0, Unproven: l[3]&2 != 0, HasAccount: l[3]&4 != 0,
 		},
 		Account: usage.Account{Base: base.measure(), Last: last.measure()},
 	})

@@ -64,6 +64,18 @@ const (
 	// What was left out because a limit was reached.
 	ProcessGroups // a process was in as many groups as one may be, and a rule named another
 	HistoryGroups // deaths and moves of processes in more groups, by an early version
+	ProcessMemory // reads of another process's memory that were cut
+	SumsFull      // sums of all processes that reached their ceiling
+	RuleOwners    // a rule named the group of a user, and left a process out
+	RuleGroups    // a rule has made as many groups as it may, and left a process out
+	ReservedNames // users asked for groups that a rule could fill
+	UserGroups    // users asked for more groups than they may have
+	UserRuns      // groups of ended commands that made room for another of their user
+	RequestSizes  // requests that asked for too much at once
+	Requests      // requests of users who had too many under way
+	Hosts         // HTTP requests for a host that the service is not
+	Connections   // refused, or closed to make room
+	Answers       // given up because their reader was too slow
 
 	// Counters is how many there are.
 	Counters
@@ -151,6 +163,18 @@ var table = [Counters]Info{
 
 	ProcessGroups: {Limited, "process_groups", &limited, "process_groups", "limited", "group too many for a process", "groups too many for a process", false},
 	HistoryGroups: {Limited, "history_groups", &limited, "history_groups", "limited", "bill under (other) for that", "bills under (other) for that", false},
+	SumsFull:      {Limited, "sums", &limited, "sums", "limited", "sum at its ceiling", "sums at their ceiling", false},
+	RuleOwners:    {Limited, "rule_owners", &limited, "rule_owners", "rules refused", "left out of a user's group", "left out of users' groups", false},
+	RuleGroups:    {Limited, "rule_groups", &limited, "rule_groups", "rules refused", "left out by the limit of its rule", "left out by the limit of their rule", false},
+	ReservedNames: {Limited, "reserved_names", &limited, "reserved_names", "groups refused", "with a name kept for a rule", "with names kept for rules", false},
+	UserGroups:    {Limited, "user_groups", &limited, "user_groups", "groups refused", "too many for a user", "too many for users", false},
+	UserRuns:      {Limited, "user_runs", &limited, "user_runs", "groups refused", "of ended runs deleted early", "of ended runs deleted early", false},
+	RequestSizes:  {Limited, "request_sizes", &limited, "request_sizes", "refused", "request too large", "requests too large", false},
+	Requests:      {Limited, "requests", &limited, "requests", "refused", "too many", "too many", false},
+	Hosts:         {Limited, "hosts", &limited, "hosts", "refused", "for another host", "for other hosts", false},
+	Connections:   {Limited, "connections", &limited, "connections", "refused", "connection too many", "connections too many", false},
+	Answers:       {Limited, "answers", &limited, "answers", "refused", "answer given up", "answers given up", false},
+	ProcessMemory: {Limited, "process_memory", &limited, "process_memory", "limited", "look at a process's memory cut", "looks at processes' memory cut", false},
 }
 
 // Info describes the counter. It must not be changed.

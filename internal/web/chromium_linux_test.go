@@ -28,10 +28,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the pictures in docs/img")
 
 // chromium is Debian's package of that name.
-var chromium = kerneltest.Requirement{Name: "chromium (apt install chromium)", Probe: func() error {
-	_, err := exec.LookPath("chromium")
-	return err
-}}
+var chromium = kerneltest.Program("chromium", "chromium")
 
 // browse opens url in a headless Chromium that can reach this machine alone,
 // and returns what it printed. Problems of the page, such as something that
@@ -142,7 +139,7 @@ func TestChromium(t *testing.T) {
 		mu    sync.Mutex
 		paths []string
 	)
-	mux := Routes(hello, hour(), func() error { return nil })
+	mux := Routes(hello, hour(), func() error { return nil }, nil)
 	s := start(t, "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		paths = append(paths, r.URL.Path)

@@ -20,13 +20,15 @@ import (
 // server holds a bounded number of them, cuts those off, and goes on.
 func TestFlood(t *testing.T) {
 	const clients = 5000
-	s, err := Listen("127.0.0.1:0", "", hello, nil)
+	s, err := Listen(ServerOptions{Addr: "127.0.0.1:0"}, hello)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.http.ReadHeaderTimeout = 200 * time.Millisecond
 	var open, peak atomic.Int64
-	s.http.ConnState = func(_ net.Conn, state http.ConnState) {
+	watch := s.http.ConnState
+	s.http.ConnState = func(c net.Conn, state http.ConnState) {
+		watch(c, state)
 		switch state {
 		case http.StateNew:
 			n := open.Add(1)
@@ -68,7 +70,7 @@ func TestFlood(t *testing.T) {
 
 // What a client does not finish is cut off; what is too large is refused.
 func TestSlowAndLarge(t *testing.T) {
-	s, err := Listen("127.0.0.1:0", "", hello, nil)
+	s, err := Listen(ServerOptions{Addr: "127.0.0.1:0"}, hello)
 	if err != nil {
 		t.Fatal(err)
 	}

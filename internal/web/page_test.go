@@ -214,7 +214,7 @@ func TestGroupNames(t *testing.T) {
 	slices.SortFunc(list, func(a, b used) int { return strings.Compare(a.name, b.name) })
 	s := at(epoch, list...)
 	p := NewPage(Options{Snapshot: func(context.Context) *usage.Snapshot { return s }})
-	mux := Routes(hello, p, func() error { return nil })
+	mux := Routes(hello, p, func() error { return nil }, nil)
 	for _, name := range hard {
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, httptest.NewRequest("GET", groupURL(name, 0), nil))

@@ -14,7 +14,10 @@ import (
 	"time"
 
 	toolkit "github.com/prometheus/exporter-toolkit/web"
-	"golang.org/x/net/netutil"
+
+	"elsa/internal/descriptors"
+	"elsa/internal/outbox"
+	"elsa/internal/tally"
 )
 
 // Server is a bound listener with what it is to serve.
@@ -25,11 +28,27 @@ type Server struct {
 	log        *slog.Logger
 }
 
-// Listen checks configFile, if it is not empty, and binds addr ("host:port";
-// port 0 takes a free one). The file is that of Prometheus's exporters: TLS,
-// basic authentication, headers. Requests are answered by handler once
-// [Server.Run] runs; the caller must call it. log may be nil.
-func Listen(addr, configFile string, handler http.Handler, log *slog.Logger) (*Server, error) {
+// ServerOptions say where and how a [Server] listens.
+type ServerOptions struct {
+	// Addr is where to listen, "host:port"; port 0 takes a free one.
+	Addr string
+	// ConfigFile has TLS, basic authentication and headers, in the format of
+	// Prometheus's exporters; empty is none.
+	ConfigFile string
+	// Hosts are names that it answers to beside its own. A listener that only this
+	// machine can reach answers to no others; another one answers to every name if
+	// there are none.
+	Hosts []string
+	// Refused counts what is refused; nil counts nothing.
+	Refused *tally.Shared
+	// Log takes warnings; nil means slog.Default().
+	Log *slog.Logger
+}
+
+// Listen checks the configuration file and binds the address. Requests are answered
+// by handler once [Server.Run] runs; the caller must call it.
+func Listen(o ServerOptions, handler http.Handler) (*Server, error) {
+	addr, configFile, log := o.Addr, o.ConfigFile, o.Log
 	if log == nil {
 		log = slog.Default()
 	}
@@ -41,25 +60,39 @@ func Listen(addr, configFile string, handler http.Handler, log *slog.Logger) (*S
 		return nil, fmt.Errorf("listen for HTTP on %s: %w", addr, err)
 	}
 	log = slog.New(quiet{log.Handler()})
+	open := newConns(descriptors.Share(maxConns), o.Refused)
 	return &Server{
-		listener:   netutil.LimitListener(l, maxConns),
+		listener:   l,
 		configFile: configFile,
 		log:        log,
 		http: &http.Server{
-			Handler:           handler,
-			ReadHeaderTimeout: 10 * time.Second,
-			ReadTimeout:       20 * time.Second,
-			WriteTimeout:      time.Minute,
-			IdleTimeout:       2 * time.Minute,
+			Handler:           open.answered(newHosts(l.Addr(), o.Hosts, o.Refused).check(handler)),
+			ConnState:         open.watch,
+			ConnContext:       open.context,
+			ReadHeaderTimeout: headerTimeout,
+			ReadTimeout:       2 * headerTimeout,
+			WriteTimeout:      outbox.Whole,
+			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    64 << 10,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
 	}, nil
 }
 
-// maxConns is how many connections are served at a time; more wait for the kernel
-// to accept them. It bounds what clients that never finish can hold.
+// maxConns is how many connections there are at a time; see conns for which go when
+// there are more.
 const maxConns = 512
+
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = time.Minute
+)
+
+// How many scrapes, and pages, are made at a time.
+const (
+	maxScrapes = 2
+	maxPages   = 2
+)
 
 // Addr is the address that was bound.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
@@ -111,9 +144,10 @@ func (q quiet) WithGroup(name string) slog.Handler   { return quiet{q.Handler.Wi
 // Routes puts the pieces together: /metrics, the probes /-/healthy and
 // /-/ready, and the page everywhere else. ready returns nil when the service
 // is, else why it is not; it must not block.
-func Routes(metrics, page http.Handler, ready func() error) http.Handler {
+func Routes(metrics, page http.Handler, ready func() error, refused *tally.Shared) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics)
+	box := &outbox.Box{Limit: maxAnswers, Refused: refused}
+	mux.Handle("GET /metrics", buffered(metrics, maxScrapes, box))
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, "elsad is healthy")
@@ -126,6 +160,6 @@ func Routes(metrics, page http.Handler, ready func() error) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, "elsad is ready")
 	})
-	mux.Handle("GET /", page)
+	mux.Handle("GET /", buffered(page, maxPages, box))
 	return mux
 }

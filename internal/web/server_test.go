@@ -31,7 +31,7 @@ var hello = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.W
 // cleanly.
 func start(t *testing.T, configFile string, handler http.Handler, log *slog.Logger) *Server {
 	t.Helper()
-	s, err := Listen("127.0.0.1:0", configFile, handler, log)
+	s, err := Listen(ServerOptions{Addr: "127.0.0.1:0", ConfigFile: configFile, Log: log}, handler)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,14 +94,14 @@ func TestServe(t *testing.T) {
 
 func TestServeTaken(t *testing.T) {
 	s := start(t, "", hello, nil)
-	if _, err := Listen(s.Addr().String(), "", hello, nil); err == nil || !strings.Contains(err.Error(), "address already in use") {
+	if _, err := Listen(ServerOptions{Addr: s.Addr().String()}, hello); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("second Listen: %v", err)
 	}
 }
 
 // TestServeStopsAtOnce has the context end before anything was served.
 func TestServeStopsAtOnce(t *testing.T) {
-	s, err := Listen("127.0.0.1:0", "", hello, nil)
+	s, err := Listen(ServerOptions{Addr: "127.0.0.1:0"}, hello)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestServeBadConfig(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "web.yml")
 	writeFile(t, bad, "tls_server_config:\n  no_such_key: 1\n")
 	for _, file := range []string{bad, filepath.Join(t.TempDir(), "missing.yml")} {
-		s, err := Listen("127.0.0.1:0", file, hello, nil)
+		s, err := Listen(ServerOptions{Addr: "127.0.0.1:0", ConfigFile: file}, hello)
 		if err == nil || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: server %v, error %v; want an error that names the file", file, s, err)
 		}
@@ -159,7 +159,7 @@ func TestServeBadConfig(t *testing.T) {
 
 func TestRoutes(t *testing.T) {
 	ready := errors.New("replaying the backlog")
-	mux := Routes(hello, http.NotFoundHandler(), func() error { return ready })
+	mux := Routes(hello, http.NotFoundHandler(), func() error { return ready }, nil)
 	for _, c := range []struct {
 		method, path string
 		ready        error

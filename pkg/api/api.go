@@ -24,6 +24,10 @@ type Caller struct {
 	UID, GID uint32
 	// PID is 0 when the caller is in a pid namespace the server cannot see.
 	PID int32
+	// Nested: the caller is in another pid namespace than the server, as in a
+	// container, or it cannot be told. The pids it knows mean other processes to
+	// the server.
+	Nested bool
 	// Admin is true for root and for members of [AdminGroup].
 	Admin bool
 }
@@ -37,6 +41,15 @@ func (c Caller) MayChange(g *groups.Group) error {
 	return Forbidden("group %s belongs to uid %d; only its owner, root and members of unix group %s may do this", g.Name, g.Owner, AdminGroup)
 }
 
+// MayTakeOut returns nil if the caller may take the process pid out of g, as a move
+// does. Otherwise it returns a 403 [Error].
+func (c Caller) MayTakeOut(pid int, g *groups.Group) error {
+	if c.Admin || c.UID == g.Owner {
+		return nil
+	}
+	return Forbidden("process %d is in group %s, which belongs to uid %d; only its owner, root and members of unix group %s may take it out, so add it without move", pid, g.Name, g.Owner, AdminGroup)
+}
+
 // MayAdd returns nil if the caller may put the process pid, whose real uid is
 // owner, in a group of its own. Otherwise it returns a 403 [Error].
 func (c Caller) MayAdd(pid int, owner uint32) error {
@@ -44,6 +57,15 @@ func (c Caller) MayAdd(pid int, owner uint32) error {
 		return nil
 	}
 	return Forbidden("process %d belongs to uid %d; only that user, root and members of unix group %s may add it", pid, owner, AdminGroup)
+}
+
+// MayName returns nil if the process ids that the caller knows are the server's.
+// Otherwise it returns a 403 [Error].
+func (c Caller) MayName() error {
+	if !c.Nested {
+		return nil
+	}
+	return Forbidden("the caller is in a pid namespace of its own, as in a container, where process ids mean other processes: name processes from the host, by the ids they have there")
 }
 
 // Service is what the daemon offers. The server checks the form of a request
@@ -58,6 +80,9 @@ type Service interface {
 	Groups(ctx context.Context, c Caller) ([]Group, error)
 	Group(ctx context.Context, c Caller, name string) (GroupDetail, error)
 	AddMembers(ctx context.Context, c Caller, name string, r AddRequest) (AddResult, error)
+	// Join puts the caller's own process in a group. It may return before the change
+	// is durable, which it is soon after.
+	Join(ctx context.Context, c Caller, r JoinRequest) (JoinResult, error)
 	RemoveMembers(ctx context.Context, c Caller, name string, r RemoveRequest) (RemoveResult, error)
 	CloseGroup(ctx context.Context, c Caller, name string) (Group, error)
 	DeleteGroup(ctx context.Context, c Caller, name string) error

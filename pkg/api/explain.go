@@ -13,6 +13,9 @@ func explain(s Service, c Caller, r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := c.MayName(); err != nil {
+		return 0, nil, err
+	}
 	e, err := s.Explain(r.Context(), c, pid)
 	return http.StatusOK, e, err
 }

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -98,6 +99,12 @@ func (f *fake) AddMembers(ctx context.Context, c Caller, name string, r AddReque
 		g.Members = append(g.Members, Member{PID: pid, PPID: 1, Command: "x", Started: fakeTime, CPUSeconds: 0.5, Groups: []string{name}})
 	}
 	return AddResult{Added: r.PIDs}, nil
+}
+
+func (f *fake) Join(ctx context.Context, c Caller, r JoinRequest) (JoinResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return JoinResult{Group: cmp.Or(r.Group, "run-1")}, nil
 }
 
 func (f *fake) RemoveMembers(ctx context.Context, c Caller, name string, r RemoveRequest) (RemoveResult, error) {
@@ -206,6 +213,13 @@ func (s checked) AddMembers(ctx context.Context, c Caller, name string, r AddReq
 		s.t.Errorf("the service got %+v: %v", r, err)
 	}
 	return s.fake.AddMembers(ctx, c, name, r)
+}
+
+func (s checked) Join(ctx context.Context, c Caller, r JoinRequest) (JoinResult, error) {
+	if err := checkJoin(&r); err != nil {
+		s.t.Errorf("the service got %+v: %v", r, err)
+	}
+	return s.fake.Join(ctx, c, r)
 }
 
 func (s checked) Usage(ctx context.Context, c Caller, names []string, wait bool) (UsageReport, error) {

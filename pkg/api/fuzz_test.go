@@ -40,7 +40,7 @@ func FuzzRequest(f *testing.F) {
 		s := newFake()
 		s.CreateGroup(t.Context(), Caller{}, CreateGroupRequest{Name: "ci"})
 		w := httptest.NewRecorder()
-		newHandler(checked{s, t}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+		newHandler(checked{s, t}, nil, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 
 		body, _ := io.ReadAll(w.Result().Body)
 		switch code := w.Code; {

@@ -13,7 +13,11 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
+
+	"elsa/internal/outbox"
+	"elsa/internal/tally"
 )
 
 type callerKey struct{}
@@ -30,10 +34,20 @@ const writeTimeout = 60 * time.Second
 type handler struct {
 	service Service
 	log     *slog.Logger
+	refused *tally.Shared
+	lanes   *lanes
+	answers outbox.Box
 }
 
+// maxAnswers is how many bytes of answers may be under way to users.
+const maxAnswers = 32 << 20
+
 // newHandler serves the API. Each request's context must come from withCaller.
-func newHandler(s Service, log *slog.Logger) http.Handler { return &handler{s, log} }
+func newHandler(s Service, refused *tally.Shared, log *slog.Logger) http.Handler {
+	return &handler{
+		service: s, log: log, refused: refused, lanes: newLanes(), answers: outbox.Box{Limit: maxAnswers, Refused: refused},
+	}
+}
 
 // ServeHTTP answers one request. A panic ends that request alone.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -54,6 +68,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, newError(http.StatusMethodNotAllowed, "%.20q is not allowed here; use %s", []any{r.Method, allow}))
 		return
 	}
+	leave := func() {}
+	if rt.large {
+		var err error
+		if leave, err = h.lanes.enter(r.Context(), callerOf(r).UID); err != nil {
+			h.refused.Add(tally.Requests)
+			h.fail(w, r, Unavailable("too many requests for lists and figures are under way: %d of a user, %d in all; try again later", maxLargePerUser, maxLarge))
+			return
+		}
+	}
+	var once sync.Once
+	defer once.Do(leave) // a panic, too
 	status, body, err := rt.run(h.service, callerOf(r), r)
 	switch f, isFile := body.(*os.File); {
 	case err != nil:
@@ -62,7 +87,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer f.Close()
 		h.sendFile(w, r, f)
 	default:
-		h.send(w, r, status, "application/json", body)
+		answer, ok := h.encode(w, r, body)
+		once.Do(leave) // a slow reader holds up nobody
+		if ok {
+			h.write(w, r, status, "application/json", answer)
+		}
 	}
 }
 
@@ -114,15 +143,16 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 			e = newError(http.StatusInternalServerError, hidden, nil)
 		}
 	}
-	h.send(w, r, e.Status, "application/problem+json", e)
+	if answer, ok := h.encode(w, r, e); ok {
+		h.write(w, r, e.Status, "application/problem+json", answer)
+	}
 }
 
-// send writes the whole answer at once, so that an error in making it can
-// still become a proper one.
-func (h *handler) send(w http.ResponseWriter, r *http.Request, status int, contentType string, body any) {
+// encode makes the whole answer at once, so that an error in making it can still
+// become a proper one; nil has none. ok is false if that error was sent.
+func (h *handler) encode(w http.ResponseWriter, r *http.Request, body any) (answer []byte, ok bool) {
 	if body == nil {
-		w.WriteHeader(status)
-		return
+		return nil, true
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -130,10 +160,23 @@ func (h *handler) send(w http.ResponseWriter, r *http.Request, status int, conte
 	if err := enc.Encode(body); err != nil {
 		h.log.Error("encode answer", "method", r.Method, "path", r.URL.Path, "err", err)
 		http.Error(w, `{"status":500,"title":"Internal Server Error"}`, http.StatusInternalServerError)
+		return nil, false
+	}
+	return b.Bytes(), true
+}
+
+// write sends an answer.
+func (h *handler) write(w http.ResponseWriter, r *http.Request, status int, contentType string, answer []byte) {
+	if answer == nil {
+		w.WriteHeader(status)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	w.WriteHeader(status)
-	w.Write(b.Bytes()) // The caller may be gone; nothing to do about it.
+	if r.Method == http.MethodHead {
+		return
+	}
+	uid := callerOf(r).UID
+	h.answers.Send(w, uid, uid == 0, answer) // the caller may be gone; nothing to do about it
 }

@@ -12,6 +12,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"elsa/internal/descriptors"
+	"elsa/internal/tally"
 )
 
 // Bounds on connections, so that no user can keep others out. Root has none.
@@ -24,7 +27,10 @@ const (
 // connections a user may hold.
 type Listener struct {
 	*net.UnixListener
-	admins *adminGroup
+	// Refused counts what is refused; nil counts nothing. Set it before Serve.
+	Refused  *tally.Shared
+	admins   *adminGroup
+	maxUsers int // connections of users
 
 	mu    sync.Mutex
 	users map[uint32]int // connections held, by uid; root not counted
@@ -73,7 +79,7 @@ func listen(path string) (*Listener, error) {
 		u.Close()
 		return nil, err
 	}
-	return &Listener{UnixListener: u, admins: &adminGroup{name: AdminGroup}, users: map[uint32]int{}}, nil
+	return &Listener{UnixListener: u, maxUsers: descriptors.Share(maxConns), admins: &adminGroup{name: AdminGroup}, users: map[uint32]int{}}, nil
 }
 
 // ours reports whether fi belongs to root or to us.
@@ -167,6 +173,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			continue
 		}
 		if !l.admit(caller.UID) {
+			l.Refused.Add(tally.Connections)
 			c.SetWriteDeadline(time.Now().Add(time.Millisecond))
 			c.Write([]byte(refusal))
 			c.Close()
@@ -182,7 +189,7 @@ func (l *Listener) admit(uid uint32) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.total >= maxConns || l.users[uid] >= maxConnsPerUser {
+	if l.total >= l.maxUsers || l.users[uid] >= maxConnsPerUser {
 		return false
 	}
 	l.total++

@@ -3,8 +3,10 @@
 package api
 
 import (
+	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"os/user"
 	"slices"
 	"strconv"
@@ -40,7 +42,20 @@ func peer(c *net.UnixConn, admins *adminGroup) (Caller, error) {
 	if err != nil {
 		return Caller{}, fmt.Errorf("ask who connected: %w", err)
 	}
-	return Caller{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid, Admin: admins.is(cred.Uid, cred.Gid, groups)}, nil
+	return Caller{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid, Nested: nested(cred.Pid), Admin: admins.is(cred.Uid, cred.Gid, groups)}, nil
+}
+
+// nested reports whether a process is in another pid namespace than ours, by
+// NSpid in /proc/PID/status (proc_pid_status(5)): its pids in all namespaces from
+// that of the mounted /proc inwards. What cannot be read may be nested.
+func nested(pid int32) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return true
+	}
+	_, ids, ok := bytes.Cut(status, []byte("\nNSpid:"))
+	ids, _, _ = bytes.Cut(ids, []byte("\n"))
+	return !ok || len(bytes.Fields(ids)) != 1
 }
 
 // peerGroups is getsockopt(SO_PEERGROUPS), which x/sys/unix does not wrap.

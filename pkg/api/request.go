@@ -66,10 +66,23 @@ func checkCreate(q *CreateGroupRequest) error {
 	if err := groups.CheckName(q.Name); err != nil {
 		return err
 	}
-	if len(q.Labels) > maxLabels {
-		return fmt.Errorf("bad labels: %d of them; use at most %d", len(q.Labels), maxLabels)
+	return checkLabels(q.Labels)
+}
+
+func checkJoin(q *JoinRequest) error {
+	if q.Group != "" {
+		if err := groups.CheckName(q.Group); err != nil {
+			return err
+		}
 	}
-	for k, v := range q.Labels {
+	return checkLabels(q.Labels)
+}
+
+func checkLabels(labels map[string]string) error {
+	if len(labels) > maxLabels {
+		return fmt.Errorf("bad labels: %d of them; use at most %d", len(labels), maxLabels)
+	}
+	for k, v := range labels {
 		switch {
 		case k == "" || len(k) > maxLabelKey:
 			return fmt.Errorf("bad label %.20q: its key is %d bytes; use 1-%d", k, len(k), maxLabelKey)

@@ -16,23 +16,26 @@ import (
 type route struct {
 	method, path string
 	run          func(s Service, c Caller, r *http.Request) (int, any, error)
+	// large: the answer grows with what there is.
+	large bool
 }
 
 // routes is every operation; openapi.yaml describes the same list.
 var routes = []route{
-	{"GET", "/v1/groups", listGroups},
-	{"POST", "/v1/groups", createGroup},
-	{"GET", "/v1/groups/{name}", showGroup},
-	{"DELETE", "/v1/groups/{name}", deleteGroup},
-	{"POST", "/v1/groups/{name}/members", addMembers},
-	{"POST", "/v1/groups/{name}/members/remove", removeMembers},
-	{"POST", "/v1/groups/{name}/close", closeGroup},
-	{"GET", "/v1/usage", usageReport},
-	{"GET", "/v1/report", report},
-	{"GET", "/v1/explain", explain},
-	{"GET", "/v1/rules/try", tryRules},
-	{"GET", "/v1/status", status},
-	{"GET", "/v1/backup", backup},
+	{"GET", "/v1/groups", listGroups, true},
+	{"POST", "/v1/groups", createGroup, false},
+	{"GET", "/v1/groups/{name}", showGroup, true},
+	{"DELETE", "/v1/groups/{name}", deleteGroup, false},
+	{"POST", "/v1/groups/{name}/members", addMembers, false},
+	{"POST", "/v1/groups/{name}/members/remove", removeMembers, false},
+	{"POST", "/v1/groups/{name}/close", closeGroup, false},
+	{"POST", "/v1/join", join, false},
+	{"GET", "/v1/usage", usageReport, true},
+	{"GET", "/v1/report", report, true},
+	{"GET", "/v1/explain", explain, true},
+	{"GET", "/v1/rules/try", tryRules, false},
+	{"GET", "/v1/status", status, false},
+	{"GET", "/v1/backup", backup, false},
 }
 
 // find returns the route of r and sets its path value, or else the methods
@@ -124,6 +127,9 @@ func addMembers(s Service, c Caller, r *http.Request) (int, any, error) {
 	if err := readJSON(r, &q, checkAdd); err != nil {
 		return 0, nil, err
 	}
+	if err := c.MayName(); err != nil {
+		return 0, nil, err
+	}
 	a, err := s.AddMembers(r.Context(), c, name, q)
 	if a.Added == nil {
 		a.Added = []int{}
@@ -138,6 +144,9 @@ func removeMembers(s Service, c Caller, r *http.Request) (int, any, error) {
 	}
 	var q RemoveRequest
 	if err := readJSON(r, &q, checkRemove); err != nil {
+		return 0, nil, err
+	}
+	if err := c.MayName(); err != nil {
 		return 0, nil, err
 	}
 	a, err := s.RemoveMembers(r.Context(), c, name, q)
@@ -159,6 +168,15 @@ func closeGroup(s Service, c Caller, r *http.Request) (int, any, error) {
 	}
 	g, err := s.CloseGroup(r.Context(), c, name)
 	return http.StatusOK, g, err
+}
+
+func join(s Service, c Caller, r *http.Request) (int, any, error) {
+	var q JoinRequest
+	if err := readJSON(r, &q, checkJoin); err != nil {
+		return 0, nil, err
+	}
+	j, err := s.Join(r.Context(), c, q)
+	return http.StatusOK, j, err
 }
 
 func usageReport(s Service, c Caller, r *http.Request) (int, any, error) {

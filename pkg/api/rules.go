@@ -42,6 +42,9 @@ func tryRules(s Service, c Caller, r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := c.MayName(); err != nil {
+		return 0, nil, err
+	}
 	t, err := s.TryRules(r.Context(), c, pid)
 	return http.StatusOK, t, err
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"elsa/internal/tally"
 )
 
 // How long a client may take over each part of a request. The longest call of
@@ -25,7 +27,7 @@ const (
 // the socket fails. Clients that connected after [Listen] and before Serve are
 // answered. Nothing a client sends ends it.
 func Serve(ctx context.Context, l *Listener, s Service, log *slog.Logger) error {
-	srv := newServer(s, log)
+	srv := newServer(s, l.Refused, log)
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -47,9 +49,9 @@ func Serve(ctx context.Context, l *Listener, s Service, log *slog.Logger) error 
 	return err
 }
 
-func newServer(s Service, log *slog.Logger) *http.Server {
+func newServer(s Service, refused *tally.Shared, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           newHandler(s, log),
+		Handler:           newHandler(s, refused, log),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -262,7 +262,7 @@ func TestHeaderFlood(t *testing.T) {
 
 // A client that stalls in its headers is cut off.
 func TestSlowClient(t *testing.T) {
-	srv := newServer(newFake(), slog.New(slog.DiscardHandler))
+	srv := newServer(newFake(), nil, slog.New(slog.DiscardHandler))
 	if srv.ReadHeaderTimeout <= 0 || srv.ReadTimeout <= 0 || srv.WriteTimeout <= 0 || srv.IdleTimeout <= 0 {
 		t.Error("a timeout is not set")
 	}

@@ -13,6 +13,8 @@ type (
 	CreateGroupRequest = client.CreateGroupRequest
 	AddRequest         = client.AddRequest
 	AddResult          = client.AddResult
+	JoinRequest        = client.JoinRequest
+	JoinResult         = client.JoinResult
 	RemoveRequest      = client.RemoveRequest
 	RemoveResult       = client.RemoveResult
 	Usage              = client.Usage

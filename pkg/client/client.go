@@ -104,6 +104,12 @@ func (c *Client) AddMembers(ctx context.Context, name string, r AddRequest) (a A
 	return a, err
 }
 
+// Join puts the calling process itself in a group, from whatever pid namespace.
+func (c *Client) Join(ctx context.Context, r JoinRequest) (j JoinResult, err error) {
+	err = c.do(ctx, "POST", "/v1/join", r, &j)
+	return j, err
+}
+
 // RemoveMembers takes running processes out of a group.
 func (c *Client) RemoveMembers(ctx context.Context, name string, r RemoveRequest) (a RemoveResult, err error) {
 	err = c.do(ctx, "POST", groupPath(name)+"/members/remove", r, &a)

@@ -23,6 +23,9 @@ type Membership struct {
 	// Chain begins with the process; each was forked by the next. It ends with
 	// the one that Origin put in the group.
 	Chain []Ancestor `json:"chain"`
+	// Omitted counts those left out of the middle of Chain, which has the 32 at each
+	// end of a longer one.
+	Omitted int `json:"omitted,omitempty"`
 	// Origin is absent where the chain is not known further. The group then came
 	// from one of Candidates, the origins known from before.
 	Origin     *Origin  `json:"origin,omitempty"`

@@ -60,6 +60,27 @@ type AddRequest struct {
 	WholeLife bool `json:"whole_life,omitempty"`
 	// Move takes them out of every group they were in.
 	Move bool `json:"move,omitempty"`
+	// Owner is needed of an admin who puts processes in another user's group that
+	// are not that user's: its uid. The user will see them.
+	Owner *uint32 `json:"owner,omitempty"`
+}
+
+// JoinRequest asks to put the process that asks, the one that connected, in a
+// group. The process may be in any pid namespace.
+type JoinRequest struct {
+	// Group is the group to join, made if it is missing. Empty means a fresh
+	// temporary group for this process alone: its name is the service's choice, and
+	// it is closed by itself when the process ends.
+	Group string `json:"group,omitempty"`
+	// Labels of the group, if it is made.
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// JoinResult says what was joined.
+type JoinResult struct {
+	Group string `json:"group"`
+	// Created: the group was made for this request.
+	Created bool `json:"created"`
 }
 
 // AddResult names the processes that are in the group now and were not before.

@@ -39,8 +39,8 @@ func (t *Tracker) unwait(parent int32, k Key) {
 	}
 }
 
-// forsake lets go of the children that wait for parent, and returns them.
-func (t *Tracker) forsake(parent int32) []Key {
+// dropWaiters lets go of the children that wait for parent, and returns them.
+func (t *Tracker) dropWaiters(parent int32) []Key {
 	kids, ok := t.waiting[parent]
 	if ok {
 		t.waits -= len(kids)
@@ -49,8 +49,8 @@ func (t *Tracker) forsake(parent int32) []Key {
 	return kids
 }
 
-// settle gives the children that waited for pid their set, and theirs.
-func (t *Tracker) settle(pid int32, e *entry) {
+// adoptWaiting gives the children that waited for pid their set, and theirs.
+func (t *Tracker) adoptWaiting(pid int32, e *entry) {
 	if e.flags&unproven != 0 {
 		return // its own parent is still unknown; it is settled with it
 	}
@@ -64,7 +64,7 @@ func (t *Tracker) settle(pid int32, e *entry) {
 // Waits reports whether children wait for a process with this pid.
 func (t *Tracker) Waits(pid int32) bool { return len(t.waiting) > 0 && len(t.waiting[pid]) > 0 }
 
-// Ended says that the process l, reaped by now, lived for so long by its record: the
+// Ended says that the process l, recorded by now, lived for so long by its record: the
 // children that waited for one of its pid and were born in that time are its own.
 // They are marked as inferred. coarse tells that lived is in hundredths of a second,
 // as the ledger's lines have it. The pid may have been used again at once, and the
@@ -98,7 +98,7 @@ func (t *Tracker) adopt(pid int32, from clock.Start, to clock.Boot, set SetID, f
 // becomes of these: one of these may turn out to be the parent of the pid's next
 // life, and that the parent of the others.
 func (t *Tracker) takeWaiting(pid int32, from clock.Start, to clock.Boot) (kids []Key) {
-	for _, k := range t.forsake(pid) {
+	for _, k := range t.dropWaiters(pid) {
 		if (from == anyStart || from.MayFork(k.Start)) && k.Start.Boot() <= to {
 			kids = append(kids, k)
 		} else {
@@ -117,7 +117,7 @@ func (t *Tracker) confirm(pid int32, e *entry, parent Key, start clock.Start) {
 	}
 	e.ppid = parent.PID
 	e.flags &^= scanned
-	set, flags := t.heritage(parent, start)
+	set, flags := t.inherit(parent, start)
 	switch {
 	case e.flags&(inferred|unproven) == 0:
 		// It was there before events were, or the administrator placed it.
@@ -143,7 +143,7 @@ func (t *Tracker) assign(pid int32, e *entry, set SetID, flags uint8) {
 	t.place(pid, e, set)
 	if flags&unproven == 0 {
 		t.Adopted++
-		t.settle(pid, e)
+		t.adoptWaiting(pid, e)
 	}
 }
 

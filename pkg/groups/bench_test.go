@@ -41,7 +41,7 @@ func BenchmarkApply(b *testing.B) {
 				p := unused[i%len(unused)]
 				t.Fork(1, p, clock.At(at, clock.Stamped))
 				t.Exit(p, p, at+1)
-				if _, ok := t.Reap(p, fits); !ok {
+				if _, ok := t.Take(p, fits); !ok {
 					b.Fatalf("process %d is not known", p)
 				}
 				at += 2

@@ -27,12 +27,20 @@ type Catalog struct {
 	byID    map[uint32]*Group
 	next    uint32
 	changed map[uint32]bool // ids, deleted ones too
+	owned   map[uint32]Owned
+	users   int // groups that are not root's
+}
+
+// Owned is what one user has of a catalog.
+type Owned struct {
+	// Groups counts the user's groups, Labels the bytes of their labels.
+	Groups, Labels int
 }
 
 // NewCatalog returns an empty catalog that gives its first group the id next,
 // which must not be [Former].
 func NewCatalog(next uint32) *Catalog {
-	return &Catalog{byID: map[uint32]*Group{}, next: next, changed: map[uint32]bool{}}
+	return &Catalog{byID: map[uint32]*Group{}, next: next, changed: map[uint32]bool{}, owned: map[uint32]Owned{}}
 }
 
 // Make makes a group. The error wraps ErrExists or ErrNoIDs. A nil labels is none.
@@ -63,7 +71,37 @@ func (c *Catalog) Restore(g Group) {
 func (c *Catalog) insert(at int, g *Group) {
 	c.byName = slices.Insert(c.byName, at, g)
 	c.byID[g.ID] = g
+	c.own(g, 1)
 }
+
+// own counts a group that came or went.
+func (c *Catalog) own(g *Group, n int) {
+	o := c.owned[g.Owner]
+	o.Groups += n
+	o.Labels += n * LabelBytes(g.Labels)
+	if o == (Owned{}) {
+		delete(c.owned, g.Owner)
+	} else {
+		c.owned[g.Owner] = o
+	}
+	if g.Owner != 0 {
+		c.users += n
+	}
+}
+
+// LabelBytes is the size of labels.
+func LabelBytes(labels map[string]string) (n int) {
+	for k, v := range labels {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
+// Owned is what the user uid has.
+func (c *Catalog) Owned(uid uint32) Owned { return c.owned[uid] }
+
+// OfUsers counts the groups that are not root's.
+func (c *Catalog) OfUsers() int { return c.users }
 
 func (c *Catalog) place(name string) (int, bool) {
 	return slices.BinarySearchFunc(c.byName, name, func(g *Group, n string) int { return strings.Compare(g.Name, n) })
@@ -112,6 +150,7 @@ func (c *Catalog) Delete(g *Group) {
 	at, _ := c.place(g.Name)
 	c.byName = slices.Delete(c.byName, at, at+1)
 	delete(c.byID, g.ID)
+	c.own(g, -1)
 	c.changed[g.ID] = true
 }
 

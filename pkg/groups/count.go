@@ -34,13 +34,13 @@ func (t *Tracker) TakeStarts(f func(SetID, int64)) {
 	t.begun = t.begun[:0]
 }
 
-// Stray counts a process that nobody knew into a set, before its death is
+// CountStranger counts a process that nobody knew into a set, before its death is
 // charged there.
-func (t *Tracker) Stray(set SetID) { t.start(set) }
+func (t *Tracker) CountStranger(set SetID) { t.start(set) }
 
-// Placed counts a process whose death turned out to belong to another set than
+// CountMoved counts a process whose death turned out to belong to another set than
 // it was in.
-func (t *Tracker) Placed(from, to SetID) {
+func (t *Tracker) CountMoved(from, to SetID) {
 	if from != to {
 		t.restart(from, to)
 	}

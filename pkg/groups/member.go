@@ -2,6 +2,8 @@
 
 package groups
 
+import "slices"
+
 // Change is a process that went from one set to another at the administrator's
 // wish. Its bill is split there.
 type Change struct {
@@ -28,7 +30,7 @@ func (t *Tracker) Remove(pid int32, gid uint32) (c Change, ok bool) {
 
 func (t *Tracker) change(pid int32, gid uint32, to func(SetID) SetID) (Change, bool) {
 	e := t.table.get(pid)
-	if e == nil || e.state == dead || e.state == reaped {
+	if e == nil || e.state == dead || e.state == recorded {
 		return Change{}, false
 	}
 	c := Change{Life: t.lifeOf(pid, e), From: e.set, To: to(e.set)}
@@ -61,10 +63,11 @@ func (t *Tracker) arrive(e *entry, set SetID) {
 	}
 }
 
-// Descendants returns the live descendants of pid, itself not included, by the
-// parents named at fork and, for processes found in /proc, there. The line is
-// broken where an ancestor's record was read already.
-func (t *Tracker) Descendants(pid int32) []int32 {
+// Descendants returns the live descendants of processes, themselves not included,
+// by the parents named at fork and, for processes found in /proc, there. The line
+// is broken where an ancestor's record was read already. It walks over all
+// processes once, however many are named.
+func (t *Tracker) Descendants(pids ...int32) []int32 {
 	children := map[int32][]int32{}
 	t.table.all(func(c int32, e *entry) {
 		if p := t.table.get(e.ppid); p != nil && p.start.MayFork(e.start) {
@@ -72,8 +75,11 @@ func (t *Tracker) Descendants(pid int32) []int32 {
 		}
 	})
 	var tree []int32
-	seen := map[int32]bool{pid: true}
-	for queue := []int32{pid}; len(queue) > 0; queue = queue[1:] {
+	seen := make(map[int32]bool, len(pids))
+	for _, pid := range pids {
+		seen[pid] = true
+	}
+	for queue := slices.Clone(pids); len(queue) > 0; queue = queue[1:] {
 		for _, c := range children[queue[0]] {
 			if seen[c] {
 				continue
@@ -89,7 +95,8 @@ func (t *Tracker) Descendants(pid int32) []int32 {
 }
 
 // DropGroup takes every process out of group gid, living and dead, and returns
-// which set takes the place of which. Usage must be merged the same way.
+// which set takes the place of which. Usage must be merged the same way. Those that
+// are left in no group have an account: what they used until now is billed.
 func (t *Tracker) DropGroup(gid uint32) map[SetID]SetID {
 	moved := t.Sets.DropGroup(gid)
 	if len(moved) == 0 {
@@ -97,6 +104,9 @@ func (t *Tracker) DropGroup(gid uint32) map[SetID]SetID {
 	}
 	t.table.all(func(pid int32, e *entry) {
 		if to, ok := moved[e.set]; ok {
+			if to == Ungrouped {
+				e.flags |= hasAccount
+			}
 			t.place(pid, e, to)
 		}
 	})
@@ -104,6 +114,7 @@ func (t *Tracker) DropGroup(gid uint32) map[SetID]SetID {
 		for i := range lives {
 			if to, ok := moved[lives[i].Set]; ok {
 				lives[i].Set = to
+				lives[i].HasAccount = lives[i].HasAccount || to == Ungrouped
 				lives[i].dirty, t.outdated = true, true
 			}
 		}

@@ -151,13 +151,13 @@ func TestStartsMonotone(t *testing.T) {
 	if diff := cmp.Diff(map[SetID]int64{g7: 2}, w.starts()); diff != "" {
 		t.Errorf("start not told before the adoption (-want +got):\n%s", diff)
 	}
-	w.Stray(Unattributed)
-	w.Placed(Unattributed, g7)
-	w.Placed(g7, g7)
+	w.CountStranger(Unattributed)
+	w.CountMoved(Unattributed, g7)
+	w.CountMoved(g7, g7)
 	if diff := cmp.Diff(map[SetID]int64{g7: 1}, w.starts()); diff != "" {
 		t.Errorf("placed elsewhere (-want +got):\n%s", diff)
 	}
-	w.Stray(Unattributed)
+	w.CountStranger(Unattributed)
 	if diff := cmp.Diff(map[SetID]int64{Unattributed: 1}, w.starts()); diff != "" {
 		t.Errorf("stray (-want +got):\n%s", diff)
 	}

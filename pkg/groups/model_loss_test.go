@@ -134,9 +134,9 @@ func (m *lossModel) look(t *rapid.T) {
 // readLines reads lines of the ledger. They tell when a process was born and died.
 func (m *lossModel) readLines(t *rapid.T, n int) {
 	for _, p := range m.ledger[:n] {
-		l, ok := m.Reap(p.pid, p.fits)
+		l, ok := m.Take(p.pid, p.fits)
 		// A queued one's pid may have been used again by the time of the look.
-		if !ok && !p.unheard && !p.queued || ok && l.Again {
+		if !ok && !p.unheard && !p.queued || ok && l.Recorded {
 			t.Fatalf("line of process %d: %+v, %v", p.pid, l, ok)
 		}
 		if ok {

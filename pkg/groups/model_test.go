@@ -14,7 +14,7 @@ import (
 // but for some exits, and compares the tracker with the truth after each.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{kernel: newKernel(), disk: newDisk(), unseen: map[int32]*process{}, unlined: map[int]bool{}}
+		m := &model{kernel: newKernel(), disk: newDisk(), unseen: map[int32]*process{}, unlined: map[int]bool{}, noted: map[int]bool{}}
 		t.Repeat(map[string]func(*rapid.T){
 			"":           m.check,
 			"fork":       m.fork,
@@ -42,6 +42,7 @@ type model struct {
 	disk    *disk
 	unseen  map[int32]*process // dead, but their exit was lost: the tracker cannot know
 	unlined map[int]bool       // dead without a line, by id
+	noted   map[int]bool       // left in no group by the end of one, by id
 }
 
 func (m *model) fork(t *rapid.T) {
@@ -71,6 +72,11 @@ func (m *model) endUnlined(t *rapid.T) {
 
 func (m *model) dropGroup(t *rapid.T) {
 	gid := group(t)
+	for id, groups := range m.members() {
+		if groups[gid] && len(groups) == 1 {
+			m.noted[id] = true
+		}
+	}
 	m.DropGroup(gid)
 	m.story = append(m.story, deed{what: "drop", gid: gid})
 }
@@ -82,13 +88,13 @@ func (m *model) readLine(t *rapid.T) {
 	}
 	p := m.ledger[0]
 	m.ledger = m.ledger[1:]
-	l, ok := m.Reap(p.pid, p.fits)
-	if !ok || l.Again {
+	l, ok := m.Take(p.pid, p.fits)
+	if !ok || l.Recorded {
 		t.Fatalf("line of process %d: %+v, %v", p.pid, l, ok)
 	}
 	m.compare(t, p, l)
 	if m.unseen[p.pid] == p {
-		delete(m.unseen, p.pid) // reaped: it does not count as live any more
+		delete(m.unseen, p.pid) // recorded: it does not count as live any more
 		if m.Exit(p.pid, p.pid, m.now); m.table.get(p.pid) != nil {
 			t.Fatalf("process %d is there after its line and its exit", p.pid)
 		}
@@ -129,7 +135,7 @@ func (m *model) restart(t *rapid.T) {
 	m.disk.commit(t, m.Tracker)
 	ungrouped := map[int]bool{}
 	for id, groups := range m.members() {
-		ungrouped[id] = len(groups) == 0
+		ungrouped[id] = len(groups) == 0 && !m.noted[id]
 	}
 	m.Tracker = m.disk.restore(func(l Life) (int32, bool) {
 		p := m.live[l.PID]

@@ -14,15 +14,15 @@ type death struct {
 	epoch uint32
 }
 
-// Reap takes the life that a ledger line of pid belongs to. fits judges a
+// Take takes the life that a ledger line of pid belongs to. fits judges a
 // candidate by its start; lives that fit are taken oldest first, since the
 // kernel writes a pid's lines in the order of its deaths. Without a fit it
 // returns false and changes nothing. fits must not keep the life.
-func (t *Tracker) Reap(pid int32, fits func(*Life) bool) (Life, bool) {
+func (t *Tracker) Take(pid int32, fits func(*Life) bool) (Life, bool) {
 	l, at, ok := t.find(pid, fits)
 	if !ok {
 		if t.table.get(pid) == nil {
-			t.forsake(pid) // a parent nobody knew, and its event will not come
+			t.dropWaiters(pid) // a parent nobody knew, and its event will not come
 		}
 		return Life{}, false
 	}
@@ -46,19 +46,19 @@ func (t *Tracker) Reap(pid int32, fits func(*Life) bool) (Life, bool) {
 			break
 		}
 		// Its exit event is on the way, or it switched accounting and lives on.
-		e.state = reaped
+		e.state = recorded
 		t.touch(pid, e)
 	}
 	return l, true
 }
 
-// Peek is Reap without taking the life.
+// Peek is Take without taking the life.
 func (t *Tracker) Peek(pid int32, fits func(*Life) bool) (Life, bool) {
 	l, _, ok := t.find(pid, fits)
 	return l, ok
 }
 
-// find returns the life that Reap takes, and where in older it is, or -1.
+// find returns the life that Take takes, and where in older it is, or -1.
 func (t *Tracker) find(pid int32, fits func(*Life) bool) (l Life, at int, ok bool) {
 	for i, l := range t.older[pid] {
 		t.offered = l
@@ -93,13 +93,30 @@ func (t *Tracker) Barrier(missing func(Life) bool) {
 	t.deaths = slices.Delete(t.deaths, 0, n)
 }
 
-// Bury calls f for every life that awaits its record and forgets it: no more
-// records of that boot will come.
-func (t *Tracker) Bury(f func(Life)) {
+// EachAwaiting calls f for every dead process whose record was not read. f must not
+// change the tracker.
+func (t *Tracker) EachAwaiting(f func(Life)) {
+	t.table.all(func(pid int32, e *entry) {
+		if e.state == dead {
+			f(t.lifeOf(pid, e))
+		}
+	})
+	for _, lives := range t.older {
+		for _, l := range lives {
+			if !l.task {
+				f(l)
+			}
+		}
+	}
+}
+
+// GiveUp calls f for every life that awaits its record, and forgets it if f returns
+// true: its boot is over, and no more records of that will come.
+func (t *Tracker) GiveUp(f func(Life) bool) {
 	deaths := t.deaths
 	t.deaths = nil
 	for _, d := range deaths {
-		t.close(d.key, func(l Life) bool { f(l); return true })
+		t.close(d.key, f)
 	}
 }
 
@@ -157,7 +174,7 @@ func (t *Tracker) free(pid int32, e *entry) {
 	}
 	if e.flags&unproven != 0 {
 		t.unwait(e.ppid, Key{pid, e.start})
-		t.forsake(pid)
+		t.dropWaiters(pid)
 	}
 	t.table.drop(pid)
 }
@@ -176,7 +193,7 @@ func (t *Tracker) evict(pid int32, e *entry, at clock.Boot) {
 			t.expect(l.Key())
 		}
 		t.older[pid] = append(t.older[pid], l)
-		e.state, e.flags = reaped, e.flags&^stored // it lives on in older
+		e.state, e.flags = recorded, e.flags&^stored // it lives on in older
 	}
 	t.free(pid, e)
 }

@@ -60,17 +60,17 @@ func TestReap(t *testing.T) {
 					second = w.now
 				}
 			}
-			l, _ := w.Reap(10, bornIn(second))
+			l, _ := w.Take(10, bornIn(second))
 			return []Life{l}
 		}, []string{"{2}"}, "†10{1} 10{3}"},
 		{"a line that fits none changes nothing", func(w *world) []Life {
 			w.fork(1, 10)
 			w.fork(1, 10)
 			w.exit(10, 10)
-			a, ok := w.Reap(10, func(*Life) bool { return false })
-			w.check(!ok, "reaped")
-			b, ok := w.Reap(11, anyLife)
-			w.check(!ok, "reaped")
+			a, ok := w.Take(10, func(*Life) bool { return false })
+			w.check(!ok, "recorded")
+			b, ok := w.Take(11, anyLife)
+			w.check(!ok, "recorded")
 			return []Life{a, b}
 		}, []string{"none", "none"}, "†10{} †10{}"},
 		{"without exit events a process is over with its record", func(w *world) []Life {
@@ -88,7 +88,7 @@ func TestReap(t *testing.T) {
 				if l != (Life{}) {
 					s = "{" + string(rune('0'+w.Sets.Groups(l.Set)[0])) + "}"
 				}
-				if l.Again {
+				if l.Recorded {
 					s += " again"
 				}
 				got = append(got, s)
@@ -196,7 +196,7 @@ func TestBarrierRevived(t *testing.T) {
 	w.checkEmpty(t)
 }
 
-func TestBury(t *testing.T) {
+func TestGiveUp(t *testing.T) {
 	w := newWorld()
 	for pid := int32(10); pid < 13; pid++ {
 		w.fork(1, pid)
@@ -204,7 +204,8 @@ func TestBury(t *testing.T) {
 	w.exit(10, 10)
 	w.fork(1, 11)
 	var got []int32
-	w.Bury(func(l Life) { got = append(got, l.PID) })
+	w.GiveUp(func(Life) bool { return false }) // none of that boot
+	w.GiveUp(func(l Life) bool { got = append(got, l.PID); return true })
 	if diff := cmp.Diff([]int32{10, 11}, got); diff != "" {
 		t.Errorf("buried (-want +got):\n%s", diff)
 	}

@@ -32,11 +32,11 @@ func (t *Tracker) Resync(procs []Scanned, since, now clock.Boot, gone func(Key) 
 	for i := range procs {
 		r.see(&procs[i])
 	}
-	r.bury(procs)
+	r.endAbsent(procs)
 	r.decide()
 	for parent := range t.waiting {
 		if t.table.get(parent) == nil && t.older[parent] == nil {
-			t.forsake(parent) // it is dead: nothing will tell
+			t.dropWaiters(parent) // it is dead: nothing will tell
 		}
 	}
 }
@@ -59,7 +59,7 @@ func (r *resync) see(p *Scanned) {
 		switch {
 		case p.Start.Same(e.start):
 			if !r.another(p, e) {
-				r.know(p, e)
+				r.matchKnown(p, e)
 				return
 			}
 		case p.Start.Boot() < e.start.Boot():
@@ -85,10 +85,10 @@ func (r *resync) see(p *Scanned) {
 	case r.since > 0:
 		// It was counted when it was first seen; only its place is new.
 		r.count(e.set, +1)
-		r.settle(p.PID, e)
+		r.adoptWaiting(p.PID, e)
 	default:
 		r.enter(p.PID, e)
-		r.settle(p.PID, e)
+		r.adoptWaiting(p.PID, e)
 	}
 	if p.Zombie {
 		r.die(p.PID, e, max(r.now, e.start.Boot()))
@@ -128,8 +128,8 @@ func (r *resync) awaits(p *Scanned) bool {
 	return false
 }
 
-// know brings a known process up to date.
-func (r *resync) know(p *Scanned, e *entry) {
+// matchKnown brings a known process up to date.
+func (r *resync) matchKnown(p *Scanned, e *entry) {
 	e.has(p)
 	if e.state == task || e.state == thread {
 		r.restamp(Key{p.PID, e.start}, e, p.Start)
@@ -155,8 +155,8 @@ func (e *entry) has(p *Scanned) {
 
 func otherThreads(n int32) uint16 { return uint16(min(max(n-1, 0), 1<<16-1)) }
 
-// bury ends the known processes that are not in the snapshot.
-func (r *resync) bury(procs []Scanned) {
+// endAbsent ends the known processes that are not in the snapshot.
+func (r *resync) endAbsent(procs []Scanned) {
 	there := make([]uint64, len(r.table.pages)) // a bit for each pid
 	for i := range procs {
 		if page := int(procs[i].PID >> pageBits); page >= 0 && page < len(there) {
@@ -165,7 +165,7 @@ func (r *resync) bury(procs []Scanned) {
 	}
 	var absent []Key
 	r.table.all(func(pid int32, e *entry) {
-		if (e.state == live || e.state == reaped || e.state == dead && r.doubt) && there[pid>>pageBits]&(1<<(pid%pageSize)) == 0 {
+		if (e.state == live || e.state == recorded || e.state == dead && r.doubt) && there[pid>>pageBits]&(1<<(pid%pageSize)) == 0 {
 			absent = append(absent, Key{pid, e.start})
 		}
 	})
@@ -177,7 +177,7 @@ func (r *resync) bury(procs []Scanned) {
 		if e.state == live {
 			r.die(k.PID, e, r.now)
 		}
-		if e.state == reaped || r.doubt {
+		if e.state == recorded || r.doubt {
 			// After loss, what its pid forks is not surely its own.
 			r.evict(k.PID, e, r.now)
 		}
@@ -248,7 +248,7 @@ func (r *resync) decideOlder(k Key) {
 	if p := r.parent(k, l.PPID); p != nil && p.flags&unproven == 0 {
 		set, unknown = p.set, false
 	}
-	r.Placed(l.Set, set)
+	r.CountMoved(l.Set, set)
 	l.Set, l.Inferred, l.Unproven = set, !unknown, unknown
 	l.dirty, r.outdated = true, true
 }

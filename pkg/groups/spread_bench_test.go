@@ -80,7 +80,7 @@ func BenchmarkEvent(b *testing.B) {
 			t.Fork(parent, pid, stamped(at))
 			t.Exec(pid)
 			t.Exit(pid, pid, at)
-			t.Reap(pid, fits)
+			t.Take(pid, fits)
 			if i/4%4096 == 0 { // once in a while, as the service steps
 				t.Barrier(missing)
 				t.TakeStarts(func(SetID, int64) {})

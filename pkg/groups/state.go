@@ -11,7 +11,7 @@ import (
 
 // touch queues a life for TakeChanged, if the store has or wants it.
 func (t *Tracker) touch(pid int32, e *entry) {
-	if e.flags&dirty == 0 && (e.set != Ungrouped || e.flags&(noted|stored) != 0) {
+	if e.flags&dirty == 0 && (e.set != Ungrouped || e.flags&(hasAccount|stored) != 0) {
 		e.flags |= dirty
 		t.changed = append(t.changed, pid)
 	}
@@ -24,10 +24,10 @@ func (t *Tracker) Touch(k Key) {
 	}
 }
 
-// Note marks the life of key as one the join keeps an account of.
-func (t *Tracker) Note(k Key) {
-	if e := t.table.get(k.PID); e != nil && e.start == k.Start && e.flags&noted == 0 {
-		e.flags |= noted
+// KeepAccount marks the life of key as one the join keeps an account of.
+func (t *Tracker) KeepAccount(k Key) {
+	if e := t.table.get(k.PID); e != nil && e.start == k.Start && e.flags&hasAccount == 0 {
+		e.flags |= hasAccount
 		t.touch(k.PID, e)
 	}
 }
@@ -55,7 +55,7 @@ func (t *Tracker) Changed() bool {
 }
 
 // TakeChanged tells what the store must know to survive a crash: put is called
-// for every life in a set, or noted, that is new or changed since the last call;
+// for every life in a set, or hasAccount, that is new or changed since the last call;
 // del for those that are over. A process that came and went in between costs
 // nothing.
 func (t *Tracker) TakeChanged(put func(Life), del func(Key)) {
@@ -69,7 +69,7 @@ func (t *Tracker) TakeChanged(put func(Life), del func(Key)) {
 			continue
 		}
 		e.flags &^= dirty
-		switch keep := (e.state == live || e.state == dead) && (e.set != Ungrouped || e.flags&noted != 0); {
+		switch keep := (e.state == live || e.state == dead) && (e.set != Ungrouped || e.flags&hasAccount != 0); {
 		case keep:
 			e.flags |= stored
 			put(t.lifeOf(pid, e))
@@ -90,7 +90,7 @@ func (t *Tracker) TakeChanged(put func(Life), del func(Key)) {
 				continue
 			}
 			l.dirty = false
-			switch keep := !l.task && (l.Set != Ungrouped || l.Noted); {
+			switch keep := !l.task && (l.Set != Ungrouped || l.HasAccount); {
 			case keep:
 				l.stored = true
 				put(*l)
@@ -121,7 +121,7 @@ func (t *Tracker) Restore(l Life, threads int32, alive bool) {
 	e.start, e.ppid, e.set, e.state, e.flags = l.Start, l.PPID, l.Set, live, stored
 	e.threads = otherThreads(threads)
 	fromProc := l.Start.Grain() == clock.Tick // its fork event may still be queued
-	for flag, on := range map[uint8]bool{inferred: l.Inferred, unproven: l.Unproven, noted: l.Noted, scanned: fromProc} {
+	for flag, on := range map[uint8]bool{inferred: l.Inferred, unproven: l.Unproven, hasAccount: l.HasAccount, scanned: fromProc} {
 		if on {
 			e.flags |= flag
 		}

@@ -81,10 +81,10 @@ func TestTakeChanged(t *testing.T) {
 	held("added", in(g7))
 	w.remove(10, 7)
 	held("removed")
-	w.Note(life.Key())
-	w.Note(Key{10, stamped(5)}) // another life
-	life.Noted = true
-	held("noted in no group", life)
+	w.KeepAccount(life.Key())
+	w.KeepAccount(Key{10, stamped(5)}) // another life
+	life.HasAccount = true
+	held("hasAccount in no group", life)
 	w.add(10, 7)
 	w.add(10, 8)
 	g78 := w.Sets.With(g7, 8)
@@ -110,9 +110,9 @@ func TestTakeChanged(t *testing.T) {
 	held("after the store was emptied", evicted)
 	w.DropGroup(7)
 	evicted.Set = Ungrouped
-	held("in no group, but noted", evicted)
+	held("in no group, but hasAccount", evicted)
 	w.reap(10)
-	held("reaped")
+	held("recorded")
 
 	w.fork(1, 20)
 	w.add(20, 7)
@@ -123,17 +123,20 @@ func TestTakeChanged(t *testing.T) {
 	w.add(20, 7)
 	d.commit(t, w.Tracker)
 	w.fork(1, 20)
-	w.DropGroup(7) // and reaped before the next commit
+	w.DropGroup(7) // and recorded before the next commit
 	w.reap(20)
-	held("dropped and reaped at once")
+	held("dropped and recorded at once")
 	w.fork(1, 20)
 	w.add(20, 7)
 	d.commit(t, w.Tracker)
+	dropped, _ := w.Lookup(20)
 	w.fork(1, 20)
 	w.DropGroup(7)
-	held("evicted and dropped, not noted")
+	dropped.Exit, dropped.Set, dropped.HasAccount = w.now+1, Ungrouped, true // what it used was billed
+	held("evicted and dropped", dropped)
 	w.reap(20)
-	held("and reaped")
+	w.reap(20)
+	held("and recorded")
 	w.fork(1, 21)
 	w.add(21, 7)
 	d.commit(t, w.Tracker)
@@ -160,7 +163,7 @@ func TestRestore(t *testing.T) {
 	w.move(14, 8)
 	w.fork(98, 15)
 	w.fork(1, 16)
-	w.Note(Key{16, stamped(w.now)})
+	w.KeepAccount(Key{16, stamped(w.now)})
 	since, p10 := w.now, found(10, 1, 1000*sec+100*ms)
 	p10.Threads = 2
 	at := w.tick()
@@ -210,7 +213,7 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// TestRestoreOrder gives lives of one pid in any order: they are reaped in the
+// TestRestoreOrder gives lives of one pid in any order: they are recorded in the
 // order they were lived.
 func TestRestoreOrder(t *testing.T) {
 	w := newWorld()
@@ -219,7 +222,7 @@ func TestRestoreOrder(t *testing.T) {
 	}
 	for at := clock.Boot(1); at <= 3; at++ {
 		if l := w.reap(10); l.Start.Boot() != at*sec {
-			t.Errorf("reaped the life of %d s, want that of %d s", l.Start.Boot()/sec, at)
+			t.Errorf("recorded the life of %d s, want that of %d s", l.Start.Boot()/sec, at)
 		}
 	}
 	w.endAll()

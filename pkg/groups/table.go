@@ -6,14 +6,14 @@ import "elsa/pkg/clock"
 
 // state of an entry. A process is live until its last thread exited, then dead
 // until its record was read. A record may be read first: the entry is then
-// reaped until the exit event comes.
+// recorded until the exit event comes.
 type state uint8
 
 const (
 	free state = iota
 	live
 	dead
-	reaped
+	recorded
 	task   // named by the fork connector: a process, or a thread
 	thread // a task that is no process; what it forks inherits from it
 )
@@ -26,7 +26,7 @@ const (
 	unproven                     // membership not known: parent was unknown
 	dirty                        // queued for TakeChanged
 	stored                       // the store holds this life
-	noted                        // the join keeps an account of this life
+	hasAccount                   // the join keeps an account of this life
 	doubtful                     // born by an event after loss; see Tracker.Lost
 )
 

@@ -95,7 +95,7 @@ func (t *Tracker) AddThread(tid, tgid int32) {
 	if e.flags&unproven != 0 {
 		t.await(tgid, k)
 	} else {
-		t.settle(tid, e)
+		t.adoptWaiting(tid, e)
 	}
 }
 

@@ -143,8 +143,8 @@ func TestTasks(t *testing.T) {
 		}, "10{7,8} 21{7,8} thread 22{7} task 23{7,8} task", 0},
 		{"a thread has no record", func(w *world) {
 			w.AddThread(21, 10)
-			_, ok := w.Reap(21, anyLife)
-			w.check(!ok, "reaped a thread")
+			_, ok := w.Take(21, anyLife)
+			w.check(!ok, "recorded a thread")
 		}, "10{7} 21{7} thread", 0},
 		{"threads of one in no known group are adopted with it", func(w *world) {
 			w.fork(30, 31)

@@ -21,11 +21,11 @@ type Life struct {
 	Set  SetID
 	// Inferred: the membership was found after loss. Unproven: it is not known.
 	Inferred, Unproven bool
-	// Noted: the join keeps an account of this life; see [Tracker.Note].
-	Noted bool
-	// Again: this life's record was read before (a second line for a process
+	// HasAccount: the join keeps an account of this life; see [Tracker.KeepAccount].
+	HasAccount bool
+	// Recorded: this life's record was read before (a second line for a process
 	// that switched accounting while it lived).
-	Again bool
+	Recorded bool
 
 	// Of a life whose pid was taken by another:
 	task     bool // it may have been a thread: no record need come
@@ -67,7 +67,7 @@ type Tracker struct {
 	gone     []Key   // stored lives that are over
 	outdated bool    // older has lives with the dirty mark
 	doubt    bool    // events were lost, and Resync was not called since
-	offered  Life    // what Reap and Peek show, kept off the heap
+	offered  Life    // what Take and Peek show, kept off the heap
 
 	Evicted uint64 // lives ended by a fork of the same pid
 	Adopted uint64 // lives whose membership was found late
@@ -111,7 +111,7 @@ func (t *Tracker) born(parent Key, child int32, start clock.Start, s state) *ent
 		}
 		t.evict(child, e, start.Boot())
 	}
-	set, flags := t.heritage(parent, start)
+	set, flags := t.inherit(parent, start)
 	if t.doubt && !t.proves(parent) {
 		flags |= doubtful
 	}
@@ -121,7 +121,7 @@ func (t *Tracker) born(parent Key, child int32, start clock.Start, s state) *ent
 		t.await(parent.PID, Key{child, start})
 	}
 	if len(t.waiting) > 0 {
-		t.settle(child, e)
+		t.adoptWaiting(child, e)
 	}
 	return e
 }
@@ -129,12 +129,12 @@ func (t *Tracker) born(parent Key, child int32, start clock.Start, s state) *ent
 // Lost says that events were lost. An exit and the next fork of its pid may be
 // among them, and what that next life forks would seem to be the old one's. So
 // what is born from now on is in doubt until [Tracker.Resync], which must be
-// called before any record is reaped. A source without exits never tells whose a
+// called before the life of any record is taken. A source without exits never tells whose a
 // child is for sure, and has no doubts.
 func (t *Tracker) Lost() { t.doubt = !t.NoExits }
 
-// heritage is what a child of parent inherits.
-func (t *Tracker) heritage(parent Key, child clock.Start) (set SetID, flags uint8) {
+// inherit is what a child of parent inherits.
+func (t *Tracker) inherit(parent Key, child clock.Start) (set SetID, flags uint8) {
 	p := t.table.get(parent.PID)
 	if p == nil || p.flags&unproven != 0 || !p.start.MayFork(child) || parent.Start.Known() && !p.start.Same(parent.Start) {
 		return Unattributed, unproven
@@ -184,13 +184,11 @@ func (t *Tracker) Exit(tid, tgid int32, at clock.Boot) {
 
 // ended takes the end of a process's last thread.
 func (t *Tracker) ended(pid int32, e *entry, at clock.Boot) {
-	switch e.state {
+	switch e.flags &^= scanned; e.state { // the next fork of its pid is another
 	case live:
 		t.die(pid, e, at)
-	case reaped:
+	case recorded:
 		t.free(pid, e)
-	case dead:
-		e.flags &^= scanned // a zombie when it was found: the next fork of its pid is another
 	}
 }
 
@@ -225,6 +223,6 @@ func (t *Tracker) lifeOf(pid int32, e *entry) Life {
 	return Life{
 		PID: pid, PPID: e.ppid, Start: e.start, Exit: e.exit(), Set: e.set,
 		Inferred: e.flags&inferred != 0, Unproven: e.flags&unproven != 0,
-		Noted: e.flags&noted != 0, Again: e.state == reaped,
+		HasAccount: e.flags&hasAccount != 0, Recorded: e.state == recorded,
 	}
 }

@@ -168,7 +168,7 @@ var eventCases = []struct {
 	}, "10{7} 11{7} †12{7}"},
 	{"no late adoption by another life of the pid", func(w *world) {
 		w.fork(11, 12)      // parent unknown
-		w.Reap(11, anyLife) // and dead
+		w.Take(11, anyLife) // and dead
 		w.fork(1, 10)
 		w.add(10, 7)
 		w.fork(10, 11)

@@ -61,7 +61,7 @@ func (w *world) move(pid int32, gid uint32)   { w.must(w.Add(pid, gid, true)) }
 func (w *world) remove(pid int32, gid uint32) { w.must(w.Remove(pid, gid)) }
 func (w *world) must(_ Change, ok bool)       { w.check(ok, "no such process") }
 func (w *world) reap(pid int32) (l Life) {
-	l, ok := w.Reap(pid, anyLife)
+	l, ok := w.Take(pid, anyLife)
 	w.check(ok, "nothing to reap")
 	return l
 }
@@ -126,7 +126,7 @@ func (w *world) String() string {
 		switch e.state {
 		case dead:
 			format = "†%s"
-		case reaped:
+		case recorded:
 			format = "(%s)"
 		case task:
 			format = "%s task"

@@ -25,7 +25,7 @@ func (f *Follower) rotated() []*os.File {
 		var files []*os.File
 		before := f.siblings()
 		for name := range before {
-			if file, err := openRegular(filepath.Join(filepath.Dir(f.path), name)); err == nil {
+			if file, err := openTrusted(filepath.Join(filepath.Dir(f.path), name)); err == nil {
 				files = append(files, file)
 			}
 		}

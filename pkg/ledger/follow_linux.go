@@ -8,7 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -31,6 +33,8 @@ type Follower struct {
 	gone  []uint32    // heads of files that were in the chain, the last few
 	skip  Skipped     // for the next Read to report
 	scan  scanner
+	// problem is why the file at path is not read.
+	problem error
 }
 
 var _ Ledger = (*Follower)(nil)
@@ -46,7 +50,8 @@ type followed struct {
 // Follow reads the accounting file at path from a position that a Follower of
 // it returned, also if it was rotated since, or from its present end if from is
 // zero. The file may be missing; it is read from its beginning when it comes.
-// Close the Follower after use.
+// A file that another user than root could write is refused, and so is a link, or
+// anything that is not a file. Close the Follower after use.
 func Follow(path string, from Position) (*Follower, error) {
 	f := &Follower{path: path, first: from, pos: from, last: from.Segment}
 	if err := f.start(from); err != nil {
@@ -57,7 +62,10 @@ func Follow(path string, from Position) (*Follower, error) {
 }
 
 func (f *Follower) start(from Position) error {
-	cur, err := openRegular(f.path)
+	if err := checkFollowed(f.path); err != nil {
+		return err
+	}
+	cur, err := openTrusted(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		cur, err = nil, nil
 	}
@@ -185,12 +193,12 @@ func (f *Follower) poll() error {
 			f.truncated(n - 1)
 		}
 	}
-	file, err := openRegular(f.path)
+	file, err := openTrusted(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // between rename and create
 	}
-	if err != nil {
-		return err
+	if f.refuse(err); err != nil {
+		return nil // go on with what there is
 	}
 	if n := len(f.files); n > 0 {
 		var now, cur fileStat
@@ -350,20 +358,60 @@ func (f *Follower) Close() error {
 	return errors.Join(errs...)
 }
 
-// openRegular opens a regular file to read. It does not wait for anything, as
-// opening a pipe would.
-func openRegular(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+// refuse notes why the file at the path is not read, nil if it is.
+func (f *Follower) refuse(err error) {
+	if err != nil && f.problem == nil {
+		f.skip.Gaps++ // of what goes there
+	}
+	f.problem = err
+}
+
+// Problem is why the file that is at the path now is not read; nil if it is, or if
+// there is none.
+func (f *Follower) Problem() error { return f.problem }
+
+// openTrusted opens a regular file to read that nobody but root and this user can
+// write. It opens nothing else, as to open a device may do something.
+func openTrusted(path string) (*os.File, error) {
+	before, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := trusted(path, before); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
 	fi, err := file.Stat()
-	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", path)
+	if err == nil {
+		err = trusted(path, fi)
 	}
 	if err != nil {
 		file.Close()
 		return nil, err
 	}
 	return file, nil
+}
+
+// checkFollowed refuses a file in a directory where other users could put another
+// in its place.
+func checkFollowed(path string) error {
+	dir := filepath.Dir(path)
+	fi, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it may come
+	}
+	if err != nil {
+		return err
+	}
+	uid := int(fi.Sys().(*syscall.Stat_t).Uid)
+	switch mode := fi.Mode(); {
+	case uid != 0 && uid != os.Geteuid():
+		return fmt.Errorf("directory %s belongs to uid %d, who could put any file there; chown it to root", dir, uid)
+	case mode.Perm()&0o002 != 0 && mode&fs.ModeSticky == 0:
+		return fmt.Errorf("directory %s can be written by everyone (mode %04o); chmod o-w it", dir, mode.Perm())
+	}
+	return nil
 }

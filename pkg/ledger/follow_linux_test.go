@@ -13,12 +13,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"elsa/internal/kerneltest"
 	"elsa/pkg/acct"
 )
 
@@ -466,9 +469,62 @@ func TestFollowForeignBytes(t *testing.T) {
 	r.want(t, []int{1, 2, 200, 3}, Skipped{Bytes: 30 + 14 + 64})
 }
 
+// What others than root could have written is not read, nor what is no file.
 func TestFollowRefuses(t *testing.T) {
-	if _, err := Follow(t.TempDir(), Position{}); err == nil {
-		t.Error("follows a directory")
+	mode := func(mode os.FileMode) func(string) error {
+		return func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, mode)) }
+	}
+	for _, tt := range []struct {
+		name string
+		make func(path string) error
+		say  string
+	}{
+		{"directory", func(p string) error { return os.Mkdir(p, 0o700) }, "not a regular file"},
+		{"link to a device", func(p string) error { return os.Symlink("/dev/zero", p) }, "symbolic link"},
+		{"pipe", func(p string) error { return syscall.Mkfifo(p, 0o600) }, "not a regular file"},
+		{"written by the group", mode(0o660), "chmod go-w"},
+		{"written by all", mode(0o646), "chmod go-w"},
+		{"of another user", func(p string) error { return errors.Join(mode(0o644)(p), os.Chown(p, 47001, 47001)) }, "uid 47001"},
+		{"in another's directory", func(p string) error { return errors.Join(mode(0o600)(p), os.Chown(filepath.Dir(p), 47001, -1)) }, "uid 47001"},
+		{"in everyone's directory", func(p string) error { return errors.Join(mode(0o600)(p), os.Chmod(filepath.Dir(p), 0o777)) }, "chmod o-w"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if strings.Contains(tt.say, "uid") {
+				kerneltest.Need(t, kerneltest.Root)
+			}
+			path := filepath.Join(t.TempDir(), "pacct")
+			if err := tt.make(path); err != nil {
+				t.Fatal(err)
+			}
+			if f, err := Follow(path, Position{}); err == nil {
+				f.Close()
+				t.Error("it is followed")
+			} else if !strings.Contains(err.Error(), tt.say) {
+				t.Errorf("%v, want %q", err, tt.say)
+			}
+			if strings.Contains(tt.name, "directory") {
+				return
+			}
+			// In its place later, it is passed over, and counted once.
+			k := &rotator{newFakeKernel(t), filepath.Join(t.TempDir(), "pacct")}
+			k.create()
+			k.do(k.switchOn(k.path))
+			f, err := Follow(k.path, Position{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			k.die()
+			k.do(os.Rename(k.path, k.path+".1"))
+			k.do(tt.make(k.path))
+			var r reader
+			r.catchUp(t, f)
+			k.die()
+			r.catchUp(t, f)
+			if f.Problem() == nil || r.skip.Gaps != 1 || len(r.pids) != 2 {
+				t.Errorf("problem %v, %d gaps, %d lines; want a problem, one gap and two lines", f.Problem(), r.skip.Gaps, len(r.pids))
+			}
+		})
 	}
 	if _, err := Follow("/dev/null", Position{}); err == nil {
 		t.Error("follows a device")

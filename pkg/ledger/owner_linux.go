@@ -5,10 +5,12 @@ package ledger
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"elsa/pkg/acct"
@@ -135,6 +137,10 @@ func checkOwner(k kernel, own []string) (bool, error) {
 	for _, pattern := range usualFiles {
 		names, _ := filepath.Glob(pattern) // the patterns are well-formed
 		for _, name := range names {
+			// Who can write to a file can make it grow.
+			if fi, err := os.Lstat(name); err != nil || trusted(name, fi) != nil {
+				continue
+			}
 			if !slices.ContainsFunc(own, func(o string) bool { return sameFile(name, o) }) {
 				files = append(files, name)
 			}
@@ -173,13 +179,55 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(fa, fb)
 }
 
-// running tells whether a process has a command name.
+// running tells whether root runs a program in the machine's own namespaces. The
+// command name proves nothing, as anybody may choose one.
 func running(name string) bool {
 	files, _ := filepath.Glob("/proc/[0-9]*/comm")
 	for _, file := range files {
-		if b, err := os.ReadFile(file); err == nil && string(bytes.TrimSpace(b)) == name {
+		b, err := os.ReadFile(file)
+		if err == nil && string(bytes.TrimSpace(b)) == name && isRoots(filepath.Dir(file), name) {
 			return true
 		}
 	}
 	return false
+}
+
+// isRoots tells whether the process of a directory of /proc has all its user ids
+// root's, is in this process's namespaces, and executes a file of that name that
+// only root can write. Some programs of root that anybody may start, as sudo, also
+// have root's ids, and their command name is that of the link they were started by.
+func isRoots(dir, name string) bool {
+	status, err := os.ReadFile(dir + "/status")
+	if err != nil || !bytes.Contains(status, []byte("\nUid:\t0\t0\t0\t0\n")) {
+		return false
+	}
+	for _, ns := range []string{"/ns/pid", "/ns/user"} {
+		theirs, err := os.Readlink(dir + ns)
+		ours, err2 := os.Readlink("/proc/self" + ns)
+		if err != nil || err2 != nil || theirs != ours {
+			return false
+		}
+	}
+	exe, err := os.Readlink(dir + "/exe")
+	if err != nil || filepath.Base(strings.TrimSuffix(exe, " (deleted)")) != name {
+		return false
+	}
+	fi, err := os.Stat(dir + "/exe")
+	return err == nil && trusted(exe, fi) == nil
+}
+
+// trusted makes sure that only root and this user can write to a file.
+func trusted(name string, fi fs.FileInfo) error {
+	uid := int(fi.Sys().(*syscall.Stat_t).Uid)
+	switch mode := fi.Mode(); {
+	case mode.Type() == fs.ModeSymlink:
+		return fmt.Errorf("%s is a symbolic link; name the file that it leads to", name)
+	case !mode.IsRegular():
+		return fmt.Errorf("%s is not a regular file", name)
+	case uid != 0 && uid != os.Geteuid():
+		return fmt.Errorf("%s belongs to uid %d, who could write what it wants there; chown it to root", name, uid)
+	case mode.Perm()&0o022 != 0:
+		return fmt.Errorf("%s can be written by others (mode %04o); chmod go-w it", name, mode.Perm())
+	}
+	return nil
 }

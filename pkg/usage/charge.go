@@ -90,7 +90,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	d.cell = j.cellOf(life, d.at, line, ts, ex)
 	j.bill(d.set, &d.cell, &u)
 	if !wait {
-		j.settle(d)
+		j.countJoined(d)
 		j.release(d)
 		return
 	}
@@ -227,8 +227,8 @@ func (j *Join) report(d *death, cpu time.Duration) {
 	d.reported = cpu
 }
 
-// settle counts a death by the best record it got.
-func (j *Join) settle(d *death) {
+// countJoined counts a death by the best record it got.
+func (j *Join) countJoined(d *death) {
 	switch {
 	case d.grade == exact:
 		j.Joined.Exact++

@@ -96,7 +96,7 @@ func (j *Join) Precise(r *acct.Record, now clock.Boot) {
 // Line takes a ledger line. known tells whether life is the process it belongs
 // to; else the line is charged to life.Set alone.
 func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now clock.Boot) {
-	if known && life.Again {
+	if known && life.Recorded {
 		j.Joined.Duplicate++
 		return
 	}

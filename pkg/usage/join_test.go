@@ -122,21 +122,21 @@ func TestDeath(t *testing.T) {
 		{"a zombie: its clock stands still", true, func(j *Join) {
 			j.Precise(&ts, now)
 			j.Line(&line, life, true, now)
-			j.Settle(life.Key(), 36*ms)
-			j.Settle(life.Key(), 99*ms)
-			j.Settle(groups.Key{PID: 10}, 99*ms)
+			j.SettleByClock(life.Key(), 36*ms)
+			j.SettleByClock(life.Key(), 99*ms)
+			j.SettleByClock(groups.Key{PID: 10}, 99*ms)
 			later(j, 3*time.Second)
 		}, bill{36 * ms, 3010 * ms, 91, 4096, 1, 1, [3]uint64{1, 0, 0}}, 36 * ms, Joined{Exact: 1}},
 		{"a zombie that is waited for after a minute", true, func(j *Join) {
 			j.Line(&line, life, true, now)
-			j.Settle(life.Key(), 36*ms)
+			j.SettleByClock(life.Key(), 36*ms)
 			later(j, time.Minute)
 			j.Precise(&ex, now+60*sec)
 		}, withEx, 36 * ms, Joined{Exact: 1}},
 		{"a second line of one that switched accounting", false, func(j *Join) {
 			j.Line(&line, life, true, now)
 			again := life
-			again.Again = true
+			again.Recorded = true
 			j.Line(&line, again, true, now)
 		}, onlyLine, 30 * ms, Joined{Ledger: 1, Duplicate: 1}},
 		{"records come twice", true, func(j *Join) {

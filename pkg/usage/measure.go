@@ -52,7 +52,7 @@ func (m *Measure) add(n *Measure) {
 		if peaks[f] {
 			m[f] = max(m[f], more)
 		} else {
-			m[f] += more
+			m[f] = sum(m[f], more)
 		}
 	}
 }

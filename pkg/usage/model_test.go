@@ -252,7 +252,7 @@ func (m *model) giveLine(t *rapid.T) {
 		m.Line(&p.line, p.life, p.known, m.now)
 		if rapid.IntRange(0, 4).Draw(t, "again") == 0 && p.known {
 			again := p.life
-			again.Again = true
+			again.Recorded = true
 			m.Line(&p.line, again, true, m.now)
 		}
 	} else {
@@ -334,7 +334,7 @@ func (m *model) giveExact(t *rapid.T) {
 // zombie finds one that was not waited for.
 func (m *model) zombie(t *rapid.T) {
 	p := m.some(t, func(p *mProcess) bool { return p.open && p.at > -1 && p.known })
-	m.Settle(p.life.Key(), p.ex.CPU)
+	m.SettleByClock(p.life.Key(), p.ex.CPU)
 	f := p.estimate()
 	f.cpu = p.ex.CPU
 	p.apply(exact, f)

@@ -62,7 +62,7 @@ func (j *Join) sweep(d *death, now, patience clock.Boot) *death {
 			}
 		}
 		j.lift(d, &d.estimate, d.grade, nil)
-		j.settle(d)
+		j.countJoined(d)
 	}
 	if d.final && (now.Sub(d.at) > openFor || j.opened > maxOpen || !j.ExpectExact) {
 		next := d.next
@@ -71,6 +71,26 @@ func (j *Join) sweep(d *death, now, patience clock.Boot) *death {
 		return next
 	}
 	return d
+}
+
+// EndBoot settles the deaths of a boot that is over, as over tells of them: no exact
+// record of one comes any more, and those of the next boot may have the same pid and
+// start.
+func (j *Join) EndBoot(over func(groups.Key) bool) {
+	for pid := range j.open {
+		var next *death
+		for d := j.open[pid]; d != nil; d = next {
+			if next = d.next; !over(d.key) {
+				continue
+			}
+			if !d.final {
+				j.lift(d, &d.estimate, d.grade, nil)
+				j.countJoined(d)
+			}
+			j.unwait(d)
+			j.release(d)
+		}
+	}
 }
 
 // correct applies an exact record to a death that was charged before.
@@ -90,7 +110,7 @@ func (j *Join) correct(r *acct.Record) bool {
 	m := d.perfect(r)
 	j.lift(d, &m, exact, r)
 	if !d.final {
-		j.settle(d)
+		j.countJoined(d)
 	}
 	j.unwait(d)
 	j.release(d)
@@ -109,17 +129,17 @@ func (j *Join) Unsettled(before clock.Boot, f func(groups.Key, groups.SetID) boo
 	}
 }
 
-// Settle gives a death that waits for its exact record the CPU that the
+// SettleByClock gives a death that waits for its exact record the CPU that the
 // scheduler measured of it, because the process was found dead and not waited
 // for: its clock stands still. The record, when it comes, adds what else it knows.
-func (j *Join) Settle(key groups.Key, cpu time.Duration) {
+func (j *Join) SettleByClock(key groups.Key, cpu time.Duration) {
 	for d := j.open[key.PID]; d != nil; d = d.next {
 		if d.key == key && !d.final {
 			d.final = true
 			m := d.estimate
 			m.setCPU(cpu)
 			j.lift(d, &m, exact, nil)
-			j.settle(d)
+			j.countJoined(d)
 			return
 		}
 	}

@@ -32,7 +32,7 @@ func TestSnapshot(t *testing.T) {
 			tr.Exit(pid, pid, start+sec)
 			r := line
 			r.PID = pid
-			tr.Reap(pid, func(*groups.Life) bool { return true })
+			tr.Take(pid, func(*groups.Life) bool { return true })
 			j.Line(&r, l, true, now)
 		} else {
 			j.Sample(l.Key(), l.Set, cpu(1, 0))

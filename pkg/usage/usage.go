@@ -21,13 +21,35 @@ func (u *Usage) Value(f Field) float64 {
 	return float64(u[f])
 }
 
-// Add adds v to u: sums, and the larger of peaks.
+// Ceiling is what no sum grows beyond. Lines of an accounting file may say anything;
+// a sum that wrapped would be small, or less than nothing.
+const Ceiling = 1<<62 - 1
+
+// sum adds up to the ceiling. What is taken back is added as a negative number.
+func sum(a, b uint64) uint64 {
+	if int64(b) < 0 {
+		return a + b
+	}
+	return min(a+min(b, Ceiling), max(a, Ceiling))
+}
+
+// Full counts the sums that reached their ceiling.
+func (u *Usage) Full() (n uint64) {
+	for _, v := range u {
+		if v >= Ceiling {
+			n++
+		}
+	}
+	return n
+}
+
+// Add adds v to u: sums, up to [Ceiling], and the larger of peaks.
 func (u *Usage) Add(v *Usage) {
 	for f, n := range v {
 		if peaks[f] {
 			u[f] = max(u[f], n)
 		} else {
-			u[f] += n
+			u[f] = sum(u[f], n)
 		}
 	}
 }

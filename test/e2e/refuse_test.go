@@ -107,15 +107,9 @@ func TestKernelRefusesForeignAccounting(t *testing.T) {
 		_, err := exec.LookPath("accton")
 		return err
 	}})
-	if err := os.MkdirAll("/var/log/account", 0o755); err != nil {
+	file := filepath.Join(t.TempDir(), "pacct")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
-	}
-	file := "/var/log/account/pacct"
-	if _, err := os.Stat(file); err != nil {
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { os.Remove(file) })
 	}
 	if out, err := exec.Command("accton", file).CombinedOutput(); err != nil {
 		t.Fatalf("accton: %v: %s", err, out)

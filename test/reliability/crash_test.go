@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/fault"
+	"elsa/test/workload"
 )
 
 // small makes segments of 512 lines, so that they are changed all the time.
@@ -52,7 +53,7 @@ func TestKernelCrash(t *testing.T) {
 	d.start(small)
 	unwritten := d.unwritten()
 
-	cg := newCgroup(t)
+	cg := workload.NewCgroup(t)
 	proved := d.load("proved", cg, "churn", "cbz", "2", "4000")
 	mixed := d.load("mixed", nil, "churn", "codzc", "2", "6000")
 
@@ -162,7 +163,7 @@ func TestKernelCrash(t *testing.T) {
 	if cg != nil {
 		// Deaths while elsad was down are known by the tick: cut to 10 ms of
 		// user and of system time each.
-		cpu, billed := cg.cpu(t), time.Duration(got.Usage.CPUSeconds*1e9)
+		cpu, billed := cg.CPU(t), time.Duration(got.Usage.CPUSeconds*1e9)
 		coarse := time.Duration(got.Precision.Rounded+got.Precision.Sampled) * 10 * time.Millisecond
 		if billed < cpu-2*coarse-cpu/50 || billed > cpu+coarse+cpu/50 {
 			t.Errorf("proved: %v of CPU billed, the scheduler counted %v; %+v", billed, cpu, got.Precision)

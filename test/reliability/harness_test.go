@@ -297,11 +297,11 @@ type load struct {
 }
 
 // load starts one. With a cgroup, all of it is in that too.
-func (d *daemon) load(group string, c *cgroup, args ...string) *load {
+func (d *daemon) load(group string, c *workload.Cgroup, args ...string) *load {
 	d.t.Helper()
 	run := append([]string{workload.Build(d.t)}, args...)
 	if c != nil {
-		run = append([]string{"sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(c.dir, "cgroup.procs")}, run...)
+		run = c.Command(run...)
 	}
 	l := &load{t: d.t, cmd: d.command(append([]string{"run", "-g", group, "--quiet", "--"}, run...)...)}
 	l.cmd.Stderr = os.Stderr
@@ -368,43 +368,4 @@ func (l *load) end() workload.Truth {
 	}
 	l.cmd.Wait()
 	return truth
-}
-
-// cgroup is a control group, whose CPU time the scheduler counts for itself.
-type cgroup struct{ dir, file string }
-
-// newCgroup makes one; nil where there is no place for it.
-func newCgroup(t testing.TB) *cgroup {
-	for _, c := range []cgroup{
-		{"/sys/fs/cgroup/cpuacct", "cpuacct.usage"}, {"/sys/fs/cgroup/cpu,cpuacct", "cpuacct.usage"},
-		{"/sys/fs/cgroup", "cpu.stat"},
-	} {
-		c.dir = filepath.Join(c.dir, "elsa-reliability-"+strconv.Itoa(os.Getpid()))
-		if os.Mkdir(c.dir, 0o755) != nil {
-			continue
-		}
-		t.Cleanup(func() {
-			kerneltest.Eventually(t, "the control group is empty", func() bool { return os.Remove(c.dir) == nil })
-		})
-		return &c
-	}
-	t.Log("no control groups: CPU is not compared")
-	return nil
-}
-
-func (c *cgroup) cpu(t testing.TB) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(c.dir, c.file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	number, unit := strings.TrimSpace(string(text)), time.Nanosecond
-	if c.file == "cpu.stat" {
-		number, unit = strings.Fields(number)[1], time.Microsecond
-	}
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(n) * unit
 }

@@ -15,6 +15,7 @@ import (
 
 	"elsa/internal/kerneltest"
 	"elsa/pkg/proc"
+	"elsa/test/workload"
 )
 
 // setSysctl writes a file below /proc/sys until t ends.
@@ -55,7 +56,7 @@ func TestKernelPidWrap(t *testing.T) {
 	// The next pid starts over from 300. What has a higher one keeps it.
 	const pidMax = 2000
 	setSysctl(t, "kernel/pid_max", strconv.Itoa(pidMax))
-	cg := newCgroup(t)
+	cg := workload.NewCgroup(t)
 	l := d.load("wrap", cg, "churn", "cbzod", "2", "300")
 	before := forks(t)
 	stop := overrun(t)
@@ -88,7 +89,7 @@ func TestKernelPidWrap(t *testing.T) {
 	}
 	note := "the orphan is its last member"
 	if cg != nil {
-		cpu, billed := cg.cpu(t), time.Duration(got.Usage.CPUSeconds*1e9)
+		cpu, billed := cg.CPU(t), time.Duration(got.Usage.CPUSeconds*1e9)
 		note += fmt.Sprintf("; CPU %.2f %% of the scheduler's count", 100*billed.Seconds()/cpu.Seconds())
 		if d := billed - cpu; d.Abs() > cpu/50+50*time.Millisecond {
 			t.Errorf("%v of CPU billed, the scheduler counted %v; %+v", billed, cpu, got.Precision)

@@ -14,6 +14,7 @@ import (
 
 	"elsa/internal/kerneltest"
 	"elsa/pkg/ledger"
+	"elsa/test/workload"
 )
 
 // elsad is stopped or killed again and again, and a group grows while it is down:
@@ -216,7 +217,7 @@ func TestKernelClockStep(t *testing.T) {
 	unwritten := d.unwritten()
 	held := d.tree("held")
 	held.grow(10)
-	cg := newCgroup(t)
+	cg := workload.NewCgroup(t)
 	l := d.load("proved", cg, "churn", "cbzod", "2", "1000")
 	steps := 0
 	offset := time.Duration(0)
@@ -260,7 +261,7 @@ func TestKernelClockStep(t *testing.T) {
 	note := ""
 	if cg != nil {
 		got := groupOf(t, r, "proved")
-		cpu, billed := cg.cpu(t), time.Duration(got.Usage.CPUSeconds*1e9)
+		cpu, billed := cg.CPU(t), time.Duration(got.Usage.CPUSeconds*1e9)
 		note = fmt.Sprintf("CPU %.2f %% of the scheduler's count", 100*billed.Seconds()/cpu.Seconds())
 		if d := billed - cpu; d.Abs() > cpu/50+50*time.Millisecond {
 			t.Errorf("%v of CPU billed, the scheduler counted %v; %+v", billed, cpu, got.Precision)

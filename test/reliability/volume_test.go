@@ -212,7 +212,7 @@ func TestMembers(t *testing.T) {
 	now := born(members) + 1e9
 	for i := range members {
 		tr.Exit(pid(i), pid(i), now)
-		life, ok := tr.Reap(pid(i), func(l *groups.Life) bool { return l.Start == start(i) })
+		life, ok := tr.Take(pid(i), func(l *groups.Life) bool { return l.Start == start(i) })
 		r := acct.Record{Source: acct.BSD, Whole: true, PID: pid(i), PPID: 1, Begin: int64(born(i)) / 1e9, CPU: time.Millisecond, User: time.Millisecond}
 		j.Line(&r, life, ok, now)
 		want[uint32(i%inGroups+1)]++

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"elsa/internal/engine"
+	"elsa/pkg/usage"
+)
+
+// shared makes snapshots for all who ask for one: however many there are, one is
+// made at a time, and the next serves everybody who asked meanwhile.
+type shared struct {
+	mu      sync.Mutex
+	next    *snapshot // to be made, nil if nobody waits
+	running bool
+}
+
+type snapshot struct {
+	done chan struct{}
+	s    *usage.Snapshot
+	err  error
+}
+
+// rest is how much longer than a snapshot took the next is put off, so that those
+// who ask all the time leave two thirds of it to others; maxRest bounds it.
+const (
+	rest    = 2
+	maxRest = time.Second
+)
+
+// Snapshot samples the living and computes every bill as of now: what died before
+// the call is in it. It is shared with others who asked meanwhile, and must not be
+// changed.
+func (p *Pipeline) Snapshot(ctx context.Context) (*usage.Snapshot, error) {
+	sh := &p.shared
+	sh.mu.Lock()
+	if sh.next == nil {
+		sh.next = &snapshot{done: make(chan struct{})}
+	}
+	mine := sh.next
+	if !sh.running {
+		sh.running = true
+		go p.makeSnapshots()
+	}
+	sh.mu.Unlock()
+	select {
+	case <-mine.done:
+		return mine.s, mine.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// makeSnapshots makes snapshots until nobody waits for one.
+func (p *Pipeline) makeSnapshots() {
+	for {
+		p.shared.mu.Lock()
+		mine := p.shared.next
+		p.shared.next, p.shared.running = nil, mine != nil
+		p.shared.mu.Unlock()
+		if mine == nil {
+			return
+		}
+		var took time.Duration
+		mine.err = p.refresh(context.Background(), func(*engine.Engine) (err error) {
+			begin := time.Now()
+			mine.s, err = p.view()
+			took = time.Since(begin)
+			return err
+		})
+		close(mine.done)
+		time.Sleep(min(rest*took, maxRest))
+	}
+}

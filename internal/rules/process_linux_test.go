@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rules
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"elsa/internal/tally"
+	"elsa/pkg/proc"
+)
+
+// TestEnvironmentIsBounded: an environment may be as large as its process wants; so
+// much of it is read, once, and it is counted that there is more.
+func TestEnvironmentIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	env := []byte("CI=1\x00CIX=2\x00EMPTY=\x00")
+	env = append(env, bytes.Repeat([]byte{0}, 8<<20)...)
+	env = append(env, "LATE=1\x00"...)
+	if err := os.Mkdir(filepath.Join(dir, "7"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "7", "environ")
+	if err := os.WriteFile(path, env, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var cut tally.Shared
+	f := Look(proc.FS(dir), proc.Process{PID: 7}, Names{}, &cut)
+	for name, want := range map[string][]string{"CI": {"1"}, "CIX": {"2"}, "EMPTY": {""}, "C": nil, "LATE": nil} {
+		if got := f.Env(name); len(got) != len(want) || len(got) == 1 && got[0] != want[0] {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if n := cut.Count(tally.ProcessMemory); n != 1 {
+		t.Errorf("%d reads were counted as cut, want 1", n)
+	}
+	allocated := testing.AllocsPerRun(1, func() { Look(proc.FS(dir), proc.Process{PID: 7}, Names{}, nil).Env("LATE") })
+	if allocated > 40 {
+		t.Errorf("%v allocations for it", allocated)
+	}
+}
