@@ -20,7 +20,7 @@ import (
 // points at argc, argv and the environment as execve(2) left them.
 var (
 	ignored, blocked, closed, known uint64
-	action                          [4]uint64
+	action                          [4]uint64 //lint:ignore U1000 used by the assembly
 	stack                           unsafe.Pointer
 )
 

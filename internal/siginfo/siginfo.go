@@ -25,6 +25,8 @@ type Info struct {
 const size = 128
 
 // pipe is where handler writes.
+//
+//lint:ignore U1000 read by the assembly
 var pipe uintptr
 
 func addresses() (handler, restorer uintptr)

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -102,7 +103,9 @@ func TestSlowAndLarge(t *testing.T) {
 	c.SetDeadline(time.Now().Add(10 * time.Second))
 	go io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n"+strings.Repeat("X-Y: "+strings.Repeat("z", 1000)+"\r\n", 100)+"\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+	// What the server did not read may make the kernel reset the connection before the
+	// answer is read.
+	if !errors.Is(err, syscall.ECONNRESET) && (err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge) {
 		t.Errorf("100 KB of headers: %v, %v; want 431", resp, err)
 	}
 }
