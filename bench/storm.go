@@ -165,7 +165,7 @@ func (b *bench) storm() error {
 		forks := float64(b.forks)
 		return float64((after - before).Nanoseconds()) / forks / 1e3, float64(cpu.Nanoseconds()) / forks / 1e3, p.stop()
 	}
-	var ours, theirs, kernel, bare []float64
+	var ours, connector, alone, theirs, kernel, bare []float64
 	for range b.rounds {
 		_, cpu, err := b.load("storm", n, "2")
 		if err != nil {
@@ -182,6 +182,16 @@ func (b *bench) storm() error {
 			return err
 		}
 		ours = append(ours, own)
+		for _, by := range []struct {
+			to   *[]float64
+			args []string
+		}{{&connector, []string{"--source", "proc"}}, {&alone, []string{"--source", "bpf", "--taskstats", "off"}}} {
+			own, _, err := pair(func() (*program, error) { return b.elsad(by.args...) })
+			if err != nil {
+				return err
+			}
+			*by.to = append(*by.to, own)
+		}
 		if _, err := exec.LookPath("forkstat"); err != nil {
 			continue
 		}
@@ -196,7 +206,14 @@ func (b *bench) storm() error {
 		ratio := median(ours) / median(theirs)
 		r.peer, r.ratio, r.ok = "forkstat printing: "+micro(theirs), fmt.Sprintf("%.2f", ratio), ratio <= 0.5 && lost == 0
 	}
+	ratio := median(alone) / median(connector)
 	b.rows = append(b.rows, r, row{
+		what: "the same, and with events by the process connector", ours: micro(ours), peer: micro(connector),
+		ratio: fmt.Sprintf("%.2f", median(ours)/median(connector)),
+	}, row{
+		what: "events by BPF and no taskstats, beside the process connector and taskstats", ours: micro(alone), peer: micro(connector),
+		ratio: fmt.Sprintf("%.2f", ratio), limit: "≤ 0.45", ok: ratio <= 0.45 && lost == 0,
+	}, row{
 		what: "the kernel alone: a pair with a listener that reads nothing", ours: micro(kernel),
 		peer: "no listener: " + micro(bare), ratio: fmt.Sprintf("%.2f", median(kernel)/median(bare)),
 	})

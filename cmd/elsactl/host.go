@@ -19,8 +19,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/feed"
 	"elsa/pkg/client"
-	"elsa/pkg/cnfork"
 	"elsa/pkg/ledger"
 )
 
@@ -33,7 +33,7 @@ type host struct {
 	admin    bool // may subscribe to process events
 
 	space  func(path string) (total, free uint64, err error)
-	events func(context.Context) (source string, err error)
+	events func(context.Context) (source string, why, err error)
 	owner  func() error
 	status func(context.Context) (client.Status, error)
 
@@ -51,12 +51,12 @@ func thisHost(socket, stateDir string) *host {
 			err := unix.Statfs(path, &s)
 			return s.Blocks, s.Bavail, err
 		},
-		events: func(ctx context.Context) (string, error) {
-			conn, err := cnfork.Dial(ctx, cnfork.Config{Buffer: 8 << 20})
+		events: func(ctx context.Context) (string, error, error) {
+			f, err := feed.Open(ctx, feed.Options{Buffer: 8 << 20})
 			if err != nil {
-				return "", err
+				return "", nil, err
 			}
-			return conn.Source().String(), conn.Close()
+			return f.Source().String(), f.Why, f.Close()
 		},
 		owner:  ledger.Owner,
 		status: func(ctx context.Context) (client.Status, error) { return client.New(socket).Status(ctx) },
@@ -201,16 +201,19 @@ func (h *host) processEvents(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	source, err := h.events(ctx)
+	source, why, err := h.events(ctx)
 	if err != nil {
-		h.add("events", fail, "see the findings above; elsad needs a kernel with CONFIG_PROC_EVENTS, the initial namespaces and CAP_NET_ADMIN", "process events do not arrive: %v", err)
+		h.add("events", fail, "see the findings above; elsad needs a kernel with CONFIG_DEBUG_INFO_BTF or CONFIG_PROC_EVENTS, the initial namespaces, and CAP_BPF and CAP_PERFMON or CAP_NET_ADMIN", "process events do not arrive: %v", err)
 		return
 	}
-	what := "process connector"
-	if source == "fork" {
-		what = "fork connector (patched kernel)"
+	switch source {
+	case "fork":
+		h.add("events", ok, "", "fork connector (patched kernel) answers")
+	case "bpf":
+		h.add("events", ok, "", "BPF programs tell of forks, execs and ends as they happen; no process connector: %v", why)
+	default:
+		h.add("events", ok, "", "process connector answers; with elsad --source bpf rules miss no short process")
 	}
-	h.add("events", ok, "", "%s answers", what)
 }
 
 // precision finds out how well CPU time will be known.

@@ -125,7 +125,7 @@ func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store
 	now := engine.Now{Boot: proc.Now(), Wall: time.Now().Round(0)}
 	return engine.New(engine.Options{
 		World:   pipeline.NewWorld(proc.Default, refused),
-		NoExits: src.events.Source() == cnfork.SourceFork, Resumed: src.resumed,
+		NoExits: src.events.Source() == cnfork.SourceFork, WholeExits: src.events.Source() == cnfork.SourceBPF, Resumed: src.resumed,
 		ExpectExact: src.Exact != nil, ExactResumed: src.exactResumed,
 		Ledger: src.Ledger != nil, LedgerSince: src.ledgerSince,
 		Commands: cfg.HistoryCommands, Retention: time.Duration(cfg.HistoryRetention), Hours: time.Duration(cfg.HistoryHours),

@@ -7,18 +7,21 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/feed"
 	"elsa/internal/pipeline"
 	"elsa/internal/store"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/proc"
+	"elsa/pkg/taskevent"
 	"elsa/pkg/taskrelease"
 	"elsa/pkg/taskstats"
+	"elsa/pkg/tracepoint"
 )
 
 // manager is the service manager's store of descriptors; see sd_notify(3).
@@ -67,7 +70,7 @@ func takeStored(meta *store.Meta, log *slog.Logger) *kept {
 	k.fits = err == nil && meta.CleanStop && meta.BootID == boot
 	for _, f := range activation.Files(true) {
 		_, twice := k.fds[f.Name()]
-		if slices.Contains(pipeline.Names, f.Name()) && !twice {
+		if strings.HasPrefix(f.Name(), "elsa-") && !twice {
 			// A descriptor of its own: f may be in Go's poller, which would
 			// wake for each message.
 			if fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3); err == nil {
@@ -104,28 +107,60 @@ func (k *kept) close() {
 
 var errUnfit = errors.New("it does not go with the database and the flags")
 
-// events goes on with the stored socket. It returns nil if there is none, or none
-// that goes with the database.
-func (k *kept) events(ctx context.Context, cfg cnfork.Config) *cnfork.Conn {
+// events goes on with the stored events of a source. It returns nil if there are
+// none, or none that go with the database.
+func (k *kept) events(ctx context.Context, source cnfork.Source, buffer int) feed.Feed {
+	var f feed.Feed
+	var err error
+	switch source {
+	case cnfork.SourceProc:
+		f, err = k.connector(ctx, buffer)
+	case cnfork.SourceBPF:
+		f, err = k.programs()
+	}
+	if err != nil {
+		k.log.Warn("cannot go on with the stored events: finding processes in /proc", "err", err)
+		return nil
+	}
+	return f
+}
+
+// connector goes on with the stored socket; both are nil if there is none.
+func (k *kept) connector(ctx context.Context, buffer int) (feed.Feed, error) {
 	fd := k.take(pipeline.NameEvents)
 	if fd < 0 {
-		return nil
+		return nil, nil
 	}
 	drops, fits := uint32(0), k.fits && k.meta.Stored != nil
 	if fits {
 		drops = *k.meta.Stored
 	}
-	conn, err := cnfork.Resume(ctx, fd, drops, cfg)
+	conn, err := cnfork.Resume(ctx, fd, drops, cnfork.Config{Source: cnfork.SourceProc, Buffer: buffer})
 	switch {
 	case err != nil:
 		unix.Close(fd)
-	case !fits || cfg.Source == cnfork.SourceFork:
-		err = errors.Join(errUnfit, conn.Close())
-	default:
-		return conn
+		return nil, err
+	case !fits:
+		return nil, errors.Join(errUnfit, conn.Close())
 	}
-	k.log.Warn("cannot go on with the stored events: finding processes in /proc", "err", err)
-	return nil
+	return conn, nil
+}
+
+// programs goes on with the stored programs; both are nil if there are none.
+func (k *kept) programs() (feed.Feed, error) {
+	h, complete := k.handles(pipeline.NamePrograms, taskevent.Programs())
+	if h == nil {
+		return nil, nil
+	}
+	if !k.fits || k.meta.StoredEvents == nil || !complete {
+		h.Close()
+		return nil, errUnfit
+	}
+	s, err := taskevent.Resume(h, *k.meta.StoredEvents, taskevent.Config{})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // taskstats goes on with the stored socket, or returns nil.
@@ -149,15 +184,30 @@ func (k *kept) taskstats(ctx context.Context) *taskstats.Conn {
 	return nil
 }
 
+// handles returns the stored handles of so many programs; nil if there are none.
+func (k *kept) handles(prefix string, programs int) (h tracepoint.Handles, complete bool) {
+	complete = true
+	for _, name := range tracepoint.HandleNames(programs) {
+		if fd := k.take(prefix + name); fd < 0 {
+			complete = false
+		} else if h == nil {
+			h = tracepoint.Handles{name: fd}
+		} else {
+			h[name] = fd
+		}
+	}
+	return h, complete
+}
+
 // exact goes on with the stored program, or returns nil.
 func (k *kept) exact() *taskrelease.Source {
-	h := taskrelease.Handles{Ring: k.take(pipeline.NameRing), Drops: k.take(pipeline.NameDrops), Program: k.take(pipeline.NameProgram), Link: k.take(pipeline.NameLink)}
-	if h == (taskrelease.Handles{Ring: -1, Drops: -1, Program: -1, Link: -1}) {
+	h, complete := k.handles(pipeline.NameExact, 1)
+	if h == nil {
 		return nil
 	}
 	var src *taskrelease.Source
 	err := errUnfit
-	if k.fits && k.meta.StoredExact != nil && min(h.Ring, h.Drops, h.Program, h.Link) >= 0 {
+	if k.fits && k.meta.StoredExact != nil && complete {
 		src, err = taskrelease.Resume(h, *k.meta.StoredExact, taskrelease.Config{})
 	} else {
 		h.Close()

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"elsa/internal/config"
+	"elsa/internal/feed"
 	"elsa/internal/pipeline"
 	"elsa/internal/store"
 	"elsa/pkg/clock"
@@ -38,7 +39,7 @@ type sources struct {
 	tasks  []func(context.Context) error
 	closes []func() error
 
-	events      *cnfork.Conn
+	events      feed.Feed
 	buffer      int
 	stopEvents  func() error // ends its Run and closes it
 	pauseEvents func()       // ends its Run
@@ -52,6 +53,9 @@ func (s *sources) run(g *errgroup.Group, ctx context.Context) {
 	}
 	s.runEvents(g, ctx)
 	s.Pause = func() { s.pauseEvents(); pauseRecords() }
+	if s.events.Source() == cnfork.SourceBPF {
+		return // no overrun makes it fall silent
+	}
 	s.Reopen = func() (stream.Source[cnfork.Event], error) {
 		conn, err := cnfork.Dial(ctx, cnfork.Config{Source: s.events.Source(), Buffer: s.buffer})
 		if err != nil {
@@ -104,7 +108,7 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store
 	}()
 	kept := takeStored(meta, log)
 	defer kept.close()
-	if err := s.openEvents(ctx, cfg, kept); err != nil {
+	if err := s.openEvents(ctx, cfg, log, kept); err != nil {
 		return s, err
 	}
 	if err := s.openTaskstats(ctx, cfg, log, kept); err != nil {
@@ -116,20 +120,23 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store
 	return s, s.openLedger(cfg, meta.Position)
 }
 
-func (s *sources) openEvents(ctx context.Context, cfg *config.Config, kept *kept) error {
+func (s *sources) openEvents(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept) error {
 	source, err := cnfork.ParseSource(cfg.Source)
 	if err != nil {
 		return err
 	}
-	dial := cnfork.Config{Source: source, Buffer: cfg.EventBuffer}
-	conn := kept.events(ctx, dial)
-	if s.resumed = conn != nil; !s.resumed {
-		if conn, err = cnfork.Dial(ctx, dial); err != nil {
-			return err
-		}
+	opened, err := feed.Open(ctx, feed.Options{
+		Source: source, Buffer: cfg.EventBuffer,
+		Resume: func(source cnfork.Source) feed.Feed { return kept.events(ctx, source, cfg.EventBuffer) },
+	})
+	if err != nil {
+		return err
 	}
-	s.Events, s.events, s.stopEvents = conn, conn, conn.Close
-	s.service.EventSource = conn.Source().String()
+	s.Events, s.events, s.stopEvents = opened.Feed, opened.Feed, opened.Feed.Close
+	s.resumed, s.service.EventSource = opened.Resumed, opened.Source().String()
+	if opened.Why != nil {
+		log.Info("events come by BPF: the process connector is not to be had", "err", opened.Why)
+	}
 	s.closes = append(s.closes, func() error { return s.stopEvents() })
 	return nil
 }

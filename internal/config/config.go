@@ -63,12 +63,12 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.WebHosts, "web.allowed-hosts", nil, "host names that HTTP answers to, beside those of this machine; without, a listener that others can reach answers to all")
 	f.Lookup("web.allowed-hosts").DefValue = "" // not []
 	f.BoolVar(&c.WebMembers, "web.members", false, "list the live members of groups on the page, by command and user, for all who can reach it")
-	f.StringVar(&c.Source, "source", "auto", "fork events: auto, proc (process connector) or fork (patched kernel); auto prefers fork where it answers")
+	f.StringVar(&c.Source, "source", "auto", "fork events: auto, fork (patched kernel), proc (process connector) or bpf (kernel with type information); auto is the first of these that works")
 	f.StringVar(&c.Acct, "acct", "own", "BSD accounting: own (segments in the state directory), follow:PATH (another tool's file) or off")
 	f.StringVar(&c.Taskstats, "taskstats", "auto", "exit records with I/O and memory: auto, on or off")
 	f.StringVar(&c.Exact, "exact", "auto", "exact CPU at task release, by BPF: auto, on or off")
 	f.DurationVar(&c.CommitInterval, "commit-interval", time.Second, "how often the bills are made durable")
-	f.IntVar(&c.EventBuffer, "event-buffer", 64<<20, "receive buffer for events in bytes; 832 bytes an event")
+	f.IntVar(&c.EventBuffer, "event-buffer", 64<<20, "receive buffer for events in bytes; 832 bytes an event by the connectors; bpf takes half of it, 56 bytes an event")
 	f.IntVar(&c.TaskstatsBuffer, "taskstats-buffer", 64<<20, "receive buffer for taskstats in bytes; 1280 bytes or more a thread's end")
 	f.IntVar(&c.MaxGroups, "metrics.max-groups", defaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
 	f.DurationVar(&c.ClosedGrace, "metrics.closed-grace", 15*time.Minute, "how long a closed group without live processes keeps its series; negative for ever")
@@ -92,7 +92,7 @@ func (c *Config) Check() error {
 		flag, value string
 		allowed     []string
 	}{
-		{"source", c.Source, []string{"auto", "proc", "fork"}},
+		{"source", c.Source, []string{"auto", "fork", "bpf", "proc"}},
 		{"taskstats", c.Taskstats, []string{"auto", "on", "off"}},
 		{"exact", c.Exact, []string{"auto", "on", "off"}},
 		{"log.format", c.LogFormat, []string{"text", "json"}},

@@ -3,6 +3,8 @@
 package engine
 
 import (
+	"maps"
+
 	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
@@ -56,8 +58,10 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 func (e *Engine) EndStep(now Now) {
 	e.now = now
 	e.loss.gaps = max(e.loss.gaps-1, 0)
+	e.steps++
 	e.tracker.Barrier(e.unledgered)
-	for pid := range e.until { // its exit may be lost, or the source tells none
+	maps.DeleteFunc(e.ending, func(_ groups.Key, step uint64) bool { return e.steps-step > 4 }) // their line came
+	for pid := range e.until {                                                                  // its exit may be lost, or the source tells none
 		e.closeEnded(pid)
 	}
 	e.settleUnreaped()
@@ -67,7 +71,7 @@ func (e *Engine) EndStep(now Now) {
 // unledgered takes a death that got no ledger line: accounting is off, or the
 // kernel suspended it.
 func (e *Engine) unledgered(l groups.Life) bool {
-	if e.alive(l.Key()) {
+	if e.alive(l.Key()) || e.mayGetLine(l.Key()) {
 		return false
 	}
 	if e.options.Ledger && l.Exit > e.options.LedgerSince {
@@ -75,6 +79,21 @@ func (e *Engine) unledgered(l groups.Life) bool {
 	}
 	e.join.Unledgered(l, e.now.Boot)
 	e.remember(&l, nil)
+	return true
+}
+
+// mayGetLine tells that a process that is not alive any more was alive a moment ago,
+// so that its line may be written and not be read. Where exits are told before the
+// line is written, only an end that was seen at an earlier step is proof.
+func (e *Engine) mayGetLine(k groups.Key) bool {
+	if !e.options.WholeExits || !e.options.Ledger {
+		return false
+	}
+	if _, seen := e.ending[k]; seen {
+		delete(e.ending, k)
+		return false
+	}
+	e.ending[k] = e.steps
 	return true
 }
 

@@ -17,7 +17,7 @@ type loss struct {
 	// trusted: every event since is applied, with no loss after it.
 	trusted clock.Boot
 	// ruleable are processes to be looked at by the rules after the rescan.
-	ruleable []int32
+	ruleable []executed
 }
 
 // gapSteps is how long after a rescan lines may name unseen processes: what died

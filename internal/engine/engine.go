@@ -40,8 +40,9 @@ type World interface {
 	// Sample brings s, the last sample of the process or a zero one, up to date.
 	// It fails when the process is gone.
 	Sample(k groups.Key, s *proc.Sample) error
-	// Traits are what rules ask of the process p.
-	Traits(p proc.Process) rules.Traits
+	// Traits are what rules ask of the process p, which is in the control group of an
+	// id, or, with 0, in one that is to be looked up.
+	Traits(p proc.Process, cgroup uint64) rules.Traits
 	// User and UnixGroup are the names of ids, or the numbers where they have none.
 	User(uid uint32) string
 	UnixGroup(gid uint32) string
@@ -53,6 +54,9 @@ type Options struct {
 	World World
 	// NoExits: the source of events tells no exits; see [groups.Tracker].
 	NoExits bool
+	// WholeExits: the source of events tells the end of processes, before their line
+	// is written; see [groups.Tracker].
+	WholeExits bool
 	// ExpectExact: records of a task's release come, later than all others.
 	ExpectExact bool
 	// Ledger: the kernel writes a line for each death since LedgerSince, so that
@@ -94,6 +98,8 @@ func (o *Options) check() error {
 // Engine is what the service knows. The zero value is not ready; use New.
 type Engine struct {
 	options Options
+	// began is when it was made: the source of events was open then.
+	began clock.Boot
 	// now is the time of the call that is under way.
 	now Now
 	// clocks relate the clocks that records and events are stamped by.
@@ -126,6 +132,10 @@ type Engine struct {
 	boot string
 	// counts are since the start of the service.
 	counts tally.Counts
+	// ending are deaths without a line of which the process is gone, with the step at
+	// which that was seen.
+	ending map[groups.Key]uint64
+	steps  uint64
 	// unsaved: the last transaction failed, and all must be put again.
 	unsaved bool
 	// formerBoot are the members and open deaths of the last boot, between
@@ -146,11 +156,11 @@ func New(o Options, now Now) (*Engine, error) {
 		o.Rules = &rules.Set{}
 	}
 	e := &Engine{
-		options: o, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
+		options: o, began: now.Boot, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
-		made: map[uint32]clock.Boot{},
+		made: map[uint32]clock.Boot{}, ending: map[groups.Key]uint64{},
 	}
-	e.tracker.NoExits = o.NoExits
+	e.tracker.NoExits, e.tracker.WholeExits = o.NoExits, o.WholeExits
 	e.join.ExpectExact, e.join.Looks = o.ExpectExact, o.ExpectExact
 	e.lineage = lineage.New(e.eachMember)
 	rolls := history.New(e.tracker.Sets, o.Commands)

@@ -9,6 +9,7 @@ import (
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/groups"
 )
 
 // SetClocks says how the clocks stand: asleep is how long the machine was suspended
@@ -45,6 +46,11 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 			switch {
 			case ev.TGID == 0: // the fork connector names tasks, and no time
 				e.tracker.Task(ev.ParentPID, ev.PID, clock.At(now.Boot, clock.Read))
+			case ev.Start != 0: // by BPF: who forked it, and which life of its pid
+				forker := groups.Key{PID: ev.Forker, Start: clock.At(ev.ForkerStart, clock.Exact)}
+				e.untold(forker)
+				e.tracker.ForkOf(forker, ev.PID, clock.At(ev.Start, clock.Exact))
+				e.lineage.Fork(ev.Forker, ev.PID)
 			case ev.Thread():
 				e.tracker.Thread(ev.TGID)
 			default:
@@ -53,14 +59,23 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 			}
 		case cnfork.Exec:
 			e.counts[tally.Execs]++
+			x := executed{pid: ev.TGID}
+			if ev.Start != 0 {
+				x = executed{ev.TGID, clock.At(ev.Start, clock.Exact), ev.UID, ev.GID, ev.Comm, ev.Cgroup}
+				e.untold(groups.Key{PID: x.pid, Start: x.start})
+			}
 			e.tracker.Exec(ev.TGID)
-			e.applyRules(ev.TGID)
+			e.rule(x)
 		case cnfork.UID, cnfork.GID:
 			e.counts[tally.OtherEvents]++
 			e.applyRules(ev.TGID)
 		case cnfork.Exit:
 			e.counts[tally.Exits]++
-			e.tracker.Exit(ev.PID, ev.TGID, at)
+			if ev.Start != 0 {
+				e.tracker.End(groups.Key{PID: ev.TGID, Start: clock.At(ev.Start, clock.Exact)}, at)
+			} else {
+				e.tracker.Exit(ev.PID, ev.TGID, at)
+			}
 			e.closeEnded(ev.TGID)
 		default:
 			e.counts[tally.OtherEvents]++
@@ -106,4 +121,16 @@ func (e *Engine) TellsExits() bool { return !e.options.NoExits }
 func (e *Engine) forkedBefore(pid int32, before clock.Boot) bool {
 	p, err := e.options.World.Process(pid)
 	return err == nil && p.Start.Same(clock.At(before, clock.Stamped))
+}
+
+// untold makes known a process whose fork was not told although none was lost. There
+// are guest kernels that run no BPF program on top of process 1: that forked it.
+func (e *Engine) untold(k groups.Key) {
+	if e.loss.pending || e.loss.gaps > 0 || k.Start.Boot() <= e.began {
+		return
+	}
+	if l, known := e.tracker.Lookup(k.PID); !known || !l.Start.Same(k.Start) {
+		e.tracker.Fork(1, k.PID, k.Start)
+		e.lineage.Fork(1, k.PID)
+	}
 }

@@ -95,6 +95,6 @@ func (v *view) Sample(key groups.Key, s *proc.Sample) error {
 	return nil
 }
 
-func (v *view) Traits(p proc.Process) rules.Traits { return rules.Gone(p, v) }
-func (v *view) User(uid uint32) string             { return []string{"root", "alice"}[uid&1] }
-func (v *view) UnixGroup(gid uint32) string        { return strconv.Itoa(int(gid)) }
+func (v *view) Traits(p proc.Process, _ uint64) rules.Traits { return rules.Gone(p, v) }
+func (v *view) User(uid uint32) string                       { return []string{"root", "alice"}[uid&1] }
+func (v *view) UnixGroup(gid uint32) string                  { return strconv.Itoa(int(gid)) }

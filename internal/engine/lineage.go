@@ -13,12 +13,14 @@ import (
 	"elsa/pkg/groups"
 )
 
-// origin remembers that a process was put in a group: because uid asked for it,
-// or by the rule of a line.
-func (e *Engine) origin(l groups.Life, group, uid uint32, rule int) {
-	o := lineage.Origin{Group: group, Key: l.Key(), BootID: e.boot, Time: e.now.Wall.UTC(), UID: uid, Rule: rule}
-	if p, err := e.options.World.Process(l.PID); err == nil {
-		o.Command = p.Command()
+// origin remembers that a process was put in a group: because a user asked for it,
+// or by the rule of a line. o says which; the command is looked up if it is empty.
+func (e *Engine) origin(l groups.Life, o lineage.Origin) {
+	o.Key, o.BootID, o.Time = l.Key(), e.boot, e.now.Wall.UTC()
+	if o.Command == "" {
+		if p, err := e.options.World.Process(l.PID); err == nil {
+			o.Command = p.Command()
+		}
 	}
 	e.lineage.Add(o)
 }

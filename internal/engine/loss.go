@@ -48,8 +48,8 @@ func (e *Engine) RescanIfLost(now Now) error {
 	fault.Point(fault.ResyncScanned)
 	e.loss.pending, e.loss.gaps = false, gapSteps
 	e.counts[tally.Rescans]++
-	for _, pid := range e.loss.ruleable {
-		e.applyRules(pid)
+	for _, x := range e.loss.ruleable {
+		e.rule(x)
 	}
 	e.loss.ruleable = e.loss.ruleable[:0]
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"elsa/internal/lineage"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 )
@@ -47,7 +48,7 @@ func (e *Engine) Add(l groups.Life, g *groups.Group, move, whole bool, uid uint3
 		return false
 	}
 	e.move(change, whole)
-	e.origin(l, g.ID, uid, 0)
+	e.origin(l, lineage.Origin{Group: g.ID, UID: uid})
 	return true
 }
 

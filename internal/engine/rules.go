@@ -5,9 +5,11 @@ package engine
 import (
 	"slices"
 
+	"elsa/internal/lineage"
 	"elsa/internal/rules"
 	"elsa/internal/tally"
 	"elsa/pkg/acct"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 )
@@ -33,32 +35,58 @@ func (e *Engine) ApplyRules(now Now) error {
 	return nil
 }
 
-// applyRules puts a process that executed a program, or changed its user, in
-// the groups that the rules name. It does not take it out of any.
-func (e *Engine) applyRules(pid int32) {
+// executed is a process that rules are to be applied to. Where the source of events
+// tells no more than the pid, Start and what comes after it are unknown.
+type executed struct {
+	pid      int32
+	start    clock.Start
+	uid, gid uint32
+	comm     [16]byte
+	cgroup   uint64
+}
+
+func (x *executed) told() bool { return x.start.Known() }
+
+// applyRules puts a live process in the groups that the rules name, by what /proc
+// says of it.
+func (e *Engine) applyRules(pid int32) { e.rule(executed{pid: pid}) }
+
+// rule puts a process that executed a program, or changed its user, in the groups
+// that the rules name. It does not take it out of any.
+func (e *Engine) rule(x executed) {
 	if len(e.ruleset.Rules) == 0 {
 		return
 	}
 	if e.loss.pending {
-		e.loss.ruleable = append(e.loss.ruleable, pid)
+		e.loss.ruleable = append(e.loss.ruleable, x)
 		return
 	}
-	life, ok := e.tracker.Live(pid)
-	if !ok {
+	life, ok := e.tracker.Live(x.pid)
+	if !ok || x.told() && !life.Start.Same(x.start) {
+		if x.told() && x.start.Boot() > e.began {
+			e.counts[tally.RulesLate]++ // it ended while events were lost
+		}
 		return
 	}
-	p, err := e.options.World.Process(pid)
-	if err != nil || !p.Start.Same(life.Start) {
-		e.counts[tally.RulesLate]++ // it ended before it could be looked at
-		return
+	p := proc.Process{PID: x.pid, PPID: life.PPID, Start: x.start, UID: x.uid, GID: x.gid, Comm: x.comm}
+	if !x.told() {
+		var err error
+		if p, err = e.options.World.Process(x.pid); err != nil || !p.Start.Same(life.Start) {
+			e.counts[tally.RulesLate]++ // it ended before it could be looked at
+			return
+		}
 	}
-	for _, m := range e.ruleset.Match(e.facts(p, life.Set)) {
-		life, _ = e.tracker.Live(pid) // the match before may have moved it
-		e.applyRule(life, m)
+	matches, unseen := e.ruleset.Match(&facts{e.options.World.Traits(p, x.cgroup), e, life.Set})
+	if unseen {
+		e.counts[tally.RulesLate]++
+	}
+	for _, m := range matches {
+		life, _ = e.tracker.Live(x.pid) // the match before may have moved it
+		e.applyRule(life, m, p.Command())
 	}
 }
 
-func (e *Engine) applyRule(life groups.Life, m rules.Match) {
+func (e *Engine) applyRule(life groups.Life, m rules.Match, command string) {
 	g := e.ruleGroup(m)
 	if g == nil || e.tracker.Sets.Has(life.Set, g.ID) || e.full(life.Set, g) {
 		return
@@ -66,7 +94,7 @@ func (e *Engine) applyRule(life groups.Life, m rules.Match) {
 	e.sample(life.Key(), life.Set)
 	if change, ok := e.tracker.Add(life.PID, g.ID, false); ok && change.From != change.To {
 		e.move(change, false)
-		e.origin(life, g.ID, 0, m.Rule.Line)
+		e.origin(life, lineage.Origin{Group: g.ID, Rule: m.Rule.Line, Command: command})
 		e.counts[tally.Ruled]++
 	}
 }
@@ -89,10 +117,7 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 		return
 	}
 	ended := rules.Gone(proc.Process{PID: r.PID, UID: r.UID, GID: r.GID, Comm: r.Comm}, e.options.World)
-	matches := e.ruleset.Match(&facts{ended, e, life.Set})
-	if ended.Unknown {
-		return
-	}
+	matches, _ := e.ruleset.Match(&facts{ended, e, life.Set})
 	for _, m := range matches {
 		if g := e.ruleGroup(m); g != nil && !e.full(life.Set, g) {
 			life.Set = e.tracker.Sets.With(life.Set, g.ID)
@@ -114,7 +139,7 @@ type facts struct {
 func (f *facts) Groups() []string { return f.engine.groupNames(f.set) }
 
 func (e *Engine) facts(p proc.Process, set groups.SetID) *facts {
-	return &facts{e.options.World.Traits(p), e, set}
+	return &facts{e.options.World.Traits(p, 0), e, set}
 }
 
 // Facts returns the rules in force and what they can ask of a running process.

@@ -67,7 +67,7 @@ func (e *Engine) saveHandover(tx Tx, meta *store.Meta) {
 		if meta.HandedOver() { // their lines will be joined by the next start
 			e.join.EachHeld(func(r *acct.Record) { held = append(held, *r) })
 		}
-		if meta.Stored != nil {
+		if meta.Stored != nil || meta.StoredEvents != nil {
 			// Events go on: what the next start does not find here has its fork among
 			// them. It also reads the lines of those that died since the last step.
 			put := func(l groups.Life) {

@@ -52,9 +52,9 @@ func (m *machine) Sample(k groups.Key, s *proc.Sample) error {
 	return fs.ErrNotExist
 }
 
-func (m *machine) Traits(p proc.Process) rules.Traits { return rules.Gone(p, m) }
-func (m *machine) User(uid uint32) string             { return strconv.Itoa(int(uid)) }
-func (m *machine) UnixGroup(gid uint32) string        { return strconv.Itoa(int(gid)) }
+func (m *machine) Traits(p proc.Process, _ uint64) rules.Traits { return rules.Gone(p, m) }
+func (m *machine) User(uid uint32) string                       { return strconv.Itoa(int(uid)) }
+func (m *machine) UnixGroup(gid uint32) string                  { return strconv.Itoa(int(gid)) }
 
 // newEngine returns an engine on a made-up machine, with a history of a day.
 func newEngine(t testing.TB, m *machine, now Now) *Engine {

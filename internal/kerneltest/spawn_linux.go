@@ -31,7 +31,9 @@ var roles = map[string]Role{
 	"wait":  wait,  // wait: until released
 	"burn":  burn,  // burn DURATION: use that much CPU
 	"storm": storm, // storm N: fork N children that exit at once, print their pids
-	"write": write, // write BYTES FILE: write so much, to the disk
+
+	"sibling": sibling, // sibling: when released, fork a child of the own parent (CLONE_PARENT) and print its pid
+	"write":   write,   // write BYTES FILE: write so much, to the disk
 
 	"nobody":      nobody,      // nobody: become user 65534 of group 65533 and exit
 	"execthread":  execThread,  // execthread: execute "exit 0" in a thread that does not lead
@@ -55,6 +57,13 @@ func Main(m *testing.M, extra map[string]Role) {
 		os.Exit(2)
 	}
 	os.Exit(role(os.Args[1:]))
+}
+
+// Spawned reports whether this process was started to play a role, so that a TestMain
+// with work of its own should call Main first.
+func Spawned() bool {
+	_, spawned := os.LookupEnv(roleVar)
+	return spawned
 }
 
 // ready: Main was called, so that a child runs its role, not all the tests again.
@@ -207,10 +216,20 @@ func storm(args []string) int {
 	return 0
 }
 
+func sibling([]string) int {
+	io.Copy(io.Discard, os.Stdin)
+	pid, errno := rawFork(unix.CLONE_PARENT)
+	if errno != 0 {
+		return 1
+	}
+	fmt.Println(pid)
+	return 0
+}
+
 // Fork makes a child that exits at once with status 0, waits for it and
 // returns its pid. It is the cheapest process Go can make: no exec, no thread.
 func Fork() (int, error) {
-	pid, errno := rawFork()
+	pid, errno := rawFork(0)
 	if errno != 0 {
 		return 0, fmt.Errorf("fork: %w", errno)
 	}
@@ -227,8 +246,8 @@ func Fork() (int, error) {
 //
 //go:norace
 //go:noinline
-func rawFork() (int, unix.Errno) {
-	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+func rawFork(flags uintptr) (int, unix.Errno) {
+	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, flags|uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 	if errno == 0 && pid == 0 {
 		for {
 			unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)

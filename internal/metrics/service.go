@@ -27,7 +27,7 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 		info(nameBuildInfo, "The build that is running; always 1.",
 			"goversion", runtime.Version(), "revision", o.Revision, "version", o.Version),
 		info(nameSourceInfo, "Where the figures come from; always 1.",
-			"accounting", word(v.Accounting), "events", v.EventSource,
+			"accounting", word(v.Accounting), "events", word(v.EventSource),
 			"exact", word(v.Exact), "taskstats", word(v.Taskstats)),
 
 		gauge(nameGroups, "Groups that exist, open or closed.", float64(len(s.Groups))),

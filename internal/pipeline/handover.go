@@ -4,8 +4,10 @@ package pipeline
 
 import (
 	"elsa/pkg/cnfork"
+	"elsa/pkg/taskevent"
 	"elsa/pkg/taskrelease"
 	"elsa/pkg/taskstats"
+	"elsa/pkg/tracepoint"
 )
 
 // Over a planned restart the sources wait in the service manager's store of
@@ -18,33 +20,30 @@ import (
 const (
 	NameEvents    = "elsa-events"
 	NameTaskstats = "elsa-taskstats"
-	NameRing      = "elsa-exact-ring"
-	NameDrops     = "elsa-exact-drops"
-	NameProgram   = "elsa-exact-program"
-	NameLink      = "elsa-exact-link"
+	NameExact     = "elsa-exact-"  // and the name of the handle
+	NamePrograms  = "elsa-events-" // the same, of events by BPF
 )
-
-// Names are all of them.
-var Names = []string{NameEvents, NameTaskstats, NameRing, NameDrops, NameProgram, NameLink}
 
 // handOver stops reading, for the next start to go on there: events between two of
 // them, and only where they are known without a gap.
 func (p *Pipeline) handOver() {
-	conn, ok := p.Sources.Events.(*cnfork.Conn)
-	if !ok || p.Keeper == nil || !p.Keeper.Offered() || conn.Source() != cnfork.SourceProc {
+	if p.Keeper == nil || !p.Keeper.Offered() {
 		return
+	}
+	conn, byConnector := p.Sources.Events.(*cnfork.Conn)
+	programs, byPrograms := p.Sources.Events.(*taskevent.Source)
+	if !byPrograms && (!byConnector || conn.Source() != cnfork.SourceProc) {
+		return
+	}
+	if byPrograms {
+		p.eventHandles = p.handlesOf(programs, "events")
 	}
 	exact, hasExact := p.Sources.Exact.(*taskrelease.Source)
 	if hasExact {
-		h, err := exact.Handles() // the end of its Run closes it
-		if err != nil {
-			p.Log.Warn("cannot keep exact records over the restart", "err", err)
-		} else {
-			p.handles = &h
-		}
+		p.exactHandles = p.handlesOf(exact, "exact records")
 	}
 	p.Sources.Pause()
-	for b := range conn.Batches() {
+	for b := range p.Sources.Events.Batches() {
 		p.takeEvents(b)
 	}
 	if conn, ok := p.Sources.Taskstats.(*taskstats.Conn); ok {
@@ -59,14 +58,32 @@ func (p *Pipeline) handOver() {
 			p.takeExact(b)
 		}
 	}
-	if p.handles != nil {
+	if p.exactHandles != nil {
 		lost := exact.Lost()
 		p.meta.StoredExact = &lost
 	}
-	if p.Engine.Doubtless() {
+	switch {
+	case !p.Engine.Doubtless():
+	case byConnector:
 		drops := conn.Drops()
 		p.meta.Stored = &drops
+	case p.eventHandles != nil:
+		lost := programs.Lost()
+		p.meta.StoredEvents = &lost
 	}
+}
+
+// handlesOf returns the handles of a source, whose programs the end of its Run
+// detaches; nil if they cannot be kept.
+func (p *Pipeline) handlesOf(s interface {
+	Handles() (tracepoint.Handles, error)
+}, what string) tracepoint.Handles {
+	h, err := s.Handles()
+	if err != nil {
+		p.Log.Warn("cannot keep "+what+" over the restart", "err", err)
+		return nil
+	}
+	return h
 }
 
 // keepSources stores the sources after the commit of what goes with them. Closing
@@ -78,9 +95,20 @@ func (p *Pipeline) keepSources() {
 	if conn, ok := p.Sources.Taskstats.(*taskstats.Conn); ok && p.meta.StoredTaskstats != nil && p.keep(NameTaskstats, conn.Descriptor()) {
 		conn.Detach()
 	}
-	if h := p.handles; h != nil {
-		_ = p.keep(NameRing, h.Ring) && p.keep(NameDrops, h.Drops) && p.keep(NameProgram, h.Program) && p.keep(NameLink, h.Link)
-		h.Close()
+	if p.meta.StoredEvents != nil {
+		p.keepHandles(NamePrograms, p.eventHandles)
+	}
+	p.eventHandles.Close()
+	p.keepHandles(NameExact, p.exactHandles)
+	p.exactHandles.Close()
+}
+
+// keepHandles stores all handles of programs, which is of use only together.
+func (p *Pipeline) keepHandles(prefix string, h tracepoint.Handles) {
+	for name, fd := range h {
+		if !p.keep(prefix+name, fd) {
+			return
+		}
 	}
 }
 

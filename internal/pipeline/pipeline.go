@@ -18,7 +18,7 @@ import (
 	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
-	"elsa/pkg/taskrelease"
+	"elsa/pkg/tracepoint"
 	"elsa/pkg/usage"
 )
 
@@ -29,7 +29,7 @@ type Sources struct {
 	Ledger           ledger.Ledger              // nil when off
 	// Pause ends the reading of all streams.
 	Pause func()
-	// Reopen subscribes to events anew; nil when that cannot be done.
+	// Reopen subscribes to events anew; nil for a source that does not fall silent.
 	Reopen func() (stream.Source[cnfork.Event], error)
 }
 
@@ -86,8 +86,9 @@ type Pipeline struct {
 	watch watch
 	// replay tells of the ledger's backlog at the start; nil once that is read.
 	replay *replay
-	// handles of the release program, for the manager to keep, at the stop.
-	handles *taskrelease.Handles
+	// Handles of the programs of events and of releases, for the manager to keep, at
+	// the stop.
+	eventHandles, exactHandles tracepoint.Handles
 	// told are the errors that were logged last, by what fails.
 	told map[string]string
 	// requests run in the pipeline's goroutine.

@@ -38,7 +38,7 @@ func (p *Pipeline) Restore(st *store.State, resumed bool, terminal io.Writer) er
 	}
 	fault.Point(fault.RestoreJoined)
 	p.meta.CleanStop = false
-	p.meta.Stored, p.meta.StoredTaskstats, p.meta.StoredExact = nil, nil, nil
+	p.meta.Stored, p.meta.StoredEvents, p.meta.StoredTaskstats, p.meta.StoredExact = nil, nil, nil, nil
 	if err := p.commit(); err != nil {
 		return err
 	}

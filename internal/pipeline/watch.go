@@ -3,7 +3,6 @@
 package pipeline
 
 import (
-	"errors"
 	"time"
 
 	"elsa/internal/tally"
@@ -75,7 +74,7 @@ func (p *Pipeline) whySuspended() string {
 func (p *Pipeline) watchEvents() error {
 	w := &p.watch
 	now := readNow().Boot
-	if now < w.next {
+	if p.Sources.Reopen == nil || now < w.next {
 		return nil
 	}
 	w.next = now.Add(watchInterval)
@@ -100,9 +99,6 @@ func (p *Pipeline) watchEvents() error {
 // reopenEvents replaces the stream of events. What happened in between is
 // found in /proc.
 func (p *Pipeline) reopenEvents() error {
-	if p.Sources.Reopen == nil {
-		return errors.New("events have stopped, and cannot be subscribed to anew")
-	}
 	events, err := p.Sources.Reopen()
 	if err != nil {
 		return err

@@ -3,6 +3,9 @@
 package pipeline
 
 import (
+	"bytes"
+	"os"
+
 	"elsa/internal/engine"
 	"elsa/internal/rules"
 	"elsa/internal/tally"
@@ -15,13 +18,19 @@ type world struct {
 	proc.FS
 	rules.Names
 	sampler *proc.Sampler
+	cgroups *proc.Cgroups
+	unified bool // there are no control groups beside the unified hierarchy
 	cut     *tally.Shared
 }
 
 // NewWorld returns the machine that a proc tree shows, for one goroutine. cut counts
 // what was not read of a process because it was too much; nil counts nothing.
 func NewWorld(fs proc.FS, cut *tally.Shared) engine.World {
-	return &world{FS: fs, Names: rules.Names{}, sampler: fs.NewSampler(), cut: cut}
+	text, err := os.ReadFile(string(fs) + "/self/cgroup")
+	return &world{
+		FS: fs, Names: rules.Names{}, sampler: fs.NewSampler(), cgroups: proc.OpenCgroups(),
+		unified: err == nil && bytes.HasPrefix(text, []byte("0::")), cut: cut,
+	}
 }
 
 func (w *world) Processes(buf []proc.Process) ([]proc.Process, error) { return w.Snapshot(buf) }
@@ -30,4 +39,18 @@ func (w *world) Sample(k groups.Key, s *proc.Sample) error {
 	return w.sampler.Sample(k.PID, k.Start, s, true)
 }
 
-func (w *world) Traits(p proc.Process) rules.Traits { return rules.Look(w.FS, p, w.Names, w.cut) }
+// Traits has the control group by its id, where that says all: a process at the root
+// of the unified hierarchy may be in another of version 1.
+func (w *world) Traits(p proc.Process, cgroup uint64) rules.Traits {
+	t := rules.Look(w.FS, p, w.Names, w.cut)
+	if cgroup == 0 {
+		return t
+	}
+	switch path, ok := w.cgroups.Path(cgroup); {
+	case ok && path != "/":
+		t.In(path)
+	case ok && w.unified:
+		t.In("")
+	}
+	return t
+}

@@ -13,9 +13,7 @@ type Ended struct {
 		User(uid uint32) string
 		UnixGroup(gid uint32) string
 	}
-	// Unknown is set once a rule asked for what nobody can tell any more: the
-	// answer it got then means nothing.
-	Unknown bool
+	unseen bool
 }
 
 // Gone returns the facts of a process of which only pid, ids and command are known.
@@ -32,6 +30,13 @@ func (e *Ended) GID() uint32       { return e.p.GID }
 func (e *Ended) User() string      { return e.names.User(e.p.UID) }
 func (e *Ended) UnixGroup() string { return e.names.UnixGroup(e.p.GID) }
 
-func (e *Ended) Executable() string  { e.Unknown = true; return "" }
-func (e *Ended) Cgroup() string      { e.Unknown = true; return "" }
-func (e *Ended) Env(string) []string { e.Unknown = true; return nil }
+func (e *Ended) Executable() string  { e.unseen = true; return "" }
+func (e *Ended) Cgroup() string      { e.unseen = true; return "" }
+func (e *Ended) Env(string) []string { e.unseen = true; return nil }
+
+// Unseen reports whether what nobody can tell any more was asked since the last call.
+func (e *Ended) Unseen() bool {
+	unseen := e.unseen
+	e.unseen = false
+	return unseen
+}

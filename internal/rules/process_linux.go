@@ -24,6 +24,8 @@ type Process struct {
 	exe    *string
 	cgroup *string
 	env    []byte
+	gone   [3]bool // by what was looked for: the process was gone
+	unseen bool
 
 	envRead bool
 	cut     *tally.Shared
@@ -42,11 +44,38 @@ func (f *Process) GID() uint32     { return f.p.GID }
 func (f *Process) User() string      { return f.names.User(f.p.UID) }
 func (f *Process) UnixGroup() string { return f.names.UnixGroup(f.p.GID) }
 
+// In says that the process is in a control group, which then is not looked up.
+func (f *Process) In(cgroup string) { f.cgroup = &cgroup }
+
+// Unseen reports whether something was asked since the last call that could not be
+// looked up, since the process is gone.
+func (f *Process) Unseen() bool {
+	unseen := f.unseen
+	f.unseen = false
+	return unseen
+}
+
+// What is looked for.
+const (
+	executable = iota
+	controlGroup
+	environment
+)
+
+// looked is called after a look at the process: it is the one that is meant, and had
+// what was looked for, or nothing was seen.
+func (f *Process) looked(what int, empty bool) {
+	p, err := f.fs.Process(f.p.PID)
+	f.gone[what] = err != nil || !p.Start.Same(f.p.Start) || empty && (p.Exiting || p.Dead())
+}
+
 func (f *Process) Executable() string {
 	if f.exe == nil {
 		exe, _ := f.fs.Executable(f.p.PID) // a kernel thread has none
+		f.looked(executable, exe == "")
 		f.exe = &exe
 	}
+	f.unseen = f.unseen || f.gone[executable]
 	return *f.exe
 }
 
@@ -61,8 +90,10 @@ func (f *Process) Cgroup() string {
 				path = parts[2]
 			}
 		}
+		f.looked(controlGroup, len(text) == 0)
 		f.cgroup = &path
 	}
+	f.unseen = f.unseen || f.gone[controlGroup]
 	return *f.cgroup
 }
 
@@ -78,7 +109,9 @@ func (f *Process) Env(name string) []string {
 		if f.env, cut = f.read("environ"); cut {
 			f.cut.Add(tally.ProcessMemory)
 		}
+		f.looked(environment, len(f.env) == 0)
 	}
+	f.unseen = f.unseen || f.gone[environment]
 	for rest := f.env; len(rest) > 0; {
 		var e []byte
 		e, rest, _ = bytes.Cut(rest, []byte{0})

@@ -26,6 +26,9 @@ type Traits interface {
 	Executable() string       // path; empty when unknown
 	Cgroup() string           // path in the unified or first hierarchy
 	Env(name string) []string // the variable's values: none or one
+	// Unseen reports whether, since the last call of Unseen, something was asked that
+	// cannot be told any more, as the process is gone. The answer means nothing then.
+	Unseen() bool
 }
 
 // Facts are all that a rule can ask of a process.
@@ -77,34 +80,56 @@ type Match struct {
 	Group string
 }
 
-// Match returns the groups that the process should be in.
-func (s *Set) Match(f Facts) []Match {
-	var found []Match
+// Match returns the groups that the process should be in. unseen tells that there
+// may be more: a rule asked for what cannot be told any more. Such a rule matches
+// nothing, and where the first that matches counts, those after it do not either.
+func (s *Set) Match(f Facts) (found []Match, unseen bool) {
+	f.Unseen()
 	for i := range s.Rules {
 		r := &s.Rules[i]
-		if !r.fulfilled(f) {
-			continue
+		name := ""
+		if r.fulfilled(f) {
+			name = r.expand(f)
 		}
-		if name := r.expand(f); name != "" {
+		switch {
+		case f.Unseen():
+			unseen = true
+			if s.Mode != All {
+				return found, unseen
+			}
+		case name != "":
 			found = append(found, Match{r, name})
 			if s.Mode != All {
-				break
+				return found, unseen
 			}
 		}
 	}
-	return found
+	return found, unseen
 }
 
 // String is for people: "line 12: group user/{{.User}}".
 func (r *Rule) String() string { return fmt.Sprintf("line %d: group %s", r.Line, r.Group) }
 
+// fulfilled asks first what is known of every process, so that what costs a look at
+// it, and may come too late, is asked only where it decides.
 func (r *Rule) fulfilled(f Facts) bool {
-	for i := range r.conditions {
-		if !r.conditions[i].fulfilled(f) {
-			return false
+	for _, look := range [...]bool{false, true} {
+		for i := range r.conditions {
+			if c := &r.conditions[i]; c.looks() == look && !c.fulfilled(f) {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+// looks tells that the condition may take a look at the process.
+func (c *condition) looks() bool {
+	switch c.key {
+	case "executable", "cgroup", "env":
+		return true
+	}
+	return false
 }
 
 func (c *condition) fulfilled(f Facts) bool {

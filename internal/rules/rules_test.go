@@ -3,11 +3,16 @@
 package rules
 
 import (
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"elsa/pkg/clock"
+	"elsa/pkg/proc"
 )
 
 func parse(text string) (*Set, error) {
@@ -33,6 +38,7 @@ func (p process) UnixGroup() string  { return "users" }
 func (p process) Executable() string { return p.exe }
 func (p process) Cgroup() string     { return p.cgroup }
 func (p process) Groups() []string   { return p.groups }
+func (p process) Unseen() bool       { return false }
 func (p process) Env(name string) []string {
 	if v, ok := p.env[name]; ok {
 		return []string{v}
@@ -79,7 +85,11 @@ func TestMatch(t *testing.T) {
 					want = want[:1]
 				}
 				var got []string
-				for _, m := range s.Match(tt.p) {
+				matches, unseen := s.Match(tt.p)
+				if unseen {
+					t.Error("something was not seen")
+				}
+				for _, m := range matches {
 					got = append(got, m.Group)
 				}
 				if diff := cmp.Diff(want, got); diff != "" {
@@ -114,7 +124,8 @@ func TestTry(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("match: %s (-want +got):\n%s", mode, diff)
 		}
-		for _, m := range s.Match(p) {
+		matches, _ := s.Match(p)
+		for _, m := range matches {
 			if !matched[m.Group] {
 				t.Errorf("match: %s: a trial does not name %s", mode, m.Group)
 			}
@@ -126,6 +137,79 @@ func TestTry(t *testing.T) {
 		jobs := []Condition{{"env CI", []string{"true"}, []string{"no"}, false}, {"env JOB", []string{"*"}, nil, false}}
 		if diff := cmp.Diff(jobs, verdicts[3].Conditions); diff != "" {
 			t.Errorf("conditions (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// ended are the facts of a process that is gone.
+type ended struct {
+	*Ended
+	groups []string
+}
+
+func (e ended) Groups() []string { return e.groups }
+
+// A rule that asks what cannot be told any more matches nothing, and says so; with
+// match: all the others do. One that fails by what is known does not ask.
+func TestMatchUnseen(t *testing.T) {
+	for _, tt := range []struct {
+		name, list string
+		mode       Mode
+		want       []string
+		unseen     bool
+	}{
+		{"all", "[{group: a, env: {CI: z}, command: make}, {group: b, command: make}, {group: c, command: make, executable: '*'}]", All, []string{"b"}, true},
+		{"the first", "[{group: a, command: make}, {group: b, executable: '*'}]", First, []string{"a"}, false},
+		{"none after what is not known", "[{group: a, executable: '/x'}, {group: b, command: make}]", First, nil, true},
+		{"what is known decides", "[{group: a, executable: '*', command: cc}, {group: b, command: make}]", First, []string{"b"}, false},
+		{"a name that is not known", "[{group: '{{.Exe}}', command: make}, {group: b, command: make}]", All, []string{"b"}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := parse("match: " + string(tt.mode) + "\nlist: " + tt.list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := proc.Process{Comm: [16]byte{'m', 'a', 'k', 'e'}}
+			for range 2 { // nothing is left of the first time
+				var got []string
+				found, unseen := s.Match(ended{Ended: Gone(p, Names{})})
+				for _, m := range found {
+					got = append(got, m.Group)
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" || unseen != tt.unseen {
+					t.Errorf("unseen: %v, want %v; groups (-want +got):\n%s", unseen, tt.unseen, diff)
+				}
+			}
+		})
+	}
+}
+
+// A live process is looked at once for each thing, and a look that came too late is
+// told to every rule that asks.
+func TestProcessUnseen(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		p, err := proc.Default.Process(int32(os.Getpid()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gone {
+			p.Start = clock.At(p.Start.Boot().Add(time.Minute), clock.Tick) // a later life of the pid
+		}
+		f := Look(proc.Default, p, Names{}, nil)
+		f.In("/told")
+		for range 2 {
+			f.Command()
+			if f.Cgroup(); f.Unseen() {
+				t.Error("what was told is not seen")
+			}
+			f.Executable()
+			if f.Unseen() != gone {
+				t.Errorf("executable of a process that is gone (%v): unseen is %v", gone, !gone)
+			}
+			f.Env("PATH")
+			if f.Unseen() != gone {
+				t.Errorf("environment of a process that is gone (%v): unseen is %v", gone, !gone)
+			}
 		}
 	}
 }

@@ -86,9 +86,10 @@ type Meta struct {
 	// CleanStop is set when the service ended in order.
 	CleanStop bool
 	// Stored is set when the socket of events was stored at that stop: how much
-	// of its drop counter is accounted for. StoredTaskstats and StoredExact are
-	// the same for the sources of records.
+	// of its drop counter is accounted for. StoredEvents is the same for events by
+	// BPF, StoredTaskstats and StoredExact for the sources of records.
 	Stored          *uint32 `json:",omitempty"`
+	StoredEvents    *uint64 `json:",omitempty"`
 	StoredTaskstats *uint32 `json:",omitempty"`
 	StoredExact     *uint64 `json:",omitempty"`
 }
@@ -96,7 +97,7 @@ type Meta struct {
 // HandedOver reports whether any source was stored at the stop, for the next start
 // to go on with.
 func (m *Meta) HandedOver() bool {
-	return m.Stored != nil || m.StoredTaskstats != nil || m.StoredExact != nil
+	return m.Stored != nil || m.StoredEvents != nil || m.StoredTaskstats != nil || m.StoredExact != nil
 }
 
 // Set is a membership set and its bill.

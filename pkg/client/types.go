@@ -206,7 +206,7 @@ type Status struct {
 
 // StatusSources says where the figures come from.
 type StatusSources struct {
-	// Events is "proc" or "fork".
+	// Events is "fork", "bpf", "proc", or "proc: " and why it is not bpf.
 	Events string `json:"events"`
 	// Accounting is "own", "follow:PATH" or "off".
 	Accounting string `json:"accounting"`

@@ -3,7 +3,8 @@
 // Package cnfork receives the kernel's word of each fork, exec and exit over
 // the netlink connector. It speaks two dialects: mainline's process connector
 // (drivers/connector/cn_proc.c), and the fork connector, a text message per
-// fork that a patched kernel sends.
+// fork that a patched kernel sends. A third, by BPF, is that of package
+// [elsa/pkg/taskevent], with the same [Event].
 //
 // [Dial] subscribes and proves that events arrive. The [Conn] it returns is a
 // [elsa/pkg/stream.Source] of [Event]; what the kernel could not deliver is
@@ -55,7 +56,7 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Event is one event of either dialect. Ids are those of the initial pid and
+// Event is one event of any dialect. Ids are those of the initial pid and
 // user namespace. Fields that the kind or the dialect does not carry are zero.
 // It holds no pointers.
 type Event struct {
@@ -71,8 +72,10 @@ type Event struct {
 	// from the fork connector ParentPID is the task that forked, by thread id,
 	// and ParentTGID zero. Exit has them only for first threads, not if the
 	// parent has already reaped the child, and, as Coredump, only since Linux
-	// 4.18.
+	// 4.18. BPF: for Fork both are the process id of the new task's real_parent.
 	ParentPID, ParentTGID int32
+	// Forker is the process id of the task that forked. BPF and Fork only.
+	Forker int32
 	// ExitCode is the status as wait(2) reports it: code<<8 | signal. For Ack
 	// it is the error number, or zero.
 	ExitCode uint32
@@ -85,8 +88,22 @@ type Event struct {
 	// Seq numbers the events: per CPU in the process connector, over all in
 	// the fork connector. It wraps.
 	Seq uint32
-	// Time is when. The process connector only.
+	// Time is when. The process connector, and BPF for Exit.
 	Time clock.Mono
+
+	// What follows comes by BPF only.
+
+	// Start is when the process began, to the nanosecond: with TGID it is one
+	// process of this boot, whatever pid is used again. An Exit that has it is
+	// that of the process's last thread.
+	Start clock.Boot
+	// ForkerStart is the same of Forker.
+	ForkerStart clock.Boot
+	// Of Exec: real user and group id, command name (NUL padded), and the id of
+	// the control group in the unified hierarchy (the inode of its directory).
+	UID, GID uint32
+	Comm     [16]byte
+	Cgroup   uint64
 }
 
 // Thread reports whether e is about a thread other than its process's first.

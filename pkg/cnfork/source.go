@@ -4,7 +4,7 @@ package cnfork
 
 import "fmt"
 
-// Source is a dialect of the connector.
+// Source is a dialect of the events.
 type Source uint8
 
 const (
@@ -15,18 +15,20 @@ const (
 	SourceProc
 	// SourceFork is the fork connector of a patched kernel.
 	SourceFork
+	// SourceBPF is no dialect of the connector: see package elsa/pkg/taskevent.
+	SourceBPF
 )
 
-var sourceNames = [...]string{SourceAuto: "auto", SourceProc: "proc", SourceFork: "fork"}
+var sourceNames = [...]string{SourceAuto: "auto", SourceProc: "proc", SourceFork: "fork", SourceBPF: "bpf"}
 
-// ParseSource returns the source of that name: auto, proc or fork.
+// ParseSource returns the source of that name: auto, bpf, proc or fork.
 func ParseSource(name string) (Source, error) {
 	for s, n := range sourceNames {
 		if n == name {
 			return Source(s), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown event source %q: want auto, proc or fork", name)
+	return 0, fmt.Errorf("unknown event source %q: want auto, bpf, proc or fork", name)
 }
 
 // String returns the name that ParseSource knows.

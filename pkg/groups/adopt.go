@@ -110,26 +110,26 @@ func (t *Tracker) takeWaiting(pid int32, from clock.Start, to clock.Boot) (kids 
 
 // confirm takes the fork event of a process that a scan of /proc found before.
 // The event names the parent it had then; /proc may have shown its reaper.
-func (t *Tracker) confirm(pid int32, e *entry, parent int32, start clock.Start) {
+func (t *Tracker) confirm(pid int32, e *entry, parent Key, start clock.Start) {
 	k := Key{pid, e.start}
 	if e.flags&unproven != 0 {
 		t.unwait(e.ppid, k)
 	}
-	e.ppid = parent
+	e.ppid = parent.PID
 	e.flags &^= scanned
 	set, flags := t.inherit(parent, start)
 	switch {
 	case e.flags&(inferred|unproven) == 0:
 		// It was there before events were, or the administrator placed it.
-	case t.doubt && e.flags&unproven == 0:
+	case t.doubt && e.flags&unproven == 0 && !t.proves(parent):
 		// What /proc showed is worth more than an event after loss.
 	case flags&unproven == 0:
 		t.assign(pid, e, set, flags)
-		if t.doubt {
+		if t.doubt && !t.proves(parent) {
 			e.flags |= doubtful
 		}
 	case e.flags&unproven != 0:
-		t.await(parent, k)
+		t.await(parent.PID, k)
 	}
 }
 

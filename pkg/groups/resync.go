@@ -139,7 +139,7 @@ func (r *resync) matchKnown(p *Scanned, e *entry) {
 	switch {
 	case p.Zombie && e.state == live:
 		r.die(p.PID, e, r.now)
-	case !p.Zombie && e.state == dead && e.exit() < r.now:
+	case !p.Zombie && e.state == dead && e.exit() < r.now && !r.WholeExits:
 		r.revive(p.PID, e) // the birth of a thread was lost
 	}
 }

@@ -20,7 +20,7 @@ const (
 
 // Task is Fork for a source that names tasks and tells no exits.
 func (t *Tracker) Task(parent, child int32, start clock.Start) {
-	if e := t.born(parent, child, start, task); e != nil {
+	if e := t.born(Key{PID: parent}, child, start, task); e != nil {
 		t.tasks = append(t.tasks, Key{child, start})
 	}
 }

@@ -49,6 +49,9 @@ type Tracker struct {
 	Sets *Sets
 	// NoExits: the source tells no exits; a process is over with its record.
 	NoExits bool
+	// WholeExits: the source tells the end of processes, by End, when they begin to
+	// end; see also ForkOf. They may be seen to run after that.
+	WholeExits bool
 
 	table    table
 	older    map[int32][]Life // dead lives whose pid was taken, oldest first
@@ -86,14 +89,14 @@ func New(sets *Sets) *Tracker {
 // child takes its parent's set. A child whose parent is not known waits for it. A
 // fork of a known pid proves that the old process is dead.
 func (t *Tracker) Fork(parent, child int32, start clock.Start) {
-	if e := t.born(parent, child, start, live); e != nil {
+	if e := t.born(Key{PID: parent}, child, start, live); e != nil {
 		t.enter(child, e)
 	}
 }
 
 // born makes the entry of a process or task and returns it, or nil when there
-// is nothing new.
-func (t *Tracker) born(parent, child int32, start clock.Start, s state) *entry {
+// is nothing new. The parent's start may be unknown.
+func (t *Tracker) born(parent Key, child int32, start clock.Start, s state) *entry {
 	if child <= 0 || child > maxPID {
 		t.Ignored++
 		return nil
@@ -109,13 +112,13 @@ func (t *Tracker) born(parent, child int32, start clock.Start, s state) *entry {
 		t.evict(child, e, start.Boot())
 	}
 	set, flags := t.inherit(parent, start)
-	if t.doubt {
+	if t.doubt && !t.proves(parent) {
 		flags |= doubtful
 	}
 	e := t.table.put(child)
-	e.start, e.ppid, e.set, e.state, e.flags = start, parent, set, s, flags
+	e.start, e.ppid, e.set, e.state, e.flags = start, parent.PID, set, s, flags
 	if flags&unproven != 0 {
-		t.await(parent, Key{child, start})
+		t.await(parent.PID, Key{child, start})
 	}
 	if len(t.waiting) > 0 {
 		t.adoptWaiting(child, e)
@@ -131,9 +134,9 @@ func (t *Tracker) born(parent, child int32, start clock.Start, s state) *entry {
 func (t *Tracker) Lost() { t.doubt = !t.NoExits }
 
 // inherit is what a child of parent inherits.
-func (t *Tracker) inherit(parent int32, child clock.Start) (set SetID, flags uint8) {
-	p := t.table.get(parent)
-	if p == nil || p.flags&unproven != 0 || !p.start.MayFork(child) {
+func (t *Tracker) inherit(parent Key, child clock.Start) (set SetID, flags uint8) {
+	p := t.table.get(parent.PID)
+	if p == nil || p.flags&unproven != 0 || !p.start.MayFork(child) || parent.Start.Known() && !p.start.Same(parent.Start) {
 		return Unattributed, unproven
 	}
 	return p.set, p.flags & inferred
@@ -176,11 +179,16 @@ func (t *Tracker) Exit(tid, tgid int32, at clock.Boot) {
 	if e.flags&leaderGone == 0 || e.threads > 0 {
 		return
 	}
+	t.ended(tgid, e, at)
+}
+
+// ended takes the end of a process's last thread.
+func (t *Tracker) ended(pid int32, e *entry, at clock.Boot) {
 	switch e.flags &^= scanned; e.state { // the next fork of its pid is another
 	case live:
-		t.die(tgid, e, at)
+		t.die(pid, e, at)
 	case recorded:
-		t.free(tgid, e)
+		t.free(pid, e)
 	}
 }
 

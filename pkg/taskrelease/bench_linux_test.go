@@ -33,7 +33,7 @@ func BenchmarkKernelReceive(b *testing.B) {
 	storm.Pids()
 	storm.Wait()
 	for gathered := false; !gathered; {
-		st, err := s.prog.Stats()
+		st, err := s.programs.Loaded()[0].Stats()
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -4,11 +4,15 @@ package taskrelease
 
 import (
 	"context"
+	"maps"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"elsa/pkg/tracepoint"
 )
 
 // TestKernelExactResume closes a source whose descriptors are kept: what is
@@ -78,11 +82,11 @@ func TestKernelExactResumeForeign(t *testing.T) {
 	defer other.Close()
 	for _, tt := range []struct {
 		name  string
-		spoil func(h, o *Handles)
+		spoil func(h, o tracepoint.Handles)
 	}{
-		{"another's link", func(h, o *Handles) { h.Link, o.Link = o.Link, h.Link }},
-		{"maps swapped", func(h, _ *Handles) { h.Ring, h.Drops = h.Drops, h.Ring }},
-		{"a map for a program", func(h, _ *Handles) { h.Program, h.Ring = h.Ring, h.Program }},
+		{"another's link", func(h, o tracepoint.Handles) { h["link"], o["link"] = o["link"], h["link"] }},
+		{"maps swapped", func(h, _ tracepoint.Handles) { h["ring"], h["drops"] = h["drops"], h["ring"] }},
+		{"a map for a program", func(h, _ tracepoint.Handles) { h["program"], h["ring"] = h["ring"], h["program"] }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h, err := s.Handles()
@@ -93,13 +97,14 @@ func TestKernelExactResumeForeign(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tt.spoil(&h, &o)
+			tt.spoil(h, o)
+			fds := slices.Collect(maps.Values(h))
 			defer o.Close()
 			if s, err := Resume(h, 0, Config{}); err == nil {
 				s.Close()
 				t.Error("went on")
 			}
-			for _, fd := range []int{h.Ring, h.Drops, h.Program, h.Link} {
+			for _, fd := range fds {
 				if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
 					t.Errorf("descriptor %d is open: %v", fd, err)
 				}

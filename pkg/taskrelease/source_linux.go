@@ -4,7 +4,6 @@ package taskrelease
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,14 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
-	"golang.org/x/sys/unix"
-
 	"elsa/pkg/acct"
 	"elsa/pkg/stream"
+	"elsa/pkg/tracepoint"
 )
 
 // Config shapes an [Source]. The zero value of each field means its
@@ -64,16 +58,9 @@ type Source struct {
 	join    *sampleJoin
 	origin  time.Time
 
-	ring    *ebpf.Map
-	drops   *ebpf.Map
-	counter *ebpf.Memory
-	prog    *ebpf.Program
-	link    link.Link
-	reader  *ringbuf.Reader
-	sample  ringbuf.Record
+	programs *tracepoint.Programs
 
-	*stream.Pump[acct.Record]        // nil until the ring is open
-	lost                      uint64 // samples dropped, as delivered
+	*stream.Pump[acct.Record] // nil until the ring is open
 	partial                   atomic.Uint64
 	closing                   sync.Once
 }
@@ -91,12 +78,51 @@ const (
 // says what is missing.
 func Dial(ctx context.Context, cfg Config) (*Source, error) {
 	s := newSource(cfg)
-	if err := s.attach(ctx); err != nil {
+	programs, err := s.write()
+	if err == nil {
+		s.programs, err = tracepoint.Attach(ctx, "elsa_exact", s.cfg.RingBytes, programs)
+	}
+	if err == nil {
+		err = s.open()
+	}
+	if err != nil {
 		s.Close()
-		return nil, fmt.Errorf("attach exact accounting: %w", explain(err))
+		return nil, fmt.Errorf("attach exact accounting: %w", err)
 	}
 	return s, nil
 }
+
+// Resume goes on where another source of this boot ended, maybe in another
+// process. lost is what Lost said there; figures of threads that were held back
+// for their process then are lost. It fails if the program is not the one that
+// this version makes. The handles are owned by the source, and closed also when
+// it fails.
+func Resume(h tracepoint.Handles, lost uint64, cfg Config) (*Source, error) {
+	s := newSource(cfg)
+	programs, err := s.write()
+	if err == nil {
+		s.programs, err = tracepoint.Resume(h, lost, programs)
+	} else {
+		h.Close()
+	}
+	if err == nil {
+		err = s.open()
+	}
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("resume exact accounting: %w", err)
+	}
+	return s, nil
+}
+
+// Handles returns new descriptors of the source, for [Resume]; the caller
+// closes them. It must be called before the source is closed, as it is by the end
+// of Run.
+func (s *Source) Handles() (tracepoint.Handles, error) { return s.programs.Handles() }
+
+// Lost returns how many records were delivered as lost. It must not be called
+// while Run is running.
+func (s *Source) Lost() uint64 { return s.programs.Told() }
 
 func newSource(cfg Config) *Source {
 	if cfg.RingBytes <= 0 {
@@ -114,109 +140,22 @@ func newSource(cfg Config) *Source {
 	return &Source{cfg: cfg, join: newSampleJoin(os.Getpagesize(), cfg.Hold), origin: time.Now()}
 }
 
-func (s *Source) attach(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	var err error
-	s.ring, err = newMap(&ebpf.MapSpec{
-		Name: "elsa_exact", Type: ebpf.RingBuf, MaxEntries: ringSize(s.cfg.RingBytes),
-	})
+// write writes the program for the running kernel.
+func (s *Source) write() ([]tracepoint.Program, error) {
+	types, err := tracepoint.KernelTypes(fromTask, fromSignal, fromCred)
 	if err != nil {
-		return fmt.Errorf("make ring buffer: %w", err)
+		return nil, tracepoint.Explain(err)
 	}
-	s.drops, err = newMap(&ebpf.MapSpec{
-		Name: "elsa_drops", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE,
-	})
-	if err != nil {
-		return fmt.Errorf("make drop counter: %w", err)
-	}
-	if s.prog, err = s.load(); err != nil {
-		return err
-	}
-	if err := s.open(); err != nil {
-		return err
-	}
-	if s.link, err = link.AttachTracing(link.TracingOptions{Program: s.prog}); err != nil {
-		return fmt.Errorf("attach to sched_process_free: %w", err)
-	}
-	return nil
-}
-
-// load writes the program for the running kernel and the maps, and loads it.
-func (s *Source) load() (*ebpf.Program, error) {
-	spec, err := btf.LoadKernelSpec()
-	if err != nil {
-		return nil, fmt.Errorf("read kernel's type information: %w", err)
-	}
-	types, err := findTypes(spec)
-	if err != nil {
-		return nil, err
-	}
-	program, missing, err := newProgram(types, "ring", "drops")
-	if err != nil {
-		return nil, err
-	}
+	program, missing, err := newProgram(types)
 	s.missing = missing
-	if err := program.Instructions.AssociateMap("ring", s.ring); err != nil {
-		return nil, err
-	}
-	if err := program.Instructions.AssociateMap("drops", s.drops); err != nil {
-		return nil, err
-	}
-	p, err := ebpf.NewProgram(program)
-	if err != nil {
-		return nil, fmt.Errorf("load program: %w", err)
-	}
-	return p, nil
+	return []tracepoint.Program{program}, err
 }
 
-// open makes the maps readable.
+// open makes the ring readable.
 func (s *Source) open() (err error) {
-	if s.counter, err = s.drops.Memory(); err != nil {
-		return fmt.Errorf("map drop counter: %w", err)
-	}
-	if s.reader, err = ringbuf.NewReader(s.ring); err != nil {
-		return fmt.Errorf("open ring buffer: %w", err)
-	}
-	s.reader.SetDeadline(time.Unix(1, 0)) // reads return what is there
-	s.Pump, err = stream.NewPump(s.ring.FD(),
+	s.Pump, err = stream.NewPump(s.programs.FD(),
 		stream.Feed[acct.Record]{Take: s.take, Finish: s.finish, Holding: s.holding},
 		stream.PumpOptions{Take: takeItems, Items: batchItems, Queue: s.cfg.Queue, Pause: s.cfg.Pause})
-	return err
-}
-
-// newMap makes a map. Kernels before 5.11 charge it to the locked-memory limit
-// and then answer EPERM, so it tries once more without a limit.
-func newMap(spec *ebpf.MapSpec) (*ebpf.Map, error) {
-	m, err := ebpf.NewMap(spec)
-	if !errors.Is(err, unix.EPERM) {
-		return m, err
-	}
-	unlimited := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
-	if unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unlimited) != nil {
-		return nil, err
-	}
-	return ebpf.NewMap(spec)
-}
-
-// ringSize rounds up to what the kernel takes: a power of two of pages.
-func ringSize(bytes int) uint32 {
-	size := os.Getpagesize()
-	for size < bytes && size < 1<<30 {
-		size *= 2
-	}
-	return uint32(size)
-}
-
-// explain adds the mend to errors that have one.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return fmt.Errorf("%w (run as root or with CAP_BPF and CAP_PERFMON; before kernel 5.11 also CAP_SYS_RESOURCE)", err)
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, btf.ErrNotFound), errors.Is(err, ebpf.ErrNotSupported):
-		return fmt.Errorf("%w (it takes kernel 5.8 or later with CONFIG_DEBUG_INFO_BTF)", err)
-	}
 	return err
 }
 
@@ -243,19 +182,8 @@ func (s *Source) Close() error {
 		if s.Pump != nil {
 			errs = append(errs, s.Pump.Close())
 		}
-		if s.link != nil {
-			errs = append(errs, s.link.Close())
-		}
-		if s.reader != nil {
-			errs = append(errs, s.reader.Close())
-		}
-		if s.prog != nil {
-			errs = append(errs, s.prog.Close())
-		}
-		for _, m := range []*ebpf.Map{s.ring, s.drops} {
-			if m != nil {
-				errs = append(errs, m.Close())
-			}
+		if s.programs != nil {
+			errs = append(errs, s.programs.Close())
 		}
 	})
 	return errors.Join(errs...)
@@ -272,16 +200,15 @@ func (s *Source) Run(ctx context.Context) error {
 // waiting for threads whose time is over.
 func (s *Source) take(b *stream.Batch[acct.Record]) (n int, empty bool, err error) {
 	for ; n < takeItems; n++ {
-		err := s.reader.ReadInto(&s.sample)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		sample, ok, err := s.programs.Next()
+		if err != nil {
+			return n, false, err
+		}
+		if !ok {
 			b.Items = s.join.expire(b.Items, s.now())
 			return n, true, nil
 		}
-		if err != nil {
-			return n, false, fmt.Errorf("read ring buffer: %w", err)
-		}
-		var ok bool
-		if b.Items, ok = s.join.add(b.Items, s.sample.RawSample, s.now()); !ok {
+		if b.Items, ok = s.join.add(b.Items, sample, s.now()); !ok {
 			b.Rejected++
 		}
 	}
@@ -291,9 +218,7 @@ func (s *Source) take(b *stream.Batch[acct.Record]) (n int, empty bool, err erro
 // finish counts in a batch what found the ring full since the last one.
 func (s *Source) finish(b *stream.Batch[acct.Record]) error {
 	s.partial.Store(s.join.incomplete)
-	lost := s.dropped()
-	b.Lost += lost - s.lost
-	s.lost = lost
+	b.Lost += s.programs.Lost()
 	return nil
 }
 
@@ -302,10 +227,3 @@ func (s *Source) holding() bool { return len(s.join.held) > 0 }
 
 // now is a monotonic clock.
 func (s *Source) now() int64 { return int64(time.Since(s.origin)) }
-
-// dropped returns how many samples found the ring full.
-func (s *Source) dropped() uint64 {
-	var b [8]byte
-	_, _ = s.counter.ReadAt(b[:], 0) // cannot fail: eight bytes are mapped
-	return binary.NativeEndian.Uint64(b[:])
-}

@@ -390,7 +390,7 @@ func TestKernelExactLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs := func() uint64 {
-		st, err := s.prog.Stats()
+		st, err := s.programs.Loaded()[0].Stats()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -452,7 +452,7 @@ func TestKernelExactClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := s.prog.Info()
+	info, err := s.programs.Loaded()[0].Info()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ type Service struct {
 	// Created is when the state directory was made; the service's counters
 	// begin there. Started is when this run of the service became ready.
 	Created, Started time.Time
-	// EventSource is "proc" or "fork"; Accounting "own", "follow:PATH" or
+	// EventSource is "fork", "bpf", "proc" or "proc: " and why it is no bpf; Accounting "own", "follow:PATH" or
 	// "off"; Taskstats and Exact "on" or "off: reason".
 	EventSource, Accounting, Taskstats, Exact string
 	// Suspended is true while the kernel holds back ledger lines.

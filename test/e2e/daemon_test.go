@@ -30,6 +30,9 @@ import (
 var bin string // the directory of the binaries under test
 
 func TestMain(m *testing.M) {
+	if kerneltest.Spawned() {
+		kerneltest.Main(m, nil)
+	}
 	os.Exit(func() int {
 		if bin = os.Getenv("ELSA_E2E_BIN"); bin != "" {
 			return m.Run()

@@ -105,29 +105,37 @@ func (m *manager) alter(cmd *exec.Cmd) {
 // the sockets and in the ring, and each is on its bill with the best of them.
 func TestKernelPlannedRestart(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		args []string
-		need func(testing.TB)
+		name   string
+		source string
+		args   []string
+		need   func(testing.TB)
 		// best is the precision that all deaths must have.
 		best func(client.Precision) uint64
 	}{
-		{"events alone", []string{"--acct", "off", "--taskstats", "off", "--exact", "off"}, func(t testing.TB) {
+		{"events by BPF alone", "bpf", []string{"--acct", "off", "--taskstats", "off", "--exact", "off"}, func(t testing.TB) {
+			kerneltest.Need(t, kerneltest.Root, kerneltest.BTF, kerneltest.BPF)
+		}, nil},
+		{"events by BPF with exact records", "bpf", nil, func(t testing.TB) {
+			needKernel(t)
+			kerneltest.Need(t, kerneltest.BTF, kerneltest.BPF)
+		}, func(p client.Precision) uint64 { return p.Exact }},
+		{"events alone", "proc", []string{"--acct", "off", "--taskstats", "off", "--exact", "off"}, func(t testing.TB) {
 			kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.ProcEvents)
 		}, nil},
-		{"with taskstats", []string{"--exact", "off"}, needKernel, func(p client.Precision) uint64 { return p.Sampled }},
-		{"with exact records", nil, func(t testing.TB) {
+		{"with taskstats", "proc", []string{"--exact", "off"}, needKernel, func(p client.Precision) uint64 { return p.Sampled }},
+		{"with exact records", "proc", nil, func(t testing.TB) {
 			needKernel(t)
 			kerneltest.Need(t, kerneltest.BTF, kerneltest.BPF)
 		}, func(p client.Precision) uint64 { return p.Exact }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.need(t)
-			plannedRestart(t, tt.args, tt.best)
+			plannedRestart(t, tt.source, tt.args, tt.best)
 		})
 	}
 }
 
-func plannedRestart(t *testing.T, args []string, best func(client.Precision) uint64) {
+func plannedRestart(t *testing.T, source string, args []string, best func(client.Precision) uint64) {
 	m := newManager(t)
 	as := m.alter
 	if _, err := exec.LookPath("/usr/bin/setpriv"); err == nil {
@@ -136,7 +144,7 @@ func plannedRestart(t *testing.T, args []string, best func(client.Precision) uin
 			m.alter(cmd)
 		}
 	}
-	d := startAs(t, as, append(args, "--source", "proc")...)
+	d := startAs(t, as, append(args, "--source", source)...)
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	touch := func(name string) {
@@ -184,7 +192,7 @@ func plannedRestart(t *testing.T, args []string, best func(client.Precision) uin
 		before := d.usage("a").Usage
 		d.stop()
 		m.read()
-		if m.stored["elsa-events"] == nil {
+		if m.stored["elsa-events"] == nil && m.stored["elsa-events-link3"] == nil {
 			t.Fatalf("no events are stored at the stop: %v\n%s", m.stored, d.said())
 		}
 		atStop := made()
