@@ -11,7 +11,6 @@ import (
 	"elsa/internal/pipeline"
 	"elsa/pkg/api"
 	"elsa/pkg/groups"
-	"elsa/pkg/proc"
 )
 
 // Join puts the caller's own process in a group, which it makes if it is missing.
@@ -84,17 +83,6 @@ func (s *Service) join(t pipeline.Turn, who api.Caller, r api.JoinRequest) (out 
 	return api.JoinResult{Group: g.Name, Created: true}, nil
 }
 
-// joinable says whether the caller may put processes in a group.
-func joinable(who api.Caller, g *groups.Group) error {
-	if err := who.MayChange(g); err != nil {
-		return err
-	}
-	if !g.Open() {
-		return api.Conflict("group %s is closed: it takes no new members", g.Name)
-	}
-	return nil
-}
-
 // makeFresh makes a temporary group that nobody else uses, named after the time and
 // the caller.
 func (s *Service) makeFresh(e *engine.Engine, who api.Caller, labels map[string]string, now engine.Now) (*groups.Group, error) {
@@ -111,22 +99,4 @@ func (s *Service) makeFresh(e *engine.Engine, who api.Caller, labels map[string]
 		}
 		name = fmt.Sprintf("%s-%d", base, try)
 	}
-}
-
-// refused is what a caller is told of a group that was not made.
-func refused(err error) error {
-	if errors.Is(err, engine.ErrReserved) || errors.Is(err, engine.ErrQuota) {
-		return api.Forbidden("%v", err)
-	}
-	return api.Conflict("%v", err)
-}
-
-// mayFill says whether the caller may put a process in a group: not in silence in
-// that of another user, who would see it. owner is the uid that the caller named.
-func mayFill(who api.Caller, g *groups.Group, p *proc.Process, owner *uint32) error {
-	switch {
-	case g.Owner == 0, g.Owner == who.UID, g.Owner == p.UID, owner != nil && *owner == g.Owner:
-		return nil
-	}
-	return api.Conflict("group %s belongs to uid %d, who would see process %d and could delete its bill; use another, or if that is meant, say so with owner %d (elsactl group add --owner %[4]d)", g.Name, g.Owner, p.PID, g.Owner)
 }

@@ -78,16 +78,6 @@ func commit(t pipeline.Turn) error {
 	return nil
 }
 
-// changeable finds a group that the caller may change. A request that takes events
-// in looks for its group afterwards, since rules may make groups meanwhile.
-func changeable(e *engine.Engine, who api.Caller, name string) (*groups.Group, error) {
-	g := e.Group(name)
-	if g == nil {
-		return nil, api.NoSuchGroup(name)
-	}
-	return g, who.MayChange(g)
-}
-
 // CreateGroup makes a group that belongs to the caller.
 func (s *Service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateGroupRequest) (out api.Group, err error) {
 	err = s.do(ctx, who, func(t pipeline.Turn) error {

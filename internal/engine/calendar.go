@@ -63,7 +63,3 @@ func (c *calendar) stamp(now Now) time.Time {
 	}
 	return now.Wall
 }
-
-// Behind is how far the date, by which history and finished runs are deleted, is
-// behind the wall clock, which was set ahead, or after the machine was off.
-func (e *Engine) Behind(now Now) time.Duration { return now.Wall.Sub(e.calendar.advance(now)) }

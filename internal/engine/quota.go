@@ -84,16 +84,6 @@ func (e *Engine) evict(uid uint32) {
 // Reserves reports whether a rule could put processes in a group of this name.
 func (e *Engine) Reserves(name string) bool { return e.ruleset.Reserves(name) != nil }
 
-// ruled is what the rules in force have come to.
-type ruled struct {
-	// made counts the groups of each rule that can make more than one; nil until it
-	// is asked for.
-	made map[*rules.Rule]int
-	// told are the rules of which a refusal was told, errs those not told yet.
-	told map[*rules.Rule]bool
-	errs []error
-}
-
 // refuse notes that a rule did not put a process in a group.
 func (e *Engine) refuse(r *rules.Rule, k tally.Counter, err error) {
 	e.options.Refused.Add(k)

@@ -9,7 +9,6 @@ import (
 	"elsa/internal/rules"
 	"elsa/internal/tally"
 	"elsa/pkg/acct"
-	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 )
@@ -34,18 +33,6 @@ func (e *Engine) ApplyRules(now Now) error {
 	}
 	return nil
 }
-
-// executed is a process that rules are to be applied to. Where the source of events
-// tells no more than the pid, Start and what comes after it are unknown.
-type executed struct {
-	pid      int32
-	start    clock.Start
-	uid, gid uint32
-	comm     [16]byte
-	cgroup   uint64
-}
-
-func (x *executed) told() bool { return x.start.Known() }
 
 // applyRules puts a live process in the groups that the rules name, by what /proc
 // says of it.

@@ -72,3 +72,7 @@ func (e *Engine) HistoryFrom(now Now) (first time.Time, daily uint32) {
 	}
 	return first, e.history.daily
 }
+
+// Behind is how far the date, by which history and finished runs are deleted, is
+// behind the wall clock, which was set ahead, or after the machine was off.
+func (e *Engine) Behind(now Now) time.Duration { return now.Wall.Sub(e.calendar.advance(now)) }

@@ -7,6 +7,7 @@ import (
 
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
+	"elsa/pkg/usage"
 )
 
 // readers sample live members for those who read, outside the pipeline's
@@ -25,4 +26,18 @@ type sample struct {
 	round    uint64 // last seen
 	detailed uint64 // round of the last detailed sample
 	ok       bool   // sampled in this round
+}
+
+// shared makes snapshots for all who ask for one: however many there are, one is
+// made at a time, and the next serves everybody who asked meanwhile.
+type shared struct {
+	mu      sync.Mutex
+	next    *snapshot // to be made, nil if nobody waits
+	running bool
+}
+
+type snapshot struct {
+	done chan struct{}
+	s    *usage.Snapshot
+	err  error
 }

@@ -4,26 +4,11 @@ package pipeline
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"elsa/internal/engine"
 	"elsa/pkg/usage"
 )
-
-// shared makes snapshots for all who ask for one: however many there are, one is
-// made at a time, and the next serves everybody who asked meanwhile.
-type shared struct {
-	mu      sync.Mutex
-	next    *snapshot // to be made, nil if nobody waits
-	running bool
-}
-
-type snapshot struct {
-	done chan struct{}
-	s    *usage.Snapshot
-	err  error
-}
 
 // rest is how much longer than a snapshot took the next is put off, so that those
 // who ask all the time leave two thirds of it to others; maxRest bounds it.
