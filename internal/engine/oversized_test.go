@@ -62,6 +62,7 @@ func TestOversizedSet(t *testing.T) {
 		t.Error("it was not taken out of a group")
 	}
 	e.Lines([]acct.Record{{Source: acct.BSD, Whole: true, PID: 101, PPID: 1, Begin: now.Wall.Add(1e9 - time.Duration(now.Boot)).Unix(), User: 2 * time.Second, CPU: 2 * time.Second, Comm: [16]byte{'s'}}}, nil, now)
+	delete(m.procs, 101)
 	now = now.after(10 * time.Second) // no exact record of the death comes
 	e.EndStep(now)
 	save(t, db, e, now)
