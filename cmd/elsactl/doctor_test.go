@@ -107,9 +107,6 @@ func TestDoctor(t *testing.T) {
 		{name: "no events", change: func(t *testing.T, h *host) {
 			h.events = func(context.Context) (string, error, error) { return "", nil, errors.New("no ack") }
 		}, want: []string{"fail events: process events do not arrive: no ack"}},
-		{name: "no BPF", change: func(t *testing.T, h *host) {
-			h.events = func(context.Context) (string, error, error) { return "proc", errors.New("no BTF"), nil }
-		}, want: []string{"warn events: process connector answers, and no BPF: rules can miss short processes (no BTF)"}},
 		{name: "not root", change: func(t *testing.T, h *host) { h.admin = false }, want: []string{"warn events: not checked"}},
 		{name: "few pids", change: func(t *testing.T, h *host) { h.put(t, "proc/sys/kernel/pid_max", "32768\n") }, want: []string{"warn pid_max: 32768"}},
 		{name: "full disk", change: func(t *testing.T, h *host) { h.space = free(20) }, want: []string{"fail disk: 2.0 % free"}},

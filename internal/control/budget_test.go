@@ -34,7 +34,7 @@ func TestBudget(t *testing.T) {
 						if err != nil {
 							continue
 						}
-						time.Sleep(3 * time.Millisecond) // its turn
+						time.Sleep(3 * time.Millisecond) // sleep: its turn, in a bubble
 						sum += 3 * time.Millisecond
 						done(3 * time.Millisecond)
 					}
@@ -47,7 +47,7 @@ func TestBudget(t *testing.T) {
 					t.Fatalf("root waited %v: %v", time.Since(begin), err)
 				}
 				done(time.Second)
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // sleep: in a bubble
 			}
 			sum := time.Duration(0)
 			for range tt.users {

@@ -88,8 +88,13 @@ func TestSlowReadersMakeRoom(t *testing.T) {
 			}
 		}
 		begin := time.Now()
-		for b.held[0]+b.held[1]+b.held[2] > 0 {
-			time.Sleep(time.Second)
+		held := func() int {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.held[0] + b.held[1] + b.held[2]
+		}
+		for held() > 0 {
+			time.Sleep(time.Second) // sleep: in a bubble
 		}
 		if took := time.Since(begin); took > Stall+time.Second {
 			t.Errorf("readers that take nothing were held %v", took)
