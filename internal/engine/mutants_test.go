@@ -64,7 +64,7 @@ var mutants = []struct{ name, file, old, new string }{
 // where there is no fault.
 const (
 	perMutant = 30 * time.Second
-	cases     = "1000"
+	cases     = "500"
 )
 
 // TestMutants proves that the model can fail: it runs against a copy of the sources
