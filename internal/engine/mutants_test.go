@@ -50,8 +50,6 @@ var mutants = []struct{ name, file, old, new string }{
 		"meta.Reported, meta.Daily = e.join.Reported, e.history.daily", "meta.Daily = e.history.daily"},
 	{"deaths that wait are not saved", "internal/engine/save.go",
 		"	e.join.OpenDeaths(tx.PutDeath)\n", ""},
-	{"held records are not restored", "internal/engine/load.go",
-		"range st.Held {", "range st.Held[:0] {"},
 	{"accounts are not restored", "internal/engine/load.go",
 		"if m.Account != (usage.Account{}) {", "if m.Account.Base.CPU() < 0 {"},
 	{"who awaits a line is not handed over", "internal/engine/save.go",
