@@ -48,6 +48,10 @@ func tellManager(text string, fds ...int) error {
 		return err
 	}
 	defer unix.Close(fd)
+	// A manager that reads nothing must not hold up a stop.
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 5}); err != nil {
+		return err
+	}
 	var rights []byte
 	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)

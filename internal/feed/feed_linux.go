@@ -44,12 +44,11 @@ type Opened struct {
 }
 
 // Open opens a source; the caller closes it. With [cnfork.SourceAuto] that is the
-// fork connector where a patched kernel answers, else the process connector, and else,
-// on kernels built without that, BPF. The error says what is missing, and the mend.
+// fork connector where a patched kernel answers, and else the process connector. The error says what is missing, and the mend.
 func Open(ctx context.Context, o Options) (Opened, error) {
 	order := []cnfork.Source{o.Source}
 	if o.Source == cnfork.SourceAuto {
-		order = []cnfork.Source{cnfork.SourceFork, cnfork.SourceProc, cnfork.SourceBPF}
+		order = []cnfork.Source{cnfork.SourceFork, cnfork.SourceProc}
 	}
 	var why error
 	for _, source := range order {

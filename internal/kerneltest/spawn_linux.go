@@ -62,6 +62,7 @@ func Main(m *testing.M, extra map[string]Role) {
 // Spawned reports whether this process was started to play a role, so that a TestMain
 // with work of its own should call Main first.
 func Spawned() bool {
+	ready = true
 	_, spawned := os.LookupEnv(roleVar)
 	return spawned
 }

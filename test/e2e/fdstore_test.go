@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type manager struct {
 	t      *testing.T
 	socket *net.UnixConn
 	path   string
+	mu     sync.Mutex
 	stored map[string]*os.File
 }
 
@@ -36,7 +38,22 @@ func newManager(t *testing.T) *manager {
 	if m.socket, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"}); err != nil {
 		t.Fatal(err)
 	}
+	// The socket takes ten messages or so, and a service that stores more waits.
+	closed, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-closed:
+				return
+			default:
+				m.read()
+			}
+		}
+	}()
 	t.Cleanup(func() {
+		close(closed)
+		<-ended
 		m.socket.Close()
 		for _, f := range m.stored {
 			f.Close()
@@ -48,6 +65,8 @@ func newManager(t *testing.T) *manager {
 // read takes what the service has said by now.
 func (m *manager) read() {
 	m.t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	text, rights := make([]byte, 4096), make([]byte, 256)
 	for {
 		m.socket.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
@@ -71,11 +90,13 @@ func (m *manager) read() {
 			}
 			messages, err := unix.ParseSocketControlMessage(rights[:oob])
 			if err != nil || len(messages) != 1 {
-				m.t.Fatalf("message with %d descriptors: %v", len(messages), err)
+				m.t.Errorf("message with %d descriptors: %v", len(messages), err)
+				return
 			}
 			fds, err := unix.ParseUnixRights(&messages[0])
 			if err != nil || len(fds) != 1 {
-				m.t.Fatalf("message with descriptors %v: %v", fds, err)
+				m.t.Errorf("message with descriptors %v: %v", fds, err)
+				return
 			}
 			m.stored[name] = os.NewFile(uintptr(fds[0]), name)
 		}

@@ -115,7 +115,7 @@ func TestKernelRefusesForeignAccounting(t *testing.T) {
 		t.Fatalf("accton: %v: %s", err, out)
 	}
 	t.Cleanup(func() { exec.Command("accton", "off").Run() })
-	refused(t, elsad(t), file, "follow:")
+	refused(t, elsad(t), "belongs to another program", "follow:")
 	before, _ := os.Stat(file)
 	exec.Command("true").Run()
 	if after, _ := os.Stat(file); after.Size() <= before.Size() {
