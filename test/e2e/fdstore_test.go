@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -103,9 +104,19 @@ func (m *manager) read() {
 	}
 }
 
+// kept is what is stored now.
+func (m *manager) kept() map[string]*os.File {
+	m.read()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.stored)
+}
+
 // alter makes a command a service of m's.
 func (m *manager) alter(cmd *exec.Cmd) {
 	m.read()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var names []string
 	for name, f := range m.stored {
 		names = append(names, name)
@@ -213,8 +224,9 @@ func plannedRestart(t *testing.T, source string, args []string, best func(client
 		before := d.usage("a").Usage
 		d.stop()
 		m.read()
-		if m.stored["elsa-events"] == nil && m.stored["elsa-events-link3"] == nil {
-			t.Fatalf("no events are stored at the stop: %v\n%s", m.stored, d.said())
+		stored := m.kept()
+		if stored["elsa-events"] == nil && stored["elsa-events-link3"] == nil {
+			t.Fatalf("no events are stored at the stop: %v\n%s", stored, d.said())
 		}
 		atStop := made()
 		touch("gap")
@@ -222,8 +234,8 @@ func plannedRestart(t *testing.T, source string, args []string, best func(client
 		kerneltest.Eventually(t, "more of the load", func() bool { return made() >= atStop+200 })
 		d.start()
 		m.read()
-		if len(m.stored) != 0 {
-			t.Errorf("still in the store after the start: %v", m.stored)
+		if stored := m.kept(); len(stored) != 0 {
+			t.Errorf("still in the store after the start: %v", stored)
 		}
 		u := d.usage("a")
 		if u.Usage.CPUSeconds < before.CPUSeconds || u.Usage.ProcessesEnded < before.ProcessesEnded+50 {
@@ -303,14 +315,14 @@ func TestKernelStoredUnfit(t *testing.T) {
 			d := startAs(t, m.alter, "--source", "proc")
 			d.stop()
 			m.read()
-			if len(m.stored) != 6 {
-				t.Fatalf("stored at the stop: %v, want two sockets and four descriptors of exact accounting", m.stored)
+			if stored := m.kept(); len(stored) != 6 {
+				t.Fatalf("stored at the stop: %v, want two sockets and four descriptors of exact accounting", stored)
 			}
 			tt.spoil(t, d)
 			d.start()
 			m.read()
-			if len(m.stored) != 0 {
-				t.Errorf("still in the store after the start: %v", m.stored)
+			if stored := m.kept(); len(stored) != 0 {
+				t.Errorf("still in the store after the start: %v", stored)
 			}
 			for _, say := range tt.say {
 				if !strings.Contains(d.said(), say) {
