@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +31,8 @@ type manager struct {
 	path   string
 	mu     sync.Mutex
 	stored map[string]*os.File
+	// removed are closed by the test's goroutine, which starts processes with them.
+	removed []*os.File
 }
 
 func newManager(t *testing.T) *manager {
@@ -56,7 +59,7 @@ func newManager(t *testing.T) *manager {
 		close(closed)
 		<-ended
 		m.socket.Close()
-		for _, f := range m.stored {
+		for _, f := range append(slices.Collect(maps.Values(m.stored)), m.removed...) {
 			f.Close()
 		}
 	})
@@ -83,7 +86,7 @@ func (m *manager) read() {
 		name := said["FDNAME"]
 		switch {
 		case said["FDSTOREREMOVE"] == "1" && m.stored[name] != nil:
-			m.stored[name].Close()
+			m.removed = append(m.removed, m.stored[name])
 			delete(m.stored, name)
 		case said["FDSTORE"] == "1":
 			if said["FDPOLL"] != "0" {
@@ -109,6 +112,10 @@ func (m *manager) kept() map[string]*os.File {
 	m.read()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, f := range m.removed {
+		f.Close()
+	}
+	m.removed = nil
 	return maps.Clone(m.stored)
 }
 
