@@ -23,7 +23,7 @@ func healthyHost(t *testing.T) *host {
 	h := &host{
 		root: t.TempDir(), release: "6.1.0-18-amd64", stateDir: "/var/lib/elsa", admin: true,
 		space:  func(string) (uint64, uint64, error) { return 1000, 400, nil },
-		events: func(context.Context) (string, error, error) { return "bpf", nil, nil },
+		events: func(context.Context) (string, error) { return "fork", nil },
 		owner:  func() error { return nil },
 		status: func(context.Context) (client.Status, error) {
 			return client.Status{
@@ -105,7 +105,7 @@ func TestDoctor(t *testing.T) {
 		{name: "other network", change: func(t *testing.T, h *host) { h.link(t, "proc/self/ns/net", "net:[2]") },
 			want: []string{"fail namespaces: this is not the initial net namespace"}},
 		{name: "no events", change: func(t *testing.T, h *host) {
-			h.events = func(context.Context) (string, error, error) { return "", nil, errors.New("no ack") }
+			h.events = func(context.Context) (string, error) { return "", errors.New("no ack") }
 		}, want: []string{"fail events: process events do not arrive: no ack"}},
 		{name: "not root", change: func(t *testing.T, h *host) { h.admin = false }, want: []string{"warn events: not checked"}},
 		{name: "few pids", change: func(t *testing.T, h *host) { h.put(t, "proc/sys/kernel/pid_max", "32768\n") }, want: []string{"warn pid_max: 32768"}},

@@ -33,7 +33,7 @@ type host struct {
 	admin    bool // may subscribe to process events
 
 	space  func(path string) (total, free uint64, err error)
-	events func(context.Context) (source string, why, err error)
+	events func(context.Context) (source string, err error)
 	owner  func() error
 	status func(context.Context) (client.Status, error)
 
@@ -51,12 +51,12 @@ func thisHost(socket, stateDir string) *host {
 			err := unix.Statfs(path, &s)
 			return s.Blocks, s.Bavail, err
 		},
-		events: func(ctx context.Context) (string, error, error) {
+		events: func(ctx context.Context) (string, error) {
 			f, err := feed.Open(ctx, feed.Options{Buffer: 8 << 20})
 			if err != nil {
-				return "", nil, err
+				return "", err
 			}
-			return f.Source().String(), f.Why, f.Close()
+			return f.Source().String(), f.Close()
 		},
 		owner:  ledger.Owner,
 		status: func(ctx context.Context) (client.Status, error) { return client.New(socket).Status(ctx) },
@@ -201,7 +201,7 @@ func (h *host) processEvents(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	source, why, err := h.events(ctx)
+	source, err := h.events(ctx)
 	if err != nil {
 		h.add("events", fail, "see the findings above; elsad needs a kernel with CONFIG_DEBUG_INFO_BTF or CONFIG_PROC_EVENTS, the initial namespaces, and CAP_BPF and CAP_PERFMON or CAP_NET_ADMIN", "process events do not arrive: %v", err)
 		return
@@ -209,8 +209,6 @@ func (h *host) processEvents(ctx context.Context) {
 	switch source {
 	case "fork":
 		h.add("events", ok, "", "fork connector (patched kernel) answers")
-	case "bpf":
-		h.add("events", ok, "", "BPF programs tell of forks, execs and ends as they happen; no process connector: %v", why)
 	default:
 		h.add("events", ok, "", "process connector answers; with elsad --source bpf rules miss no short process")
 	}

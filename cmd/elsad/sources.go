@@ -134,9 +134,6 @@ func (s *sources) openEvents(ctx context.Context, cfg *config.Config, log *slog.
 	}
 	s.Events, s.events, s.stopEvents = opened.Feed, opened.Feed, opened.Feed.Close
 	s.resumed, s.service.EventSource = opened.Resumed, opened.Source().String()
-	if opened.Why != nil {
-		log.Info("events come by BPF: the process connector is not to be had", "err", opened.Why)
-	}
 	s.closes = append(s.closes, func() error { return s.stopEvents() })
 	return nil
 }

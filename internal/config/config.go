@@ -63,7 +63,7 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.WebHosts, "web.allowed-hosts", nil, "host names that HTTP answers to, beside those of this machine; without, a listener that others can reach answers to all")
 	f.Lookup("web.allowed-hosts").DefValue = "" // not []
 	f.BoolVar(&c.WebMembers, "web.members", false, "list the live members of groups on the page, by command and user, for all who can reach it")
-	f.StringVar(&c.Source, "source", "auto", "fork events: auto, fork (patched kernel), proc (process connector) or bpf (kernel with type information); auto is the first of these that works")
+	f.StringVar(&c.Source, "source", "auto", "fork events: auto, fork (patched kernel), proc (process connector) or bpf (kernel with type information); auto is fork where it answers, else proc")
 	f.StringVar(&c.Acct, "acct", "own", "BSD accounting: own (segments in the state directory), follow:PATH (another tool's file) or off")
 	f.StringVar(&c.Taskstats, "taskstats", "auto", "exit records with I/O and memory: auto, on or off")
 	f.StringVar(&c.Exact, "exact", "auto", "exact CPU at task release, by BPF: auto, on or off")

@@ -38,9 +38,6 @@ type Opened struct {
 	Feed
 	// Resumed: it is that of Options.Resume.
 	Resumed bool
-	// Why says why it is not the process connector, if [cnfork.SourceAuto] was asked for
-	// and BPF came of it.
-	Why error
 }
 
 // Open opens a source; the caller closes it. With [cnfork.SourceAuto] that is the
@@ -50,27 +47,21 @@ func Open(ctx context.Context, o Options) (Opened, error) {
 	if o.Source == cnfork.SourceAuto {
 		order = []cnfork.Source{cnfork.SourceFork, cnfork.SourceProc}
 	}
-	var why error
 	for _, source := range order {
 		if err := ctx.Err(); err != nil {
 			return Opened{}, fmt.Errorf("open events: %w", err)
 		}
 		if o.Resume != nil {
 			if f := o.Resume(source); f != nil {
-				return Opened{Feed: f, Resumed: true, Why: why}, nil
+				return Opened{Feed: f, Resumed: true}, nil
 			}
 		}
 		f, err := dial(ctx, source, o.Buffer)
 		switch {
 		case err == nil:
-			return Opened{Feed: f, Why: why}, nil
+			return Opened{Feed: f}, nil
 		case source == order[len(order)-1]:
-			if why != nil {
-				err = fmt.Errorf("%w; and no other source is there: %w", err, why)
-			}
 			return Opened{}, err
-		case source == cnfork.SourceProc:
-			why = err
 		}
 	}
 	panic("feed: no source") // the last returns

@@ -15,7 +15,6 @@ type watch struct {
 	retry   clock.Boot // when to try to get accounting back
 
 	tellLoss  clock.Boot // when to speak of lost events again
-	silences  uint64     // times that events were subscribed to anew
 	jumped    bool       // the wall clock is far from the calendar
 	suspended bool       // the kernel holds back lines
 }

@@ -105,6 +105,5 @@ func (p *Pipeline) reopenEvents() error {
 	}
 	p.Sources.Events = events
 	p.Engine.Lose()
-	p.watch.silences++
 	return nil
 }
