@@ -93,3 +93,16 @@ func (e *Engine) DeleteGroup(g *groups.Group) {
 	e.catalog.Delete(g)
 	e.ruled.made = nil // to be counted again
 }
+
+// liveGroups are the groups that have live processes.
+func (e *Engine) liveGroups() map[uint32]bool {
+	live := map[uint32]bool{}
+	for id := range e.tracker.Sets.Len() {
+		if set := groups.SetID(id); e.tracker.LiveIn(set) > 0 {
+			for _, g := range e.tracker.Sets.Groups(set) {
+				live[g] = true
+			}
+		}
+	}
+	return live
+}

@@ -51,16 +51,3 @@ func (e *Engine) Expire(retention time.Duration, now Now) (deleted int, err erro
 	}
 	return deleted, nil
 }
-
-// liveGroups are the groups that have live processes.
-func (e *Engine) liveGroups() map[uint32]bool {
-	live := map[uint32]bool{}
-	for id := range e.tracker.Sets.Len() {
-		if set := groups.SetID(id); e.tracker.LiveIn(set) > 0 {
-			for _, g := range e.tracker.Sets.Groups(set) {
-				live[g] = true
-			}
-		}
-	}
-	return live
-}

@@ -75,20 +75,6 @@ func (e *Engine) move(change groups.Change, whole bool) {
 	e.tracker.KeepAccount(change.Life.Key())
 }
 
-// EachMember calls f for every live process of a group, after a rescan if one is
-// due. f must not change the engine.
-func (e *Engine) EachMember(g uint32, now Now, f func(groups.Life)) error {
-	if err := e.RescanIfLost(now); err != nil {
-		return err
-	}
-	e.tracker.EachLive(func(l groups.Life) {
-		if e.tracker.Sets.Has(l.Set, g) {
-			f(l)
-		}
-	})
-	return nil
-}
-
 // members counts the live processes that are in a group.
 func (e *Engine) members() int {
 	return e.tracker.Processes() - e.tracker.LiveIn(groups.Ungrouped) - e.tracker.LiveIn(groups.Unattributed)

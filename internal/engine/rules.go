@@ -3,8 +3,6 @@
 package engine
 
 import (
-	"slices"
-
 	"elsa/internal/lineage"
 	"elsa/internal/rules"
 	"elsa/internal/tally"
@@ -12,27 +10,6 @@ import (
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 )
-
-// SetRules puts rules in place of the old ones and applies them to every process
-// there is.
-func (e *Engine) SetRules(set *rules.Set, now Now) error {
-	e.ruleset, e.ruled = set, ruled{}
-	return e.ApplyRules(now)
-}
-
-// ApplyRules applies the rules to every process there is.
-func (e *Engine) ApplyRules(now Now) error {
-	if err := e.RescanIfLost(now); err != nil || len(e.ruleset.Rules) == 0 {
-		return err
-	}
-	var pids []int32
-	e.tracker.EachLive(func(l groups.Life) { pids = append(pids, l.PID) })
-	slices.Sort(pids)
-	for _, pid := range pids {
-		e.applyRules(pid)
-	}
-	return nil
-}
 
 // applyRules puts a live process in the groups that the rules name, by what /proc
 // says of it.

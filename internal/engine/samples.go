@@ -5,7 +5,6 @@ package engine
 import (
 	"time"
 
-	"elsa/internal/tally"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
@@ -50,17 +49,6 @@ func (e *Engine) SampleMembers(now Now) error {
 	return nil
 }
 
-// sample brings one process's account up to date, if it is there.
-func (e *Engine) sample(k groups.Key, set groups.SetID) {
-	var s proc.Sample
-	if e.options.World.Sample(k, &s) != nil {
-		return
-	}
-	m := e.measure(&s)
-	e.join.Sample(k, set, &m)
-	e.tracker.Touch(k)
-}
-
 const (
 	// unreapedAge is how long a death waits for its exact record before the
 	// process is looked for among those that nobody waited for. A step looks for
@@ -88,15 +76,4 @@ func (e *Engine) settleUnreaped() {
 		}
 		return s.CPU, usage.Standing
 	})
-}
-
-func (e *Engine) measure(s *proc.Sample) usage.Measure {
-	if s.Denied {
-		e.counts[tally.SamplesDenied]++
-	}
-	return usage.Measure{
-		usage.User: uint64(s.User), usage.System: uint64(s.System), usage.MinorFaults: s.MinorFaults, usage.MajorFaults: s.MajorFaults,
-		usage.ReadBytes: s.ReadBytes, usage.WriteBytes: s.WriteBytes, usage.ReadChars: s.ReadChars, usage.WriteChars: s.WriteChars,
-		usage.MaxRSS: s.MaxRSS, usage.VoluntarySwitches: s.VoluntarySwitches, usage.InvoluntarySwitches: s.InvoluntarySwitches,
-	}
 }

@@ -40,6 +40,20 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 	return s, nil
 }
 
+// EachMember calls f for every live process of a group, after a rescan if one is
+// due. f must not change the engine.
+func (e *Engine) EachMember(g uint32, now Now, f func(groups.Life)) error {
+	if err := e.RescanIfLost(now); err != nil {
+		return err
+	}
+	e.tracker.EachLive(func(l groups.Life) {
+		if e.tracker.Sets.Has(l.Set, g) {
+			f(l)
+		}
+	})
+	return nil
+}
+
 // Unsettled counts the deaths in the named groups, or in all sets, that were
 // charged before a time and wait for their exact record; without a ledger also
 // those that wait to be charged.

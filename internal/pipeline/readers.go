@@ -77,17 +77,6 @@ func (t Turn) list() error {
 	})
 }
 
-// Show is Snapshot for those who have no use for an error: it is logged, and the
-// snapshot is nil.
-func (p *Pipeline) Show(ctx context.Context) *usage.Snapshot {
-	s, err := p.Snapshot(ctx)
-	if err != nil {
-		p.Log.Warn("cannot take a snapshot", "err", err)
-		return nil
-	}
-	return s
-}
-
 // View computes every bill as of now without sampling the living anew.
 func (t Turn) View() (*usage.Snapshot, error) { return t.p.view() }
 

@@ -40,6 +40,17 @@ func (p *Pipeline) Snapshot(ctx context.Context) (*usage.Snapshot, error) {
 	}
 }
 
+// Show is Snapshot for those who have no use for an error: it is logged, and the
+// snapshot is nil.
+func (p *Pipeline) Show(ctx context.Context) *usage.Snapshot {
+	s, err := p.Snapshot(ctx)
+	if err != nil {
+		p.Log.Warn("cannot take a snapshot", "err", err)
+		return nil
+	}
+	return s
+}
+
 // makeSnapshots makes snapshots until nobody waits for one.
 func (p *Pipeline) makeSnapshots() {
 	for {

@@ -44,13 +44,13 @@ func (p *Pipeline) watchLedger() {
 	}
 }
 
-// jumped is by how much the wall clock must be off the calendar to be told of.
-const jumped = time.Hour
+// clockFar is by how much the wall clock must be off the calendar to be told of.
+const clockFar = time.Hour
 
 // watchClock tells once that the wall clock was set, and what follows from that.
 func (p *Pipeline) watchClock() {
 	behind := p.Engine.Behind(readNow())
-	switch far := behind.Abs() > jumped; {
+	switch far := behind.Abs() > clockFar; {
 	case far && !p.watch.jumped:
 		p.watch.jumped = true
 		p.Log.Warn("the clock was set, or the machine was off: history and finished runs are kept by the time that has really passed",

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"elsa/internal/tally"
+	"elsa/pkg/groups"
+	"elsa/pkg/proc"
+	"elsa/pkg/usage"
+)
+
+// sample brings one process's account up to date, if it is there.
+func (e *Engine) sample(k groups.Key, set groups.SetID) {
+	var s proc.Sample
+	if e.options.World.Sample(k, &s) != nil {
+		return
+	}
+	m := e.measure(&s)
+	e.join.Sample(k, set, &m)
+	e.tracker.Touch(k)
+}
+
+// measure are the figures of a sample in the order of a bill.
+func (e *Engine) measure(s *proc.Sample) usage.Measure {
+	if s.Denied {
+		e.counts[tally.SamplesDenied]++
+	}
+	return usage.Measure{
+		usage.User: uint64(s.User), usage.System: uint64(s.System), usage.MinorFaults: s.MinorFaults, usage.MajorFaults: s.MajorFaults,
+		usage.ReadBytes: s.ReadBytes, usage.WriteBytes: s.WriteBytes, usage.ReadChars: s.ReadChars, usage.WriteChars: s.WriteChars,
+		usage.MaxRSS: s.MaxRSS, usage.VoluntarySwitches: s.VoluntarySwitches, usage.InvoluntarySwitches: s.InvoluntarySwitches,
+	}
+}
