@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"elsa/pkg/clock"
+	"elsa/pkg/groups"
+	"elsa/pkg/usage"
+)
+
+// Load reads the whole state.
+func (s *Store) Load() (*State, error) {
+	st := &State{}
+	err := sound(func() error { return s.load(st) })
+	if err != nil {
+		return nil, fmt.Errorf("read database %s: %w", s.db.Path(), err)
+	}
+	return st, nil
+}
+
+func (s *Store) load(st *State) error {
+	return s.db.View(func(tx *bolt.Tx) error {
+		if err := json.Unmarshal(tx.Bucket(bucketMeta).Get(keyMeta), &st.Meta); err != nil {
+			return fmt.Errorf("read state: %w", err)
+		}
+		if v := tx.Bucket(bucketMeta).Get(keyHeld); v != nil {
+			if err := json.Unmarshal(v, &st.Held); err != nil {
+				return fmt.Errorf("read held records: %w", err)
+			}
+		}
+		if v := tx.Bucket(bucketMeta).Get(keyAncestors); v != nil {
+			if err := st.readAncestors(v); err != nil {
+				return fmt.Errorf("read ancestors: %w", err)
+			}
+		}
+		for _, r := range []struct {
+			bucket []byte
+			read   func(k, v []byte) error
+		}{
+			{bucketGroups, st.readGroup}, {bucketSets, st.readSet},
+			{bucketMembers, st.readMember}, {bucketDeaths, st.readDeath}, {bucketOrigins, st.readOrigin},
+		} {
+			if err := tx.Bucket(r.bucket).ForEach(r.read); err != nil {
+				return fmt.Errorf("read %s: %w", r.bucket, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (st *State) readGroup(_, v []byte) error {
+	var g groups.Group
+	if err := json.Unmarshal(v, &g); err != nil {
+		return err
+	}
+	if g.Labels == nil {
+		g.Labels = map[string]string{}
+	}
+	st.Groups = append(st.Groups, g)
+	return nil
+}
+
+func (st *State) readSet(k, v []byte) error {
+	ids, v, err := readList(v)
+	if err != nil {
+		return err
+	}
+	u, _, err := readList(v)
+	if err != nil || len(k) != 4 {
+		return errShort
+	}
+	set := Set{ID: groups.SetID(binary.BigEndian.Uint32(k)), Usage: u.usage()}
+	for _, id := range ids {
+		set.Groups = append(set.Groups, uint32(id))
+	}
+	st.Sets = append(st.Sets, set)
+	return nil
+}
+
+func (st *State) readMember(k, v []byte) error {
+	l, v, err := readList(v)
+	if err != nil || len(k) != 12 || len(l) < 4 {
+		return errShort
+	}
+	base, v, err := readList(v)
+	if err != nil {
+		return err
+	}
+	last, _, err := readList(v)
+	if err != nil {
+		return err
+	}
+	pid, start := pidAndStart(k)
+	st.Members = append(st.Members, Member{
+		Life: groups.Life{
+			PID: pid, Start: l.startAt(start, 4), PPID: int32(l[0]), Set: groups.SetID(l[1]), Exit: clock.Boot(l[2]),
+			Inferred: l[3]&1 != 0, Unproven: l[3]&2 != 0, HasAccount: l[3]&4 != 0,
+		},
+		Account: usage.Account{Base: base.measure(), Last: last.measure()},
+	})
+	return nil
+}
+
+func (st *State) readDeath(_, v []byte) error {
+	l, v, err := readList(v)
+	if err != nil || len(l) < 5 {
+		return errShort
+	}
+	start := l.startAt(clock.Boot(l[1]), 6)
+	if len(l) <= 6 && (len(l) <= 5 || l[5] == 0) {
+		start = clock.At(clock.Boot(l[1]), clock.Second) // of a process that nobody knew
+	}
+	d := usage.OpenDeath{
+		Key: groups.Key{PID: int32(l[0]), Start: start}, Set: groups.SetID(l[2]),
+		Reported: time.Duration(l[3]), Grade: uint8(l[4]),
+		// Early versions did not store these; nearly every death has both.
+		Lined: len(l) <= 7 || l[7] == 1, Exited: len(l) <= 8 || l[8] == 1,
+	}
+	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
+		var ml list
+		if ml, v, err = readList(v); err != nil {
+			return err
+		}
+		*m = ml.measure()
+	}
+	if c, _, err := readList(v); err == nil {
+		d.Cell = c.cell(d.Set)
+	}
+	st.Deaths = append(st.Deaths, d)
+	return nil
+}
