@@ -52,11 +52,13 @@ func (s Start) LivedByTaskstats(exit, came Boot, told, asleep time.Duration) boo
 // SameAsleep reports whether a process that began at s can be that of a ledger line,
 // whose begin is later by what the machine was suspended in the process's life:
 // asleep at most. begun is the line's begin, and told the life time without that.
-// Exit is zero where it is not known.
+// Exit is zero where it is not known. It comes after the line, and no bound is known
+// for how long: files are closed in between (kernel/exit.c, do_exit), some of them
+// over a network.
 func (s Start) SameAsleep(begun Start, exit Boot, told, asleep time.Duration) bool {
 	slept := begun.Boot().Sub(s.Boot())
 	return -second <= slept && slept <= asleep+second &&
-		(exit == 0 || near(exit.Sub(begun.Boot()), told, second+writing+Rounding(told)))
+		(exit == 0 || exit.Sub(begun.Boot()) >= told-second-writing-Rounding(told))
 }
 
 // EndsWithin reports whether a process that began at s, by its line, and lived for
