@@ -21,6 +21,7 @@ import (
 	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
+	"elsa/pkg/taskevent"
 	"elsa/pkg/taskstats"
 	"elsa/pkg/tracepoint"
 	"elsa/pkg/usage"
@@ -167,9 +168,16 @@ func (s *sources) takeExact(opened feed.Opened, cfg *config.Config, log *slog.Lo
 	}
 }
 
+// releasesTellAll reports whether taskstats would add nothing to the records of
+// released tasks: what those lack comes with the end of the process.
+func (s *sources) releasesTellAll() bool {
+	peak, err := taskevent.TellsPeak()
+	return s.RingEvents && s.Exact != nil && len(s.service.ExactMissing) == 0 && err == nil && peak
+}
+
 func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept) error {
 	s.service.Taskstats = "off"
-	if cfg.Taskstats == "off" {
+	if cfg.Taskstats == "off" || cfg.Taskstats == "auto" && s.releasesTellAll() {
 		return nil
 	}
 	conn := kept.taskstats(ctx)

@@ -34,6 +34,14 @@ type Kept struct {
 
 func (k *Kept) close() { k.Handles.Close() }
 
+// leave closes a ring that nobody had a use for.
+func (k *Kept) leave() {
+	if len(k.Handles) > 0 {
+		k.close()
+		k.Unfit(errUnfit)
+	}
+}
+
 // errUnfit is for a ring that goes with no database, or with other flags.
 var errUnfit = errors.New("it does not go with the database and the flags")
 

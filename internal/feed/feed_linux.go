@@ -74,7 +74,7 @@ type Releases struct {
 // patched kernel answers, else of BPF, and else of the process connector. The error
 // says what is missing, and the mend.
 func Open(ctx context.Context, o Options) (Opened, error) {
-	defer o.Kept.close()
+	defer o.Kept.leave()
 	order := []cnfork.Source{o.Source}
 	if o.Source == cnfork.SourceAuto {
 		order = []cnfork.Source{cnfork.SourceFork, cnfork.SourceBPF, cnfork.SourceProc}

@@ -181,9 +181,11 @@ func (p *Pump) deliver(barrier uint64) error {
 	} else {
 		barrier = 0
 	}
-	var errs []error
+	var err error
 	for _, o := range p.outlets {
-		errs = append(errs, o.deliver(barrier))
+		if e := o.deliver(barrier); e != nil {
+			err = errors.Join(err, e)
+		}
 	}
-	return errors.Join(errs...)
+	return err
 }
