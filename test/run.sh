@@ -23,15 +23,18 @@ finish() {
 trap finish EXIT
 
 # Tests that listen to the whole kernel or switch its accounting run one package
-# after the other, and nothing else meanwhile.
+# after the other. The others run beside them.
 shared=$(grep -rlE --include='*_test.go' 'kerneltest\.(ProcEvents|BSDAcct|Taskstats|BPF)\b' cmd internal pkg test |
 	xargs -n 1 dirname | sort -u | sed 's|^|elsa/|')
 # The engine has no goroutines: the race detector could find nothing, and its model
 # and its 200,000 groups would take four times as long.
 single=elsa/internal/engine
 others=$($go list ./... | grep -vxF "$shared" | grep -vxF "$single")
+beside() {
+	$go test -race -timeout 60m "$@" $others && $go test -timeout 60m "$@" $single
+}
+beside "$@" &
 status=0
-$go test -timeout 30m "$@" $single || status=1
-$go test -race -timeout 30m "$@" $others || status=1
 $go test -race -timeout 60m -p 1 "$@" $shared || status=1 # also tests of another tree are waited for
+wait $! || status=1
 exit $status
