@@ -31,8 +31,12 @@ shared=$(grep -rlE --include='*_test.go' 'kerneltest\.(ProcEvents|BSDAcct|Taskst
 single=elsa/internal/engine
 others=$($go list ./... | grep -vxF "$shared" | grep -vxF "$single")
 beside() {
-	$go test -race -timeout 60m "$@" $others && $go test -timeout 60m "$@" $single
+	failed=0
+	$go test -race -timeout 60m "$@" $others || failed=1
+	$go test -timeout 60m "$@" $single || failed=1
+	return $failed
 }
+trap 'kill 0' INT TERM # a shell in the background has no ears for ^C
 beside "$@" &
 status=0
 $go test -race -timeout 60m -p 1 "$@" $shared || status=1 # also tests of another tree are waited for
