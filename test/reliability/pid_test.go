@@ -40,7 +40,7 @@ func setSysctl(t testing.TB, name, value string) {
 // orphan keeps alive.
 func TestKernelPidWrap(t *testing.T) {
 	needKernel(t)
-	wanted := 10
+	wanted := 4
 	if soak() {
 		wanted = 300
 	}
