@@ -92,6 +92,19 @@ func (p *programs) load(written []Program) (loaded []*ebpf.Program, err error) {
 	return loaded, nil
 }
 
+// id is the ring's in the kernel.
+func (p *programs) id() (uint32, error) {
+	info, err := p.ring.Info()
+	if err != nil {
+		return 0, fmt.Errorf("read about ring buffer: %w", err)
+	}
+	id, ok := info.ID()
+	if !ok {
+		return 0, errors.New("read about ring buffer: it has no id")
+	}
+	return uint32(id), nil
+}
+
 // misses is how often programs from one to another did not run because a program ran
 // on the CPU already. Kernels before 5.12 do not say.
 func (p *programs) misses(from, to int) (n uint64) {

@@ -38,6 +38,7 @@ type Source struct {
 	ring     *ring
 	pump     *stream.Pump
 	lanes    []lane
+	id       uint32
 	releases bool // there are no events, by which the reader is woken
 	running  sync.Once
 	err      error // of Run
@@ -114,6 +115,9 @@ func (s *Source) begin(cfg Config, err error) (*Source, error) {
 		}
 	}
 	if err == nil {
+		s.id, err = s.programs.id()
+	}
+	if err == nil {
 		s.state, err = openState(s.programs.state.FD())
 	}
 	if err == nil {
@@ -160,16 +164,8 @@ func (s *Source) Run(ctx context.Context) error {
 	return s.err
 }
 
-// ID is the ring's in the kernel, for as long as that is there, and zero if the kernel
-// does not tell.
-func (s *Source) ID() uint32 {
-	if info, err := s.programs.ring.Info(); err == nil {
-		if id, ok := info.ID(); ok {
-			return uint32(id)
-		}
-	}
-	return 0
-}
+// ID is the ring's in the kernel, unique within a boot.
+func (s *Source) ID() uint32 { return s.id }
 
 // Free lets the kernel overwrite what is before a position, in bytes as a cursor has
 // it: nobody will read it again. Safe from any goroutine, also after Close.
