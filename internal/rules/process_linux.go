@@ -24,7 +24,8 @@ type Process struct {
 	exe    *string
 	cgroup *string
 	env    []byte
-	gone   [3]bool // by what was looked for: the process was gone
+	args   *string
+	gone   [4]bool // by what was looked for: the process was gone
 	unseen bool
 
 	envRead bool
@@ -59,6 +60,7 @@ func (f *Process) Unseen() bool {
 const (
 	executable = iota
 	controlGroup
+	arguments
 	environment
 )
 
@@ -95,6 +97,23 @@ func (f *Process) Cgroup() string {
 	}
 	f.unseen = f.unseen || f.gone[controlGroup]
 	return *f.cgroup
+}
+
+// Args are the arguments after the first, which names the program, as the process has
+// them in its memory.
+func (f *Process) Args() string {
+	if f.args == nil {
+		text, cut := f.read("cmdline")
+		if cut {
+			f.cut.Add(tally.ProcessMemory)
+		}
+		_, rest, _ := bytes.Cut(bytes.TrimSuffix(text, []byte{0}), []byte{0})
+		args := string(bytes.ReplaceAll(rest, []byte{0}, []byte{' '}))
+		f.looked(arguments, len(text) == 0)
+		f.args = &args
+	}
+	f.unseen = f.unseen || f.gone[arguments]
+	return *f.args
 }
 
 // maxMemory bounds what is read of another process's memory, which may be as large
