@@ -65,7 +65,7 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.BoolVar(&c.WebMembers, "web.members", false, "list the live members of groups on the page, by command and user, for all who can reach it")
 	f.StringVar(&c.Source, "source", "auto", "fork events: auto, fork (patched kernel), bpf (kernel with type information) or proc (process connector); auto is the first of these that there is")
 	f.StringVar(&c.Acct, "acct", "own", "BSD accounting: own (segments in the state directory), follow:PATH (another tool's file) or off")
-	f.StringVar(&c.Taskstats, "taskstats", "auto", "exit records with I/O and memory: auto, on or off; auto is off where events and exact CPU come by BPF and have it all (Linux 6.16 and later)")
+	f.StringVar(&c.Taskstats, "taskstats", "auto", "exit records with I/O and memory: auto, on or off; auto is off where events and exact CPU come by BPF and leave nothing out (Linux 6.16 and later)")
 	f.StringVar(&c.Exact, "exact", "auto", "exact CPU at task release, by BPF: auto, on or off")
 	f.DurationVar(&c.CommitInterval, "commit-interval", time.Second, "how often the bills are made durable")
 	f.IntVar(&c.EventBuffer, "event-buffer", 64<<20, "receive buffer for events in bytes: 832 bytes an event by the connectors; by bpf 320 bytes a process, its exact record included, until it is committed")

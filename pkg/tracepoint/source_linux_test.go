@@ -395,6 +395,18 @@ func TestKernelUnpin(t *testing.T) {
 	})
 }
 
+// A kernel that is not guarded has its functions traced, and one that is refuses. Which
+// it is must not depend on what is loaded besides.
+func TestKernelGuarded(t *testing.T) {
+	need(t)
+	was := tracepoint.Guarded()
+	t.Logf("guarded: %v", was)
+	open(t, 1<<16)
+	if is := tracepoint.Guarded(); is != was {
+		t.Errorf("guarded: %v, and then %v", was, is)
+	}
+}
+
 // A ring takes little resident memory, however large it is.
 func TestKernelResident(t *testing.T) {
 	need(t)
