@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +27,21 @@ import (
 	"elsa/pkg/tracepoint"
 )
 
-func TestMain(m *testing.M) { kerneltest.Main(m, nil) }
+// roles are what spawned copies of the test binary can be asked to do.
+var roles = map[string]kerneltest.Role{
+	// open prints how it went to open events and releases, and to prove events.
+	"open": func([]string) int {
+		events, releases := tracepoint.NewLane(&taskevent.Decoder{}, stream.Cursor{}), tracepoint.NewLane(taskrelease.NewDecoder(), stream.Cursor{})
+		s, err := tracepoint.Open(context.Background(), tracepoint.Config{RingBytes: 1 << 16}, events, releases)
+		if err == nil {
+			err = errors.Join(taskevent.Prove(s.Peek), s.Close())
+		}
+		fmt.Println(err)
+		return 0
+	},
+}
+
+func TestMain(m *testing.M) { kerneltest.Main(m, roles) }
 
 func need(t testing.TB) {
 	t.Helper()
@@ -393,6 +408,34 @@ func TestKernelUnpin(t *testing.T) {
 		}
 		return errors.Is(err, os.ErrNotExist)
 	})
+}
+
+// Two capabilities suffice for events and releases, and without them the error names
+// them.
+func TestKernelCapabilities(t *testing.T) {
+	need(t)
+	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
+	for _, tt := range []struct {
+		name string
+		caps []uintptr
+		want string
+	}{
+		{"CAP_BPF and CAP_PERFMON", []uintptr{unix.CAP_BPF, unix.CAP_PERFMON}, "<nil>"},
+		{"CAP_BPF", []uintptr{unix.CAP_BPF}, "CAP_PERFMON"},
+		{"none", nil, "CAP_BPF"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := kerneltest.Command("open")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody, AmbientCaps: tt.caps, Pdeathsig: syscall.SIGKILL}
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(out), tt.want) {
+				t.Errorf("it says %q, want %q in it", out, tt.want)
+			}
+		})
+	}
 }
 
 // A kernel that is not guarded has its functions traced, and one that is refuses. Which
