@@ -36,6 +36,7 @@ type death struct {
 	final    bool // Patience is over
 	looked   bool // its process was looked at; see Look
 	told     bool // the kernel's final word came
+	standing bool // that word is its CPU clock, since nobody waited for it
 	next     *death
 }
 
