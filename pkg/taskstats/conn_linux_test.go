@@ -63,9 +63,9 @@ func TestKernelTaskstats(t *testing.T) {
 		name string
 		pid  int
 		want acct.Record
-		keep bool // its messages in testdata
+		keep bool          // its messages in testdata
 		used time.Duration // zero is not known
-		out  uint64 // blocks of 512 bytes
+		out  uint64        // blocks of 512 bytes
 	}
 	began := time.Now()
 	var processes []process
