@@ -52,7 +52,9 @@ type Book struct {
 	origins map[uint32][]Origin // by group, in order
 	seq     uint64
 	put     []Origin // to store
-	del     []Origin
+	del     []Origin // to forget
+
+	putting, deleting []Origin // as the last Flush told
 
 	first map[int32]int32 // pid → the latest of its nodes
 	nodes []node
@@ -120,18 +122,28 @@ func (b *Book) DropBoot(boot string) {
 // Changed reports whether Flush has anything to tell.
 func (b *Book) Changed() bool { return len(b.put)+len(b.del) > 0 }
 
-// Flush tells what to store and to forget. It tells so again until Done.
+// Flush tells what to store and to forget since the last Flush. Done or Failed must
+// follow before the next one.
 func (b *Book) Flush(put, del func(Origin)) {
-	for _, o := range b.put {
+	b.putting, b.put = b.put, b.putting[:0]
+	b.deleting, b.del = b.del, b.deleting[:0]
+	for _, o := range b.putting {
 		put(o)
 	}
-	for _, o := range b.del {
+	for _, o := range b.deleting {
 		del(o)
 	}
 }
 
-// Done says that what Flush told is safe.
-func (b *Book) Done() { b.put, b.del = b.put[:0], b.del[:0] }
+// Done says that what Flush told is stored.
+func (b *Book) Done() { b.putting, b.deleting = b.putting[:0], b.deleting[:0] }
+
+// Failed says that what Flush told is not stored: it is told again, before what came
+// since.
+func (b *Book) Failed() {
+	b.put, b.putting = append(b.putting, b.put...), nil
+	b.del, b.deleting = append(b.deleting, b.del...), nil
+}
 
 // Origins are those of a group, the earliest first. It must not be changed.
 func (b *Book) Origins(group uint32) []Origin { return b.origins[group] }
