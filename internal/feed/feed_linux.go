@@ -25,8 +25,8 @@ type Feed interface {
 // Options say what to open.
 type Options struct {
 	Source cnfork.Source
-	// Buffer is the receive buffer in bytes. BPF takes half of it: its events are
-	// smaller, and the kernel commits all of it at once.
+	// Buffer is the receive buffer in bytes, 0 for the source's own default. BPF takes
+	// half of it: its events are smaller, and the kernel commits all of it at once.
 	Buffer int
 	// Resume, if set, returns a stream of one source that goes on where it stopped, or
 	// nil.
