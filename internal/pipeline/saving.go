@@ -15,7 +15,7 @@ import (
 
 // hang is how long a commit may take before nobody waits for the disk any more:
 // a change is answered with [NotSafeError], and readers get what was committed last.
-const hang = 3 * time.Second
+const hang = 2 * time.Second
 
 // errHang is why a commit has not ended.
 var errHang = errors.New("the disk does not answer, as while its file system is frozen; nothing is lost, and it is waited for")

@@ -142,7 +142,7 @@ func refusal(t testing.TB, err error) {
 // stays as it is then. That it opens also means that it can be committed to.
 func TestDamage(t *testing.T) {
 	_, data := grown(t)
-	tries := 500
+	tries := 150
 	if kerneltest.Soak() {
 		tries = 10_000
 	}
@@ -164,6 +164,9 @@ func TestDamage(t *testing.T) {
 		if err == nil {
 			if opened[kind]++; got != want {
 				t.Errorf("seed %d, %s: the figures are wrong", seed, kind)
+			}
+			if seed%8 != 0 {
+				continue // it takes the disk's time
 			}
 			s, err := Open(path, day)
 			for i := uint32(0); err == nil && i < 3; i++ {
@@ -191,7 +194,7 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	for kind, n := range refused {
-		if n < 5 {
+		if n < 3 {
 			t.Errorf("%s: %d refused: that proves nothing", kind, n)
 		}
 	}

@@ -109,22 +109,27 @@ func read(path string, file *os.File) (*Store, error) {
 }
 
 // Lock makes sure that nobody has the database at path open until release is called,
-// without reading it. It waits at most a second: ErrBusy. Where there is no database,
-// there is nothing to lock.
+// without reading it. It waits at most a second: ErrBusy. What cannot be opened
+// nobody has open.
 func Lock(path string) (release func() error, err error) {
-	file, err := lock(path)
-	if errors.Is(err, os.ErrNotExist) {
+	file, err := openFile(path)
+	if err != nil {
 		return func() error { return nil }, nil
 	}
-	if err != nil {
+	if err := flock(file); err != nil {
+		file.Close()
 		return nil, fmt.Errorf("lock database %s: %w", path, err)
 	}
 	return file.Close, nil
 }
 
+func openFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+}
+
 // lock opens the file, if it is one that nobody else could have written, for us alone.
 func lock(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	file, err := openFile(path)
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, errors.New("it is not a file (a link will not do); move it away")
 	}
