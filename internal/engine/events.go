@@ -151,8 +151,3 @@ func (e *Engine) untold(k groups.Key) {
 	e.tracker.Fork(1, k.PID, k.Start)
 	e.lineage.Fork(1, k.PID)
 }
-
-// wentOn reports whether events go on where the last run left them, at any moment, and
-// none was lost since: a process that is not known and began before this run was in no
-// group then. Those are not stored.
-func (e *Engine) wentOn() bool { return e.options.Resumed && e.options.WholeExits && !e.loss.ever }

@@ -32,6 +32,11 @@ func (e *Engine) Doubtless() bool { return !e.loss.pending && e.loss.gaps == 0 }
 // zero before the first.
 func (e *Engine) Trusted() clock.Boot { return e.loss.trusted }
 
+// wentOn reports whether events go on where the last run left them, at any moment, and
+// none was lost since: a process that is not known and began before this run was in no
+// group then. Those are not stored.
+func (e *Engine) wentOn() bool { return e.options.Resumed && e.options.WholeExits && !e.loss.ever }
+
 // scan makes the tracker agree with /proc; see groups.Tracker.Resync for since.
 func (e *Engine) scan(since clock.Boot) error {
 	var err error

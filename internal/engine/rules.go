@@ -50,6 +50,12 @@ func (e *Engine) rule(x executed) {
 	}
 }
 
+// missed counts a process that a rule could not look at, or with nil none could.
+func (e *Engine) missed(r *rules.Rule) {
+	e.counts[tally.RulesLate]++
+	e.misses.add(r)
+}
+
 func (e *Engine) applyRule(life groups.Life, m rules.Match, command string) {
 	g := e.ruleGroup(m)
 	if g == nil || e.tracker.Sets.Has(life.Set, g.ID) || e.full(life.Set, g) {
