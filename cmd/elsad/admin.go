@@ -60,6 +60,9 @@ func stopAccounting(cfg *config.Config) error {
 		return withAdvice(err, cfg)
 	}
 	defer release()
+	if err := pins(cfg).Remove(); err != nil {
+		return err
+	}
 	owned, err := ledger.Own(dir, ledger.Position{}, ledger.OwnOptions{})
 	var conflict *ledger.ConflictError
 	if errors.As(err, &conflict) {

@@ -73,14 +73,14 @@ func (p *Pipeline) begin(s *save) {
 		p.end(s, err)
 		return
 	}
-	if !p.Engine.Changed() && p.position == p.meta.Position && !p.meta.CleanStop && !p.disk.reclaim {
+	if !p.Engine.Changed() && p.position == p.meta.Position && !p.meta.CleanStop && !p.disk.reclaim && !p.ringFull() {
 		p.disk.good = now.Wall
 		p.end(s, nil) // an idle machine writes nothing
 		return
 	}
 	fault.Point(fault.CommitBegin)
-	w := &writing{save: s, began: now, tx: &store.Tx{}, meta: p.meta, reclaim: p.disk.reclaim}
-	w.meta.Position, p.disk.reclaim = p.position, false
+	w := &writing{save: s, began: now, tx: &store.Tx{}, meta: p.meta, reclaim: p.disk.reclaim, ring: p.ringRead()}
+	w.meta.Position, w.meta.Ring, p.disk.reclaim = p.position, p.ring(), false
 	p.Engine.Save(w.tx, &w.meta)
 	if s.shown == nil && now.Boot >= p.disk.due {
 		s.shown, _ = p.view()
@@ -124,7 +124,11 @@ func (p *Pipeline) ended(w *writing) {
 		if p.disk.bad.IsZero() {
 			p.disk.bad = w.began.Wall
 		}
+		if p.ringFull() { // a crash will then lose it; going on without room would at once
+			p.freeRing(w.ring)
+		}
 	} else {
+		p.freeRing(w.ring)
 		p.meta, p.disk.good, p.disk.bad = w.meta, w.began.Wall, time.Time{}
 		if p.Observe != nil {
 			p.Observe(w.took)
@@ -153,6 +157,9 @@ func (p *Pipeline) end(s *save, err error) {
 func (p *Pipeline) watchDisk() {
 	if w := p.disk.now; w != nil && readNow().Boot.Sub(w.began.Boot) >= hang {
 		p.tell("commit", errHang)
+		if p.ringFull() { // a crash will then lose it; going on without room would at once
+			p.freeRing(p.ringRead())
+		}
 	}
 }
 

@@ -43,7 +43,8 @@ type writing struct {
 	began   engine.Now
 	tx      *store.Tx
 	meta    store.Meta
-	reclaim bool // accounting, after the commit
+	reclaim bool   // accounting, after the commit
+	ring    uint64 // up to where the ring was read
 
 	// How it ended:
 	err       error

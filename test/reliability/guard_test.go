@@ -127,9 +127,9 @@ func TestKernelGuardDamaged(t *testing.T) {
 // accounting goes on.
 func TestKernelBacklogBound(t *testing.T) {
 	needKernel(t)
-	const bound = 256 << 10
+	const bound = 128 << 10
 	d := newDaemon(t, t.TempDir(), "--commit-interval", "100ms")
-	d.start(fmt.Sprintf("ELSA_FAULT_SIZES=segment=16384,total=%d", bound), "ELSA_FAULT=commit.transaction=enospc:150@10")
+	d.start(fmt.Sprintf("ELSA_FAULT_SIZES=segment=16384,total=%d", bound), "ELSA_FAULT=commit.transaction=enospc:80@10")
 	l := d.load("proved", nil, "churn", "cbz", "2", "1000")
 	stop := overrun(t)
 	largest := int64(0)

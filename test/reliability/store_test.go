@@ -31,7 +31,7 @@ func check(dir string) (said string, status int) {
 // has all that was on bills before it was taken and nothing of after.
 func TestKernelBackup(t *testing.T) {
 	needKernel(t)
-	copies := 10
+	copies := 4
 	if soak() {
 		copies = 100
 	}
