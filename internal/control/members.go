@@ -5,6 +5,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -69,7 +70,7 @@ func (s *Service) PageMembers(ctx context.Context, group uint32) (members []web.
 // look adds what /proc knows of processes, outside the pipeline. One that ended
 // meanwhile is left out.
 func (s *Service) look(ctx context.Context, lives []groups.Life, detail bool, f func(groups.Life, *proc.Process, *proc.Sample, time.Time)) {
-	sampler, booted := s.Proc.NewSampler(), proc.Booted()
+	booted := proc.Booted()
 	for _, l := range lives {
 		if ctx.Err() != nil {
 			return // nobody waits for it any more
@@ -79,7 +80,7 @@ func (s *Service) look(ctx context.Context, lives []groups.Life, detail bool, f 
 			continue
 		}
 		var used proc.Sample
-		if sampler.Sample(l.PID, l.Start, &used, detail) != nil {
+		if s.Proc.Sample(l.PID, l.Start, &used, detail) != nil {
 			continue
 		}
 		f(l, &p, &used, p.Start.Boot().Wall(booted).Time())
@@ -95,5 +96,14 @@ func running(t pipeline.Turn, pid int) (p proc.Process, l groups.Life, err error
 	if err == nil && !ok {
 		err = api.NotFound("no process %d is running", pid)
 	}
-	return p, l, err
+	return p, l, busy(pid, err)
+}
+
+// busy is err, said to who asks, where that is of a process that could not be looked
+// at in time.
+func busy(pid int, err error) error {
+	if errors.Is(err, proc.ErrBusy) {
+		return api.Unavailable("process %d is executing a program and cannot be looked at; nothing was changed", pid)
+	}
+	return err
 }

@@ -51,11 +51,13 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 				e.untold(forker)
 				e.tracker.ForkOf(forker, ev.PID, clock.At(ev.Start, clock.Exact))
 				e.lineage.Fork(ev.Forker, ev.PID)
+				e.forkedLate(ev.Forker, groups.Key{PID: ev.PID, Start: clock.At(ev.Start, clock.Exact)})
 			case ev.Thread():
 				e.tracker.Thread(ev.TGID)
 			default:
 				e.tracker.Fork(ev.ParentTGID, ev.PID, clock.At(at, clock.Stamped))
 				e.lineage.Fork(ev.ParentTGID, ev.PID)
+				e.forkedLate(ev.ParentTGID, groups.Key{PID: ev.PID, Start: clock.At(at, clock.Stamped)})
 			}
 		case cnfork.Exec:
 			e.counts[tally.Execs]++

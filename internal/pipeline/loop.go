@@ -51,6 +51,8 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			if err := p.stepIfFull(); err != nil {
 				return err
 			}
+		case <-p.Proc.Answered():
+			p.Engine.Answered(p.Proc.TakeAnswered(), readNow())
 		case f := <-p.requests:
 			f()
 		case <-tick.C:

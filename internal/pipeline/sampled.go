@@ -13,11 +13,10 @@ import (
 // readers sample live members for those who read, outside the pipeline's
 // goroutine, so that no reader holds it up.
 type readers struct {
-	mu      sync.Mutex
-	sampler *proc.Sampler
-	known   map[groups.Key]*sample
-	round   uint64
-	work    []*sample
+	mu    sync.Mutex
+	known map[groups.Key]*sample
+	round uint64
+	work  []*sample
 }
 
 type sample struct {

@@ -39,6 +39,7 @@ func (p process) Executable() string { return p.exe }
 func (p process) Cgroup() string     { return p.cgroup }
 func (p process) Groups() []string   { return p.groups }
 func (p process) Unseen() bool       { return false }
+func (p process) Late() bool         { return false }
 func (p process) Env(name string) []string {
 	if v, ok := p.env[name]; ok {
 		return []string{v}
