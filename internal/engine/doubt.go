@@ -16,6 +16,9 @@ type loss struct {
 	asOf clock.Boot
 	// trusted: every event since is applied, with no loss after it.
 	trusted clock.Boot
+	// scanned is since when the last look at all processes took what it found for new:
+	// one that was busy then is looked at by the same measure.
+	scanned clock.Boot
 	// ruleable are processes to be looked at by the rules after the rescan.
 	ruleable []executed
 }

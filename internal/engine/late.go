@@ -87,9 +87,20 @@ func (e *Engine) forkedLate(parent int32, child groups.Key) {
 }
 
 // Answered says that processes that were busy can be looked at, or are gone. The
-// rules are applied to those that live, in this order.
-func (e *Engine) Answered(pids []int32, now Now) {
+// rules are applied to those that live, in this order. A look at all processes may
+// have left some out: they are found now.
+func (e *Engine) Answered(pids []int32, now Now) error {
 	e.now = now
+	if !e.loss.pending && slices.ContainsFunc(pids, e.leftOut) {
+		if err := e.scan(e.loss.scanned); err != nil {
+			return err
+		}
+		for _, pid := range pids {
+			if e.late.waits[pid] == nil {
+				e.applyRules(pid)
+			}
+		}
+	}
 	for _, pid := range pids {
 		w := e.late.drop(pid)
 		if w == nil {
@@ -109,6 +120,17 @@ func (e *Engine) Answered(pids []int32, now Now) {
 			e.inherit(w, before, life.Set)
 		}
 	}
+	return nil
+}
+
+// leftOut reports whether a process lives that the tracker does not know.
+func (e *Engine) leftOut(pid int32) bool {
+	p, err := e.options.World.Process(pid)
+	if err != nil || p.Dead() {
+		return false
+	}
+	l, known := e.tracker.Lookup(pid)
+	return !known || !p.Start.Same(l.Start)
 }
 
 // pass gives the heirs of a process to the wait that follows.

@@ -118,10 +118,10 @@ func TestLateAnswer(t *testing.T) {
 						t.Errorf("before the look ended %d is in %q", pid, got)
 					}
 				}
-				e.Answered([]int32{20}, now) // busy again
+				answer(t, e, now, 20) // busy again
 			}
 			delete(busy, 20)
-			e.Answered([]int32{30, 20}, now)
+			answer(t, e, now, 30, 20)
 			for pid, want := range map[int32]string{20: "all ci", 21: "all ci", 22: "all ci", 30: "", 31: ""} {
 				if got := in(e, pid); got != want {
 					t.Errorf("%d is in %q, want %q", pid, got, want)
@@ -149,12 +149,47 @@ func TestLateAnswerGone(t *testing.T) {
 	e.Events([]cnfork.Event{exit, again}, 0, 0, later)
 	delete(m.env, 20)
 	m.procs[20].Start = clock.At(later.Boot, clock.Tick)
-	e.Answered([]int32{20}, later)
+	answer(t, e, later, 20)
 	if got := in(e, 20); got != "" {
 		t.Errorf("the next process of the pid is in %q", got)
 	}
 	if n := e.Counts()[tally.RulesLate]; n != 1 {
 		t.Errorf("%d not seen, want 1", n)
+	}
+}
+
+func answer(t *testing.T, e *Engine, now Now, pids ...int32) {
+	t.Helper()
+	if err := e.Answered(pids, now); err != nil {
+		t.Error(err)
+	}
+}
+
+// A process that was busy when all were looked at after a start, and that nobody knew,
+// is found when it answers: it is where its parent is, and the rules look at it.
+func TestLeftOutOfScan(t *testing.T) {
+	m := newBusyMachine()
+	e, now := lateEngine(t, m)
+	later := now.after(time.Second)
+	m.procs[40] = &proc.Process{PID: 40, PPID: 20, Start: clock.At(later.Boot, clock.Tick), State: 'S', Threads: 1}
+	m.procs[41] = &proc.Process{PID: 41, PPID: 30, Start: clock.At(later.Boot, clock.Tick), State: 'S', Threads: 1}
+	m.ci[41] = true
+	left := map[int32]*proc.Process{40: m.procs[40], 41: m.procs[41]}
+	delete(m.procs, 40)
+	delete(m.procs, 41)
+	e.Applied(now.Boot)
+	e.Events(nil, 1, 0, later) // their forks
+	if err := e.RescanIfLost(later); err != nil {
+		t.Fatal(err)
+	}
+	for pid, p := range left {
+		m.procs[pid] = p
+	}
+	answer(t, e, later, 40, 41)
+	for pid, want := range map[int32]string{40: "all ci", 41: "all ci"} {
+		if got := in(e, pid); got != want {
+			t.Errorf("%d is in %q, want %q", pid, got, want)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ func (e *Engine) Trusted() clock.Boot { return e.loss.trusted }
 // scan makes the tracker agree with /proc; see groups.Tracker.Resync for since.
 func (e *Engine) scan(since clock.Boot) error {
 	var err error
+	e.loss.scanned = since
 	e.procs, err = e.options.World.Processes(e.procs[:0])
 	if err != nil {
 		return fmt.Errorf("scan processes: %w", err)

@@ -52,7 +52,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 				return err
 			}
 		case <-p.Proc.Answered():
-			p.Engine.Answered(p.Proc.TakeAnswered(), readNow())
+			if err := p.Engine.Answered(p.Proc.TakeAnswered(), readNow()); err != nil {
+				return err
+			}
 		case f := <-p.requests:
 			f()
 		case <-tick.C:

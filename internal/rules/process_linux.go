@@ -137,14 +137,19 @@ const maxMemory = 128 << 10
 
 // Env looks for a variable in the environment as the process has it in its memory.
 func (f *Process) Env(name string) []string {
-	for rest := f.find(environment, f.reading("environ")).text; len(rest) > 0; {
-		var e []byte
-		e, rest, _ = bytes.Cut(rest, []byte{0})
-		if v, ok := bytes.CutPrefix(e, []byte(name)); ok && len(v) > 0 && v[0] == '=' {
-			return []string{string(v[1:])}
+	// By the name, as there may be a hundred thousand empty variables.
+	key := []byte(name + "=")
+	for rest, begins := f.find(environment, f.reading("environ")).text, true; ; {
+		before, after, found := bytes.Cut(rest, key)
+		switch n := len(before); {
+		case !found:
+			return nil
+		case n == 0 && begins, n > 0 && before[n-1] == 0:
+			v, _, _ := bytes.Cut(after, []byte{0})
+			return []string{string(v)}
 		}
+		rest, begins = after, false
 	}
-	return nil
 }
 
 // reading reads the beginning of a file of the process.

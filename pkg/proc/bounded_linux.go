@@ -26,7 +26,7 @@ type Bounded struct {
 	fs       FS
 	lookers  *lookers
 	patience *patience
-	least    time.Duration // to wait for a look when there is no patience left
+	least    time.Duration // to wait when there is no patience left; see wait
 	sampler  *Sampler      // for clocks, which need no buffer
 }
 
@@ -39,12 +39,13 @@ func NewBounded(fs FS) *Bounded {
 }
 
 // Impatient returns a reader for a goroutine that nothing may hold up. It waits
-// 5 ms for a look, not at all when such waiting took a twentieth of the time, and
-// counts what is under way together with b.
+// 5 ms for a look. When such waiting took a twentieth of the time it waits 2 ms, and
+// not at all for processes of users of whom one was busy in the last ten seconds.
+// What is under way is counted together with b's.
 func (b *Bounded) Impatient() *Bounded {
 	quick := *b
 	quick.patience = &patience{each: 5 * time.Millisecond, burst: 20 * time.Millisecond, share: 0.05}
-	quick.least = 0
+	quick.least = 2 * time.Millisecond
 	return &quick
 }
 
@@ -76,7 +77,19 @@ func (b *Bounded) Look(pid int32, f func()) error {
 }
 
 func (b *Bounded) look(pid int32, f func(*Sampler)) error {
-	return b.lookers.look(pid, max(b.least, b.patience.now()), b.patience.spend, nil, f)
+	return b.lookers.look(pid, b.wait(pid), b.patience.spend, nil, f)
+}
+
+// wait is how long to wait for a look at a process now.
+func (b *Bounded) wait(pid int32) time.Duration {
+	d := b.patience.now()
+	switch {
+	case d >= b.least:
+		return d
+	case b.lookers.suspect(pid):
+		return 0
+	}
+	return b.least
 }
 
 // Process is [FS.Process].

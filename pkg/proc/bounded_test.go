@@ -113,3 +113,30 @@ func TestBoundedGone(t *testing.T) {
 		t.Errorf("a snapshot of %d processes: %v", len(all), err)
 	}
 }
+
+// When patience is at its end, who has made others wait is not waited for any more,
+// and everybody else is.
+func TestBoundedSuspects(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to make directories of others")
+	}
+	fs := FS(t.TempDir())
+	for pid, uid := range map[int32]int{1: 1000, 2: 1000, 3: 1001} {
+		if err := os.Mkdir(fs.path(pid, ""), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(fs.path(pid, ""), uid, uid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := NewBounded(fs).Impatient()
+	_, end := hold(t, b, 1)
+	defer end()
+	b.patience.spend(time.Hour)
+	if d := b.wait(2); d != 0 {
+		t.Errorf("another process of the same user is waited for: %v", d)
+	}
+	if d := b.wait(3); d != b.least {
+		t.Errorf("another user's process is waited for %v, want %v", d, b.least)
+	}
+}

@@ -21,6 +21,9 @@ const (
 	freeStuck    = 8
 	// maxIdle is how many lookers without work are kept.
 	maxIdle = 4
+	// recently is how long a user is remembered of whom a process was stuck, and
+	// maxRecent how many are.
+	recently, maxRecent = 10 * time.Second, 1024
 )
 
 // lookers are goroutines that look at processes for others, who do not wait for
@@ -30,10 +33,11 @@ type lookers struct {
 
 	mu     sync.Mutex
 	idle   []*looker
-	stuck  map[int32]*looker // those nobody waits for any more, by what they look at
-	users  map[uint32]int    // how many of them there are by user
-	ended  []int32           // what those looked at that came back
-	signal chan struct{}     // has something when ended has
+	stuck  map[int32]*looker    // those nobody waits for any more, by what they look at
+	users  map[uint32]int       // how many of them there are by user
+	recent map[uint32]time.Time // when a user's process was stuck last
+	ended  []int32              // what those looked at that came back
+	signal chan struct{}        // has something when ended has
 
 	late, refused atomic.Uint64
 }
@@ -52,7 +56,7 @@ type looker struct {
 }
 
 func newLookers(root FS) *lookers {
-	return &lookers{root: root, stuck: map[int32]*looker{}, users: map[uint32]int{}, signal: make(chan struct{}, 1)}
+	return &lookers{root: root, stuck: map[int32]*looker{}, users: map[uint32]int{}, recent: map[uint32]time.Time{}, signal: make(chan struct{}, 1)}
 }
 
 // look has f called in another goroutine. It returns nil once f has returned. It
@@ -143,7 +147,20 @@ func (l *lookers) leave(w *looker, pid int32) bool {
 	w.left, w.pid, w.uid = true, pid, l.root.owner(pid)
 	l.stuck[pid] = w
 	l.users[w.uid]++
+	if len(l.recent) >= maxRecent {
+		clear(l.recent)
+	}
+	l.recent[w.uid] = time.Now()
 	return true
+}
+
+// suspect reports whether a process of the same user was stuck a moment ago.
+func (l *lookers) suspect(pid int32) bool {
+	uid := l.root.owner(pid)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, ok := l.recent[uid]
+	return ok && time.Since(at) < recently
 }
 
 func (l *lookers) release(w *looker) {
