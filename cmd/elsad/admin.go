@@ -63,6 +63,9 @@ func stopAccounting(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	if err := pins(cfg).Remove(); err != nil {
+		return err
+	}
 	owned, err := ledger.Own(dir, st.Meta.Position, ledger.OwnOptions{})
 	var conflict *ledger.ConflictError
 	if errors.As(err, &conflict) {

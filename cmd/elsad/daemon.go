@@ -117,6 +117,9 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		"acct", src.service.Accounting, "taskstats", src.service.Taskstats, "exact", src.service.Exact)
 	notify(daemon.SdNotifyReady + "\nSTATUS=") // and clears what the replay said
 	err = tasks.Wait()
+	if err == nil { // after a failure the next start goes on with it
+		err = pins(cfg).Remove()
+	}
 	notify(daemon.SdNotifyStopping)
 	return err
 }

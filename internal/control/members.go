@@ -5,7 +5,6 @@ package control
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -97,13 +96,4 @@ func running(t pipeline.Turn, pid int) (p proc.Process, l groups.Life, err error
 		err = api.NotFound("no process %d is running", pid)
 	}
 	return p, l, busy(pid, err)
-}
-
-// busy is err, said to who asks, where that is of a process that could not be looked
-// at in time.
-func busy(pid int, err error) error {
-	if errors.Is(err, proc.ErrBusy) {
-		return api.Unavailable("process %d is executing a program and cannot be looked at; nothing was changed", pid)
-	}
-	return err
 }

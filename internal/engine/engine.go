@@ -129,6 +129,7 @@ type Engine struct {
 	// ruleset decides on groups by what processes are; ruled is what it came to.
 	ruleset *rules.Set
 	ruled   ruled
+	misses  misses
 	// until are the groups that close when a process ends, by its pid. It is not
 	// kept over a restart, after which Expire closes them.
 	until map[int32]uint32
@@ -164,7 +165,7 @@ func New(o Options, now Now) (*Engine, error) {
 	e := &Engine{
 		options: o, began: now.Boot, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
-		made: map[uint32]clock.Boot{}, ending: map[groups.Key]uint64{}, unruled: map[groups.Key]struct{}{},
+		misses: misses{anyRule: 0}, made: map[uint32]clock.Boot{}, ending: map[groups.Key]uint64{}, unruled: map[groups.Key]struct{}{},
 	}
 	e.tracker.NoExits, e.tracker.WholeExits = o.NoExits, o.WholeExits
 	e.join.ExpectExact, e.join.Looks = o.ExpectExact, o.ExpectExact

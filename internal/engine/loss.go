@@ -13,7 +13,7 @@ import (
 
 // Lose says that events were lost.
 func (e *Engine) Lose() {
-	e.loss.pending = true
+	e.loss.pending, e.loss.ever = true, true
 	e.tracker.Lost()
 }
 
@@ -36,7 +36,7 @@ func (e *Engine) Trusted() clock.Boot { return e.loss.trusted }
 // scan makes the tracker agree with /proc; see groups.Tracker.Resync for since.
 func (e *Engine) scan(since clock.Boot) error {
 	var err error
-	e.loss.scanned = since
+	e.loss.newSince = since
 	e.procs, err = e.options.World.Processes(e.procs[:0])
 	if err != nil {
 		return fmt.Errorf("scan processes: %w", err)

@@ -28,7 +28,7 @@ func (e *Engine) rule(x executed) {
 	life, ok := e.tracker.Live(x.pid)
 	if !ok || x.told() && !life.Start.Same(x.start) {
 		if x.told() && x.start.Boot() > e.began {
-			e.counts[tally.RulesLate]++ // it ended while events were lost
+			e.missed(nil) // it ended while events were lost
 		}
 		return
 	}
@@ -39,7 +39,7 @@ func (e *Engine) rule(x executed) {
 			e.late.wait(life.Key(), x)
 			return
 		} else if err != nil || !p.Start.Same(life.Start) {
-			e.missed(life.Key()) // it ended before it could be looked at
+			e.notSeen(life.Key(), nil) // it ended before it could be looked at
 			return
 		}
 	}
@@ -48,8 +48,8 @@ func (e *Engine) rule(x executed) {
 	switch {
 	case traits.Late():
 		e.late.wait(life.Key(), x)
-	case unseen:
-		e.missed(life.Key())
+	case unseen != nil:
+		e.notSeen(life.Key(), unseen)
 	}
 	for _, m := range matches {
 		life, _ = e.tracker.Live(x.pid) // the match before may have moved it
@@ -83,9 +83,15 @@ func (e *Engine) full(set groups.SetID, g *groups.Group) bool {
 // maxUnruled bounds the processes of which is known that rules could not look at them.
 const maxUnruled = 1 << 16
 
-// missed notes a process that rules could not look at.
-func (e *Engine) missed(k groups.Key) {
+// missed counts a process that a rule could not look at, or with nil none could.
+func (e *Engine) missed(r *rules.Rule) {
 	e.counts[tally.RulesLate]++
+	e.misses.add(r)
+}
+
+// notSeen notes a process that a rule, or nil for any, could not look at.
+func (e *Engine) notSeen(k groups.Key, r *rules.Rule) {
+	e.missed(r)
 	if len(e.unruled) == maxUnruled {
 		clear(e.unruled)
 	}

@@ -59,15 +59,16 @@ func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	tx.Meta(*meta)
 }
 
-// saveHandover puts what only the next start needs, at the end of this one.
+// saveHandover puts what only the next start needs: at the end of this one, or, of
+// records that come by a ring, always, since it may go on with that after a crash.
 func (e *Engine) saveHandover(tx Tx, meta *store.Meta) {
 	var held []acct.Record
+	if meta.CleanStop && meta.HandedOver() || meta.Ring != nil { // their lines will be joined by the next start
+		e.join.EachHeld(func(r *acct.Record) { held = append(held, *r) })
+	}
 	if meta.CleanStop {
 		tx.PutAncestors(e.lineage.Ancestors())
-		if meta.HandedOver() { // their lines will be joined by the next start
-			e.join.EachHeld(func(r *acct.Record) { held = append(held, *r) })
-		}
-		if meta.Stored != nil || meta.StoredEvents != nil {
+		if meta.Stored != nil {
 			// Events go on: what the next start does not find here has its fork among
 			// them. It also reads the lines of those that died since the last step.
 			put := func(l groups.Life) {

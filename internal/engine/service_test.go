@@ -11,6 +11,7 @@ import (
 	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/ledger"
+	"elsa/pkg/stream"
 	"elsa/pkg/usage"
 )
 
@@ -221,7 +222,7 @@ func (m *model) restore(t *rapid.T, resumed bool) {
 		m.step(t)
 	}
 	s.meta.CleanStop = false
-	s.meta.Stored, s.meta.StoredTaskstats, s.meta.StoredExact = nil, nil, nil
+	s.meta.Stored, s.meta.StoredTaskstats, s.meta.Ring = nil, nil, nil
 }
 
 // stop is Pipeline.finish with Pipeline.handOver: it reports whether the sources
@@ -230,9 +231,9 @@ func (m *model) stop(t *rapid.T, offered, torn bool) (handedOver bool) {
 	m.step(t)
 	if offered {
 		m.drain(t)
-		zero32, zero64 := uint32(0), uint64(0)
+		zero32 := uint32(0)
 		s := m.service
-		s.meta.StoredTaskstats, s.meta.StoredExact = &zero32, &zero64
+		s.meta.StoredTaskstats, s.meta.Ring = &zero32, &store.Ring{Releases: &stream.Cursor{}}
 		if s.Doubtless() {
 			s.meta.Stored = &zero32
 		}

@@ -53,6 +53,12 @@ func countFamilies(v *usage.Service) (families []*dto.MetricFamily) {
 	samples := map[*tally.Family][]sample{}
 	for c := range tally.Counters {
 		i := c.Info()
+		if c == tally.RulesLate && len(v.RulesMissed) > 0 {
+			for _, m := range v.RulesMissed {
+				samples[i.Family] = append(samples[i.Family], sample{m.Name, m.Count})
+			}
+			continue
+		}
 		samples[i.Family] = append(samples[i.Family], sample{i.Value, v.Counts[c]})
 	}
 	for f, list := range samples {

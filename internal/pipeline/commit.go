@@ -17,12 +17,13 @@ func (p *Pipeline) commit() error {
 	if err := p.Engine.Prepare(now); err != nil {
 		return err
 	}
-	if !p.Engine.Changed() && p.position == p.meta.Position && !p.meta.CleanStop {
+	if !p.Engine.Changed() && p.position == p.meta.Position && !p.meta.CleanStop && !p.ringFull() {
 		return nil // an idle machine writes nothing
 	}
 	fault.Point(fault.CommitBegin)
 	meta := p.meta
 	meta.Position = p.position
+	meta.Ring = p.ring()
 	err := p.Store.Commit(func(tx *store.Tx) { p.Engine.Save(tx, &meta) })
 	p.Engine.Saved(err)
 	if err != nil {
@@ -31,6 +32,9 @@ func (p *Pipeline) commit() error {
 	p.tell("commit", err)
 	lines := p.Sources.Ledger
 	if err != nil {
+		if p.ringFull() { // a crash will then lose it; going on without room would at once
+			p.freeRing()
+		}
 		if lines != nil { // it must not grow without bound meanwhile
 			p.tell("accounting segments", lines.Rotate())
 		}
@@ -38,6 +42,7 @@ func (p *Pipeline) commit() error {
 	}
 	p.meta = meta
 	fault.Point(fault.CommitDone)
+	p.freeRing()
 	if lines != nil {
 		err := lines.Release(p.position)
 		fault.Point(fault.CommitReleased)

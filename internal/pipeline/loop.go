@@ -35,6 +35,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 				return errSource(ctx, "events")
 			}
 			p.takeEvents(b)
+			if err := p.stepIfFull(); err != nil {
+				return err
+			}
 		case b, ok := <-batches(p.Sources.Taskstats):
 			if !ok {
 				return errSource(ctx, "taskstats")
@@ -70,11 +73,17 @@ func (p *Pipeline) Run(ctx context.Context) error {
 // taken out of turn: in a storm a second's would be tens of megabytes.
 const heldMax = 4096
 
+// stepIfFull takes a step out of turn if much is held, and commits if much of the ring
+// is kept.
 func (p *Pipeline) stepIfFull() error {
-	if p.Engine.Held() < max(p.full, heldMax) {
+	ring := p.ringFull()
+	if !ring && p.Engine.Held() < max(p.full, heldMax) {
 		return nil
 	}
 	err := p.step()
+	if ring && err == nil {
+		p.commit()
+	}
 	p.full = 2 * p.Engine.Held() // what still waits does not make the next step due
 	return err
 }

@@ -18,7 +18,6 @@ import (
 	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
-	"elsa/pkg/tracepoint"
 	"elsa/pkg/usage"
 )
 
@@ -27,10 +26,25 @@ type Sources struct {
 	Events           stream.Source[cnfork.Event]
 	Taskstats, Exact stream.Source[acct.Record] // nil when off
 	Ledger           ledger.Ledger              // nil when off
+	// Ring is what events or exact records come by, or both; nil where none does.
+	Ring Ring
+	// RingEvents: events do.
+	RingEvents bool
 	// Pause ends the reading of all streams.
 	Pause func()
 	// Reopen subscribes to events anew; nil for a source that does not fall silent.
 	Reopen func() (stream.Source[cnfork.Event], error)
+}
+
+// Ring is the buffer that BPF programs write to. What was read of it stays until it is
+// freed, for the next start to read it again after a crash.
+type Ring interface {
+	// ID is the kernel's, unique within a boot.
+	ID() uint32
+	// Free lets the kernel overwrite what is before a position.
+	Free(before uint64)
+	// Kept is how much of it is not free, of how much, in bytes.
+	Kept() (bytes, of uint64)
 }
 
 // Keeper keeps descriptors over a planned restart of the service.
@@ -87,9 +101,8 @@ type Pipeline struct {
 	watch watch
 	// replay tells of the ledger's backlog at the start; nil once that is read.
 	replay *replay
-	// Handles of the programs of events and of releases, for the manager to keep, at
-	// the stop.
-	eventHandles, exactHandles tracepoint.Handles
+	// read is how far the ring was read, by lane.
+	read struct{ events, releases stream.Cursor }
 	// told are the errors that were logged last, by what fails.
 	told map[string]string
 	// requests run in the pipeline's goroutine.

@@ -123,6 +123,9 @@ func (st *State) readDeath(_, v []byte) error {
 		// Early versions did not store these; nearly every death has both.
 		Lined: len(l) <= 7 || l[7] == 1, Exited: len(l) <= 8 || l[8] == 1,
 	}
+	if len(l) > 10 {
+		d.At, d.Looked = clock.Boot(l[9]), l[10] == 1
+	}
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		var ml list
 		if ml, v, err = readList(v); err != nil {

@@ -24,6 +24,7 @@ import (
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/ledger"
+	"elsa/pkg/stream"
 	"elsa/pkg/usage"
 )
 
@@ -84,18 +85,25 @@ type Meta struct {
 	// CleanStop is set when the service ended in order.
 	CleanStop bool
 	// Stored is set when the socket of events was stored at that stop: how much
-	// of its drop counter is accounted for. StoredEvents is the same for events by
-	// BPF, StoredTaskstats and StoredExact for the sources of records.
+	// of its drop counter is accounted for. StoredTaskstats is the same for that source
+	// of records.
 	Stored          *uint32 `json:",omitempty"`
-	StoredEvents    *uint64 `json:",omitempty"`
 	StoredTaskstats *uint32 `json:",omitempty"`
-	StoredExact     *uint64 `json:",omitempty"`
+	// Ring is what is in the database of the ring that BPF programs write to.
+	Ring *Ring `json:",omitempty"`
 }
 
-// HandedOver reports whether any source was stored at the stop, for the next start
-// to go on with.
+// Ring says how far the ring of BPF programs was read, by lane; nil where a lane
+// cannot be gone on with.
+type Ring struct {
+	// ID is the kernel's, unique within a boot.
+	ID               uint32
+	Events, Releases *stream.Cursor `json:",omitempty"`
+}
+
+// HandedOver reports whether the next start may go on with any source.
 func (m *Meta) HandedOver() bool {
-	return m.Stored != nil || m.StoredEvents != nil || m.StoredTaskstats != nil || m.StoredExact != nil
+	return m.Stored != nil || m.StoredTaskstats != nil || m.Ring != nil
 }
 
 // Set is a membership set and its bill.

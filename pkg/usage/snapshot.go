@@ -49,6 +49,9 @@ type Service struct {
 	// Counts are the service's own counters since start.
 	Counts tally.Counts
 
+	// RulesMissed are the processes in Counts[tally.RulesLate], by rule.
+	RulesMissed []tally.Named
+
 	// BacklogBytes is what the ledger holds that is not joined yet.
 	BacklogBytes int64
 	// Processes and Members count live processes: all, and those in a group.

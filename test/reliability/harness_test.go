@@ -121,6 +121,7 @@ func newDaemon(t testing.TB, dir string, args ...string) *daemon {
 			return
 		}
 		d.kill()
+		d.unpin()
 		if t.Failed() {
 			t.Logf("the last elsad said:\n%s", d.said())
 		}
