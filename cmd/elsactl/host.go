@@ -355,6 +355,9 @@ func (h *host) service(s client.Status, err error) {
 	if s.Sources.Suspended {
 		h.add("elsad", fail, "free some disk space", "the kernel has suspended accounting")
 	}
+	if !s.UnsavedSince.IsZero() {
+		h.add("elsad", fail, "look at the disk of its state directory: is it full, or its file system frozen?", "nothing could be saved since %s; it is kept in memory", clock(s.UnsavedSince))
+	}
 	if s.Sources.Accounting == "off" {
 		h.add("elsad", warn, "start it without --acct off", "it runs without accounting: processes that end while it is down are lost")
 	}

@@ -31,7 +31,7 @@ func (m *reclaimModel) fail(t *rapid.T) {
 	var meta store.Meta
 	err := m.db.Commit(func(tx *store.Tx) {
 		m.Save(tx, &meta)
-		tx.PutCell(&history.Key{Command: strings.Repeat("x", 1<<16)}, &usage.Usage{}) // more than bbolt takes
+		tx.AddCell(&history.Key{Command: strings.Repeat("x", 1<<16)}, &usage.Usage{}) // more than bbolt takes
 	})
 	if m.Saved(err); err == nil {
 		t.Fatal("the transaction did not fail")

@@ -31,6 +31,7 @@ func (e *Engine) Prepare(now Now) error {
 
 // Save puts what changed since the last transaction that succeeded, and meta with
 // what the engine knows of it. Call Prepare before and Saved after the transaction.
+// In between the engine may change, and be asked: that is of the next transaction.
 func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	if e.unsaved {
 		tx.Clear()
@@ -83,14 +84,14 @@ func (e *Engine) saveHandover(tx Tx, meta *store.Meta) {
 	tx.Held(held)
 }
 
-// Saved says how the transaction ended, at once: nothing may come in between. After a
-// failure all is put again next time.
+// Saved says how the transaction ended. After a failure all is put again next time.
 func (e *Engine) Saved(err error) {
 	e.unsaved = err != nil
-	if err == nil {
-		e.catalog.Done()
-		e.history.saved()
-		e.lineage.Done()
-		e.reclaim()
+	e.history.saved()
+	if err != nil {
+		e.lineage.Failed()
+		return
 	}
+	e.lineage.Done()
+	e.reclaim()
 }

@@ -39,7 +39,8 @@ type Options struct {
 	Source cnfork.Source
 	// Exact: records of released tasks.
 	Exact Mode
-	// Buffer is the receive buffer of a connector in bytes, and the ring of BPF.
+	// Buffer is the receive buffer of a connector in bytes, and the ring of BPF, which
+	// the kernel commits at once; 0 for the source's own default.
 	Buffer int
 	// Connector, if set, returns a connector that goes on where it stopped, or nil.
 	Connector func(cnfork.Source) Feed

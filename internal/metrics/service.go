@@ -23,6 +23,10 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 	if v.Suspended {
 		suspended = 1
 	}
+	unsaved := 0.0
+	if !v.Unsaved.IsZero() {
+		unsaved = max(time.Since(v.Unsaved).Seconds(), 0)
+	}
 	families := []*dto.MetricFamily{
 		info(nameBuildInfo, "The build that is running; always 1.",
 			"goversion", runtime.Version(), "revision", o.Revision, "version", o.Version),
@@ -42,6 +46,7 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 		gauge(nameExactMissing, "Fields that this kernel does not have, so that exact records have zero there.", float64(len(v.ExactMissing))),
 		gauge(nameBacklog, "Bytes of the accounting file that are not on the bill yet.", float64(v.BacklogBytes)),
 		gauge(nameStoreBytes, "Size of the database file.", float64(v.StoreBytes)),
+		gauge(nameUnsaved, "For how long the disk has failed or not answered, so that figures are of then; 0 while it takes what it is given.", unsaved),
 		gauge(nameConservation, "CPU time of groups, of processes in none and of the unattributed, "+
 			"over all the kernel reported; 1 when nothing is missing.", v.ConservationRatio),
 	}

@@ -18,6 +18,7 @@ const expireInterval = 10 * time.Second
 // the last commit could not be made. It must be called once.
 func (p *Pipeline) Run(ctx context.Context) error {
 	defer close(p.stopped)
+	defer p.settle()
 	tick := time.NewTicker(p.Interval)
 	defer tick.Stop()
 	expire := time.NewTicker(expireInterval)
@@ -64,7 +65,11 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			if err := p.step(); err != nil {
 				return err
 			}
-			p.commit()
+			if p.disk.now == nil {
+				p.begin(newSave())
+			}
+		case w := <-p.disk.written:
+			p.ended(w)
 		}
 	}
 }
@@ -76,13 +81,13 @@ const heldMax = 4096
 // stepIfFull takes a step out of turn if much is held, and commits if much of the ring
 // is kept.
 func (p *Pipeline) stepIfFull() error {
-	ring := p.ringFull()
+	ring := p.ringFull() && p.disk.now == nil
 	if !ring && p.Engine.Held() < max(p.full, heldMax) {
 		return nil
 	}
 	err := p.step()
 	if ring && err == nil {
-		p.commit()
+		p.begin(newSave())
 	}
 	p.full = 2 * p.Engine.Held() // what still waits does not make the next step due
 	return err
@@ -99,6 +104,7 @@ func (p *Pipeline) expire() error {
 // finish is the last step: everything that died by now is on its bill, and the
 // living are sampled, since their records may come while nobody reads.
 func (p *Pipeline) finish() error {
+	p.settle()
 	err := p.step()
 	p.handOver()
 	err = errors.Join(err, p.Engine.SampleMembers(readNow()))

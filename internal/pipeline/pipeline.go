@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package pipeline is the one goroutine that owns the engine. It reads the
-// sources in the barrier order, joins the ledger, commits, and serves requests in
-// between. What must not hold it up (samples of the living, reads of the history)
-// runs outside, in the goroutine that asks.
+// sources in the barrier order, joins the ledger, makes up commits, and serves
+// requests in between. What must not hold it up runs outside: samples of the living and
+// reads of the history in the goroutine that asks, and all that waits for the disk,
+// commits and new segments of the ledger, in one that writes.
 package pipeline
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"elsa/internal/engine"
@@ -69,7 +71,7 @@ type Options struct {
 	RunRetention time.Duration
 	// Service is what is known of the sources; the pipeline adds what changes.
 	Service usage.Service
-	// Observe is told how long each commit took.
+	// Observe is told how long each commit took, with the wait for the disk.
 	Observe func(time.Duration)
 	Keeper  Keeper
 	// Notify tells the service manager a state; see sd_notify(3).
@@ -91,6 +93,10 @@ type Pipeline struct {
 	position ledger.Position
 	// skipped is what of the ledger was no record.
 	skipped ledger.Skipped
+	// disk is what is on its way to the database.
+	disk disk
+	// committed is a snapshot of what was committed last, or shortly before.
+	committed atomic.Pointer[usage.Snapshot]
 	// mark is the number of the last barrier.
 	mark uint64
 	// full is with how many held records a step is due out of turn; see heldMax.
@@ -115,6 +121,6 @@ func New(o Options) *Pipeline {
 	return &Pipeline{
 		Options: o, tick: schedulerTick(), told: map[string]string{},
 		readers:  readers{known: map[groups.Key]*sample{}},
-		requests: make(chan func()), stopped: make(chan struct{}),
+		requests: make(chan func()), stopped: make(chan struct{}), disk: disk{written: make(chan *writing, 1)},
 	}
 }

@@ -42,20 +42,24 @@ func (p *Pipeline) goOnReading(r *store.Ring) {
 	}
 }
 
-// freeRing lets the kernel overwrite what was read in all lanes.
-func (p *Pipeline) freeRing() {
+// ringRead is up to where all lanes of the ring were read.
+func (p *Pipeline) ringRead() uint64 {
 	s := &p.Sources
-	if s.Ring == nil {
-		return
-	}
 	to := uint64(math.MaxUint64)
 	if s.RingEvents {
 		to = p.read.events.Position
 	}
-	if s.Exact != nil {
+	if s.Ring != nil && s.Exact != nil {
 		to = min(to, p.read.releases.Position)
 	}
-	s.Ring.Free(to)
+	return to
+}
+
+// freeRing lets the kernel overwrite what is before a position.
+func (p *Pipeline) freeRing(to uint64) {
+	if p.Sources.Ring != nil {
+		p.Sources.Ring.Free(to)
+	}
 }
 
 // ringFull tells that so much of the ring is kept that a commit is due out of turn.

@@ -53,6 +53,7 @@ func (p *Pipeline) step() error {
 	fault.Point(fault.StepJoined)
 	p.Engine.EndStep(readNow())
 	p.watchClock()
+	p.watchDisk()
 	for _, err := range p.Engine.TakeRuleErrors() {
 		p.Log.Warn("a rule leaves processes out; it is told once, and counted", "err", err)
 	}
@@ -186,10 +187,6 @@ func batches[T any](s stream.Source[T]) <-chan *stream.Batch[T] {
 
 // Step brings the bills up to date with everything that died by now.
 func (t Turn) Step() error { return t.p.step() }
-
-// Commit makes everything durable. When it fails, the change stands in memory and
-// is committed as soon as it can be.
-func (t Turn) Commit() error { return t.p.commit() }
 
 // Sync makes the engine know every process there is at the call: the request may
 // be about one whose fork is not read yet, or was lost. What was forked before

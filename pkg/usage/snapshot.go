@@ -56,6 +56,9 @@ type Service struct {
 	BacklogBytes int64
 	// Processes and Members count live processes: all, and those in a group.
 	Processes, Members int
+	// Committed is when all that was known was in the database last. Unsaved is since
+	// when the disk fails, or does not answer; zero if it takes what it is given.
+	Committed, Unsaved time.Time
 	// StoreBytes is the size of the database file.
 	StoreBytes int64
 	// ConservationRatio is (groups + ungrouped + unattributed) CPU over the
