@@ -34,6 +34,8 @@ the long form. A figure that is not zero has its reason beside it.
 |---|--:|--:|--:|--:|---|---|
 EOF
 	cat "$work/rows"
+	echo
+	cat test/reliability/attacks.md
 	skipped=$(sed -n 's/^ *--- SKIP: \([^ ]*\).*/`\1`/p' "$work/log" | paste -sd, | sed 's/,/, /g')
 	[ -z "$skipped" ] || printf '\nLeft out in this form or on this machine: %s.\n' "$skipped"
 } >"$work/page"
