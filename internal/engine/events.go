@@ -51,11 +51,13 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 				e.untold(forker)
 				e.tracker.ForkOf(forker, ev.PID, clock.At(ev.Start, clock.Exact))
 				e.lineage.Fork(ev.Forker, ev.PID)
+				e.forkedLate(ev.Forker, groups.Key{PID: ev.PID, Start: clock.At(ev.Start, clock.Exact)})
 			case ev.Thread():
 				e.tracker.Thread(ev.TGID)
 			default:
 				e.tracker.Fork(ev.ParentTGID, ev.PID, clock.At(at, clock.Stamped))
 				e.lineage.Fork(ev.ParentTGID, ev.PID)
+				e.forkedLate(ev.ParentTGID, groups.Key{PID: ev.PID, Start: clock.At(at, clock.Stamped)})
 			}
 		case cnfork.Exec:
 			e.counts[tally.Execs]++
@@ -150,4 +152,11 @@ func (e *Engine) untold(k groups.Key) {
 	}
 	e.tracker.Fork(1, k.PID, k.Start)
 	e.lineage.Fork(1, k.PID)
+}
+
+// forkedLate notes a child of a process that is waited for.
+func (e *Engine) forkedLate(parent int32, child groups.Key) {
+	if e.late.fork(parent, child) {
+		e.missed(nil)
+	}
 }

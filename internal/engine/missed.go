@@ -23,7 +23,7 @@ const (
 // maxMissed bounds the rules that are told apart.
 const maxMissed = 100
 
-// add counts one that a rule could not look at, or with nil none could.
+// add counts a process that a rule could not look at, or with nil none could.
 func (m misses) add(r *rules.Rule) {
 	name := anyRule
 	if r != nil {

@@ -41,3 +41,6 @@ func (e *Ended) Unseen() bool {
 	e.unseen = false
 	return unseen
 }
+
+// Late is false: no answer is on its way.
+func (e *Ended) Late() bool { return false }

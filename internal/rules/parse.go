@@ -154,6 +154,7 @@ func (nobody) Cgroup() string      { return "/x" }
 func (nobody) Args() string        { return "" }
 func (nobody) Groups() []string    { return nil }
 func (nobody) Unseen() bool        { return false }
+func (nobody) Late() bool          { return false }
 func (nobody) Env(string) []string { return []string{"x"} }
 
 // patterns reads one pattern or a list of them.

@@ -29,8 +29,11 @@ type Traits interface {
 	Args() string             // the arguments, with a space between two
 	Env(name string) []string // the variable's values: none or one
 	// Unseen reports whether, since the last call of Unseen, something was asked that
-	// cannot be told any more, as the process is gone. The answer means nothing then.
+	// cannot be told, as the process is gone, or busy. The answer means nothing then.
 	Unseen() bool
+	// Late reports whether, since the last call of Late, something was asked that will
+	// be told later: new traits of the process will have it.
+	Late() bool
 }
 
 // Facts are all that a rule can ask of a process.
@@ -83,7 +86,7 @@ type Match struct {
 }
 
 // Match returns the groups that the process should be in. unseen tells that there
-// may be more: it is the first rule that asked for what cannot be told any more, or nil.
+// may be more: it is the first rule that asked for what cannot be told, or not yet, or nil.
 // Such a rule matches nothing, and where the first that matches counts, those after it
 // do not either.
 func (s *Set) Match(f Facts) (found []Match, unseen *Rule) {

@@ -40,6 +40,7 @@ func (p process) Cgroup() string     { return p.cgroup }
 func (p process) Args() string       { return p.args }
 func (p process) Groups() []string   { return p.groups }
 func (p process) Unseen() bool       { return false }
+func (p process) Late() bool         { return false }
 func (p process) Env(name string) []string {
 	if v, ok := p.env[name]; ok {
 		return []string{v}
