@@ -173,7 +173,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
-		return s.file.Close() // bbolt may wait for itself
+		return abandon(s.file) // bbolt may wait for itself
 	}
 	return s.db.Close()
 }
