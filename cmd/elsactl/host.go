@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/feed"
+	"elsa/internal/nss"
 	"elsa/pkg/client"
 	"elsa/pkg/ledger"
 )
@@ -35,6 +36,7 @@ type host struct {
 	space  func(path string) (total, free uint64, err error)
 	events func(context.Context) (source string, err error)
 	owner  func() error
+	getent func() error
 	status func(context.Context) (client.Status, error)
 
 	found  []finding
@@ -59,6 +61,7 @@ func thisHost(socket, stateDir string) *host {
 			return f.Source().String(), f.Close()
 		},
 		owner:  ledger.Owner,
+		getent: nss.Asks,
 		status: func(ctx context.Context) (client.Status, error) { return client.New(socket).Status(ctx) },
 	}
 }
@@ -96,6 +99,7 @@ func (h *host) diagnose(ctx context.Context) diagnosis {
 	st, err := h.status(ctx)
 	h.accounting(err == nil && st.Sources.Accounting == "own", st.Sources.Accounting)
 	h.disk()
+	h.names(st)
 	h.service(st, err)
 	d := diagnosis{Healthy: true, Precision: precision, Findings: h.found}
 	for _, f := range h.found {
@@ -316,6 +320,29 @@ func (h *host) disk() {
 		h.add("disk", warn, "free some space on the file system of "+h.stateDir, "%.1f %% free: at %g %% the kernel suspends accounting (kernel.acct)", percent, suspend)
 	default:
 		h.add("disk", ok, "", "%.0f %% free; the kernel suspends accounting at %g %%", percent, suspend)
+	}
+}
+
+// names says which users and unix groups cannot be resolved.
+func (h *host) names(s client.Status) {
+	n := len(h.found)
+	if err := h.getent(); err != nil {
+		h.add("names", warn, "install getent (libc-bin, glibc-common)", "users and unix groups are known from /etc/passwd and /etc/group alone, none of LDAP, SSSD or another nss module: %v", err)
+	}
+	for _, unknown := range []struct {
+		what, database string
+		names          []string
+	}{{"users", "passwd", s.Rules.UnknownUsers}, {"unix groups", "group", s.Rules.UnknownUnixGroups}} {
+		if len(unknown.names) > 0 {
+			h.add("names", warn, "see what the name service says: getent "+unknown.database+" NAME (nsswitch.conf); then systemctl reload elsad",
+				"rules name %s that the name service does not know: %s", unknown.what, visible(strings.Join(unknown.names, " ")))
+		}
+	}
+	if s.Names.Failed > 0 {
+		h.add("names", warn, "see whether getent passwd NAME answers, within 5 s", "the name service did not answer %d times; such users are known by number", s.Names.Failed)
+	}
+	if len(h.found) == n {
+		h.add("names", ok, "", "the name service is asked for users and unix groups (getent)")
 	}
 }
 

@@ -51,7 +51,7 @@ func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Even
 	}
 	refused := &tally.Shared{}
 	e, err := engine.New(engine.Options{
-		World: pipeline.NewWorld(proc.Default, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
+		World: pipeline.NewWorld(proc.Default, rules.Numbers{}, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
 		KnownCommands: func(uint32) []string { return nil }, Rules: &rules.Set{}, Refused: refused,
 	}, engine.Now{Boot: proc.Now(), Wall: time.Now()})
 	if err != nil {

@@ -61,7 +61,8 @@ func (e *Engine) EndStep(now Now) {
 	e.steps++
 	e.tracker.Barrier(e.unledgered)
 	maps.DeleteFunc(e.ending, func(_ groups.Key, step uint64) bool { return e.steps-step > 4 }) // their line came
-	for pid := range e.until {                                                                  // its exit may be lost, or the source tells none
+	e.ruled.step()
+	for pid := range e.until { // its exit may be lost, or the source tells none
 		e.closeEnded(pid)
 	}
 	e.settleUnreaped()

@@ -43,9 +43,7 @@ type World interface {
 	// Traits are what rules ask of the process p, which is in the control group of an
 	// id, or, with 0, in one that is to be looked up.
 	Traits(p proc.Process, cgroup uint64) rules.Traits
-	// User and UnixGroup are the names of ids, or the numbers where they have none.
-	User(uid uint32) string
-	UnixGroup(gid uint32) string
+	rules.Names
 }
 
 // Options are fixed for the engine's life.

@@ -32,16 +32,25 @@ func (e *Engine) rule(x executed) {
 		}
 		return
 	}
+	k := life.Key()
 	p := proc.Process{PID: x.pid, PPID: life.PPID, Start: x.start, UID: x.uid, GID: x.gid, Comm: x.comm}
 	if !x.told() {
 		var err error
 		if p, err = e.options.World.Process(x.pid); err != nil || !p.Start.Same(life.Start) {
-			e.counts[tally.RulesLate]++ // it ended before it could be looked at
+			e.ruled.missed(k) // it ended before it could be looked at
+			e.counts[tally.RulesLate]++
 			return
 		}
 	}
-	matches, unseen := e.ruleset.Match(&facts{e.options.World.Traits(p, x.cgroup), e, life.Set})
-	if unseen {
+	traits := e.options.World.Traits(p, x.cgroup)
+	matches, unseen := e.ruleset.Match(&facts{traits, e, life.Set})
+	switch {
+	case traits.Pending():
+		if !e.ruled.await(k, x) {
+			e.counts[tally.RulesLate]++
+		}
+	case unseen:
+		e.ruled.missed(k)
 		e.counts[tally.RulesLate]++
 	}
 	for _, m := range matches {
@@ -73,13 +82,30 @@ func (e *Engine) full(set groups.SetID, g *groups.Group) bool {
 	return true
 }
 
-// ruleAtDeath finds the set of a process that was in no group, by its ledger
-// line: one that ended before its exec could be looked at. Only rules about
-// command and user can be told then.
+// Named applies the rules again to the live processes for which they asked for names
+// that were not known yet. It is to be called when names became known.
+func (e *Engine) Named(now Now) error {
+	if err := e.RescanIfLost(now); err != nil {
+		return err
+	}
+	waiting := e.ruled.unnamed
+	e.ruled.unnamed = nil
+	for k, x := range waiting {
+		if l, ok := e.tracker.Live(k.PID); ok && l.Start == k.Start {
+			e.rule(x)
+		}
+	}
+	return nil
+}
+
+// ruleAtDeath finds the set of a process by its ledger line: of one that was in no
+// group, or ended before its exec could be looked at. Only rules about command and
+// user can be told then.
 func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
-	if len(e.ruleset.Rules) == 0 || life.Set != groups.Ungrouped || r.Flags&acct.FlagFork != 0 {
+	if len(e.ruleset.Rules) == 0 || r.Flags&acct.FlagFork != 0 || life.Set != groups.Ungrouped && !e.ruled.isMissed(life.Key()) {
 		return
 	}
+	from := life.Set
 	ended := rules.Gone(proc.Process{PID: r.PID, UID: r.UID, GID: r.GID, Comm: r.Comm}, e.options.World)
 	matches, _ := e.ruleset.Match(&facts{ended, e, life.Set})
 	for _, m := range matches {
@@ -87,9 +113,12 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 			life.Set = e.tracker.Sets.With(life.Set, g.ID)
 		}
 	}
-	if life.Set != groups.Ungrouped {
+	if life.Set != from {
 		e.counts[tally.Ruled]++
-		e.tracker.CountStranger(life.Set)
+		e.tracker.CountMoved(from, life.Set)
+	}
+	if ended.Pending() {
+		e.counts[tally.RulesLate]++
 	}
 }
 

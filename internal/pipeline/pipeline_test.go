@@ -27,7 +27,7 @@ import (
 func newPipeline(t testing.TB, db *store.Store, set *rules.Set) *Pipeline {
 	t.Helper()
 	e, err := engine.New(engine.Options{
-		World: NewWorld(proc.Default, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
+		World: NewWorld(proc.Default, rules.Numbers{}, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
 		KnownCommands: func(uint32) []string { return nil }, Rules: set,
 	}, readNow())
 	if err != nil {

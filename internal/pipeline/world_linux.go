@@ -23,12 +23,13 @@ type world struct {
 	cut     *tally.Shared
 }
 
-// NewWorld returns the machine that a proc tree shows, for one goroutine. cut counts
+// NewWorld returns the machine that a proc tree shows, for one goroutine. names knows users
+// and unix groups. cut counts
 // what was not read of a process because it was too much; nil counts nothing.
-func NewWorld(fs proc.FS, cut *tally.Shared) engine.World {
+func NewWorld(fs proc.FS, names rules.Names, cut *tally.Shared) engine.World {
 	text, err := os.ReadFile(string(fs) + "/self/cgroup")
 	return &world{
-		FS: fs, Names: rules.Names{}, sampler: fs.NewSampler(), cgroups: proc.OpenCgroups(),
+		FS: fs, Names: names, sampler: fs.NewSampler(), cgroups: proc.OpenCgroups(),
 		unified: err == nil && bytes.HasPrefix(text, []byte("0::")), cut: cut,
 	}
 }

@@ -31,6 +31,7 @@ const maxRules = 1000
 //	  - group: ci/{{.User}}
 //	    command: [make, ninja*]
 //	    executable: /usr/bin/*
+//	    arguments: "*a.py*"
 //	    user: [alice, "1000"]
 //	    unix-group: users
 //	    cgroup: /system.slice/*
@@ -67,6 +68,9 @@ func Parse(n *yaml.Node) (*Set, error) {
 		}
 		return nil
 	})
+	if err == nil {
+		err = s.checkShadows()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +78,7 @@ func Parse(n *yaml.Node) (*Set, error) {
 }
 
 // keys are the conditions, those that cost least to look at first.
-var keys = []string{"command", "user", "unix-group", "parent", "executable", "cgroup", "env"}
+var keys = []string{"command", "user", "unix-group", "parent", "executable", "arguments", "cgroup", "env"}
 
 func parseRule(n *yaml.Node) (Rule, error) {
 	r := Rule{Line: n.Line, Limit: defaultLimit}
@@ -98,12 +102,15 @@ func parseRule(n *yaml.Node) (Rule, error) {
 					return errorAt(value, "env %s needs one value; * stands for any", name)
 				}
 				r.conditions = append(r.conditions, condition{key, name, p})
-				return nil
+				return checkVariable(value, name)
 			})
 		case slices.Contains(keys, key):
 			p, err := patterns(v)
 			r.conditions = append(r.conditions, condition{key: key, want: p})
-			return err
+			if err != nil {
+				return err
+			}
+			return checkPatterns(v, key, p)
 		}
 		return errorAt(v, "unknown condition %q: use %s", key, strings.Join(keys, ", "))
 	})
@@ -143,16 +150,20 @@ func (r *Rule) parseGroup(v *yaml.Node) error {
 // nobody is a process to try templates on.
 type nobody struct{}
 
-func (nobody) Command() string     { return "x" }
-func (nobody) UID() uint32         { return 0 }
-func (nobody) GID() uint32         { return 0 }
-func (nobody) User() string        { return "x" }
-func (nobody) UnixGroup() string   { return "x" }
-func (nobody) Executable() string  { return "/x" }
-func (nobody) Cgroup() string      { return "/x" }
-func (nobody) Groups() []string    { return nil }
-func (nobody) Unseen() bool        { return false }
-func (nobody) Env(string) []string { return []string{"x"} }
+func (nobody) Command() string         { return "x" }
+func (nobody) UID() uint32             { return 0 }
+func (nobody) GID() uint32             { return 0 }
+func (nobody) User() string            { return "x" }
+func (nobody) UnixGroup() string       { return "x" }
+func (nobody) IsUser(string) bool      { return false }
+func (nobody) IsUnixGroup(string) bool { return false }
+func (nobody) Pending() bool           { return false }
+func (nobody) Executable() string      { return "/x" }
+func (nobody) Arguments() string       { return "x" }
+func (nobody) Cgroup() string          { return "/x" }
+func (nobody) Groups() []string        { return nil }
+func (nobody) Unseen() bool            { return false }
+func (nobody) Env(string) []string     { return []string{"x"} }
 
 // patterns reads one pattern or a list of them.
 func patterns(n *yaml.Node) ([]pattern, error) {

@@ -17,14 +17,15 @@ import (
 // costs a file of /proc is looked up when it is first asked for, and once. What
 // cannot be read is unknown: empty.
 type Process struct {
-	fs    proc.FS
-	names Names
-	p     proc.Process
+	named
+	fs proc.FS
+	p  proc.Process
 
 	exe    *string
+	args   *string
 	cgroup *string
 	env    []byte
-	gone   [3]bool // by what was looked for: the process was gone
+	gone   [4]bool // by what was looked for: the process was gone
 	unseen bool
 
 	envRead bool
@@ -34,24 +35,19 @@ type Process struct {
 // Look returns the facts of the process p. cut counts what is not read because it
 // is too much; nil counts nothing.
 func Look(fs proc.FS, p proc.Process, names Names, cut *tally.Shared) *Process {
-	return &Process{fs: fs, names: names, p: p, cut: cut}
+	return &Process{named: named{names: names, uid: p.UID, gid: p.GID}, fs: fs, p: p, cut: cut}
 }
 
 func (f *Process) Command() string { return f.p.Command() }
-func (f *Process) UID() uint32     { return f.p.UID }
-func (f *Process) GID() uint32     { return f.p.GID }
-
-func (f *Process) User() string      { return f.names.User(f.p.UID) }
-func (f *Process) UnixGroup() string { return f.names.UnixGroup(f.p.GID) }
 
 // In says that the process is in a control group, which then is not looked up.
 func (f *Process) In(cgroup string) { f.cgroup = &cgroup }
 
 // Unseen reports whether something was asked since the last call that could not be
-// looked up, since the process is gone.
+// looked up, since the process is gone, or is not looked up yet: a name.
 func (f *Process) Unseen() bool {
-	unseen := f.unseen
-	f.unseen = false
+	unseen := f.unseen || f.unsure
+	f.unseen, f.unsure = false, false
 	return unseen
 }
 
@@ -60,6 +56,7 @@ const (
 	executable = iota
 	controlGroup
 	environment
+	arguments
 )
 
 // looked is called after a look at the process: it is the one that is meant, and had
@@ -69,14 +66,34 @@ func (f *Process) looked(what int, empty bool) {
 	f.gone[what] = err != nil || !p.Start.Same(f.p.Start) || empty && (p.Exiting || p.Dead())
 }
 
+// Executable is the path also of a file that was replaced since it was executed, which
+// an upgrade does.
 func (f *Process) Executable() string {
 	if f.exe == nil {
 		exe, _ := f.fs.Executable(f.p.PID) // a kernel thread has none
 		f.looked(executable, exe == "")
+		exe = strings.TrimSuffix(exe, " (deleted)")
 		f.exe = &exe
 	}
 	f.unseen = f.unseen || f.gone[executable]
 	return *f.exe
+}
+
+// Arguments are what follows the command's own name, with blanks in between, as the
+// process has it in its memory.
+func (f *Process) Arguments() string {
+	if f.args == nil {
+		text, cut := f.read("cmdline")
+		if cut {
+			f.cut.Add(tally.ProcessMemory)
+		}
+		f.looked(arguments, len(text) == 0)
+		_, rest, _ := bytes.Cut(text, []byte{0})
+		args := string(bytes.ReplaceAll(bytes.TrimRight(rest, "\x00"), []byte{0}, []byte{' '}))
+		f.args = &args
+	}
+	f.unseen = f.unseen || f.gone[arguments]
+	return *f.args
 }
 
 // Cgroup is the path in the unified hierarchy, or in the first that has one.

@@ -6,6 +6,8 @@
 package rules
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"path"
 	"strconv"
@@ -18,17 +20,25 @@ import (
 // Traits are what a process is, whatever groups it is in. They are asked for only
 // as far as a rule needs them, since most cost a file of /proc each.
 type Traits interface {
-	Command() string          // comm, at most 15 bytes
-	UID() uint32              // real user id
-	GID() uint32              // real group id
-	User() string             // its name, or the number
-	UnixGroup() string        // the same for the group id
+	Command() string   // comm, at most 15 bytes
+	UID() uint32       // real user id
+	GID() uint32       // real group id
+	User() string      // its name, or the number
+	UnixGroup() string // the same for the group id
+	// IsUser and IsUnixGroup tell whether a name that is in rules is one of the ids.
+	IsUser(name string) bool
+	IsUnixGroup(name string) bool
 	Executable() string       // path; empty when unknown
+	Arguments() string        // what follows the command's name, with blanks between
 	Cgroup() string           // path in the unified or first hierarchy
 	Env(name string) []string // the variable's values: none or one
 	// Unseen reports whether, since the last call of Unseen, something was asked that
-	// cannot be told any more, as the process is gone. The answer means nothing then.
+	// cannot be told any more, as the process is gone, or not yet. The answer means
+	// nothing then.
 	Unseen() bool
+	// Pending reports whether a name was asked for that is being looked up: later there
+	// is more to tell.
+	Pending() bool
 }
 
 // Facts are all that a rule can ask of a process.
@@ -126,19 +136,54 @@ func (r *Rule) fulfilled(f Facts) bool {
 // looks tells that the condition may take a look at the process.
 func (c *condition) looks() bool {
 	switch c.key {
-	case "executable", "cgroup", "env":
+	case "executable", "arguments", "cgroup", "env":
 		return true
 	}
 	return false
 }
 
 func (c *condition) fulfilled(f Facts) bool {
+	switch c.key {
+	case "user":
+		return c.names(f.UID(), f.User, f.IsUser)
+	case "unix-group":
+		return c.names(f.GID(), f.UnixGroup, f.IsUnixGroup)
+	}
 	var buf [2]string
 	for _, s := range c.have(f, buf[:0]) {
 		for _, p := range c.want {
 			if p.match(s) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// names reports whether one of the patterns is for an id. Who has a name is known ahead
+// and who has a number anyway, so that the name of the id is the last thing asked for.
+func (c *condition) names(id uint32, name func() string, is func(string) bool) bool {
+	globs := false
+	for _, p := range c.want {
+		switch n, number := p.number(); {
+		case number && n == id, p == "*":
+			return true
+		case number:
+		case p.plain():
+			if is(string(p)) {
+				return true
+			}
+		default:
+			globs = true
+		}
+	}
+	if !globs {
+		return false
+	}
+	var digits [10]byte
+	for _, p := range c.want {
+		if !p.plain() && (p.match(name()) || p.match(string(strconv.AppendUint(digits[:0], uint64(id), 10)))) {
+			return true
 		}
 	}
 	return false
@@ -157,6 +202,8 @@ func (c *condition) have(f Facts, to []string) []string {
 		return append(to, f.Groups()...)
 	case "executable":
 		return append(to, f.Executable())
+	case "arguments":
+		return append(to, f.Arguments())
 	case "cgroup":
 		return append(to, f.Cgroup())
 	case "env":
@@ -206,18 +253,39 @@ func (r *Rule) expand(f Facts) string {
 	if err := r.name.Execute(&b, names{f}); err != nil {
 		return ""
 	}
-	name := clean(b.String())
-	if len(name) > groups.MaxName {
-		name = name[:groups.MaxName]
+	return cut(clean(b.String()))
+}
+
+// cut makes a name as short as a group's may be. The hash in place of its end tells it
+// from all others that begin alike.
+func cut(name string) string {
+	if len(name) <= groups.MaxName {
+		return name
 	}
-	return name
+	sum := sha256.Sum256([]byte(name))
+	end := "-" + hex.EncodeToString(sum[:8])
+	return name[:groups.MaxName-len(end)] + end
 }
 
 // pattern is a glob in which * stands for any text, also with slashes, and ? for
 // one character.
 type pattern string
 
+// plain tells that the pattern stands for itself alone.
+func (p pattern) plain() bool { return !strings.ContainsAny(string(p), "*?") }
+
+// number is the id that a plain pattern of digits stands for.
+func (p pattern) number() (uint32, bool) {
+	n, err := strconv.ParseUint(string(p), 10, 32)
+	return uint32(n), err == nil
+}
+
 func (p pattern) match(s string) bool {
+	return p.matchBy(s, func(p, c byte) bool { return p == '?' || p == c })
+}
+
+// matchBy matches by what one character of the pattern stands for.
+func (p pattern) matchBy(s string, one func(p, c byte) bool) bool {
 	// The usual two-pointer walk: on a mismatch, let the last * take one more.
 	var i, j int
 	star, mark := -1, 0
@@ -226,7 +294,7 @@ func (p pattern) match(s string) bool {
 		case i < len(p) && p[i] == '*':
 			star, mark = i, j
 			i++
-		case i < len(p) && (p[i] == '?' || p[i] == s[j]):
+		case i < len(p) && one(p[i], s[j]):
 			i++
 			j++
 		case star >= 0:

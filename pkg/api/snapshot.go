@@ -115,6 +115,8 @@ func showCounts(st *Status, counts *tally.Counts) {
 			section = &st.Samples
 		case tally.Rules:
 			section = &st.Rules
+		case tally.Names:
+			section = &st.Names
 		}
 		v := reflect.ValueOf(section).Elem()
 		for k := range v.NumField() {

@@ -182,11 +182,13 @@ type Status struct {
 	Records StatusRecords `json:"records"`
 	Samples StatusSamples `json:"samples"`
 	Rules   StatusRules   `json:"rules"`
+	Names   StatusNames   `json:"names"`
 	// Limited counts what was left out because a limit was reached, by the limit's
 	// name: "process_groups", times that a rule could not put a process in a group
 	// because it was in as many as a process may be in; "history_groups", deaths and
 	// moves of processes in more groups than the history tells apart; "sums", figures
-	// on top of a sum that is at its largest, 292 years of nanoseconds.
+	// on top of a sum that is at its largest, 292 years of nanoseconds; "names", users
+	// and unix groups that rules knew by number since too many were looked up.
 	Limited map[string]uint64 `json:"limited"`
 
 	// Groups counts groups, Processes live processes, and Members those of
@@ -274,6 +276,18 @@ type StatusRules struct {
 	// ended before the rules could look at them.
 	Applied uint64 `json:"applied"`
 	Missed  uint64 `json:"missed"`
+	// UnknownUsers and UnknownUnixGroups are names in rules that nobody has, 20 at most.
+	UnknownUsers      []string `json:"unknown_users,omitempty"`
+	UnknownUnixGroups []string `json:"unknown_unix_groups,omitempty"`
+}
+
+// StatusNames counts questions about users and unix groups to the system's name
+// service (getent), beside those that /etc/passwd and /etc/group answer.
+type StatusNames struct {
+	Found uint64 `json:"found"`
+	// Unknown: nobody has the name or number. Failed: the service did not answer in time.
+	Unknown uint64 `json:"unknown"`
+	Failed  uint64 `json:"failed"`
 }
 
 // StatusConservation is the check that no CPU time is lost or counted twice.
