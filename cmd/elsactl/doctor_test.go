@@ -22,7 +22,7 @@ func healthyHost(t *testing.T) *host {
 	t.Helper()
 	h := &host{
 		getent: func() error { return nil },
-		root: t.TempDir(), release: "6.1.0-18-amd64", stateDir: "/var/lib/elsa", admin: true,
+		root:   t.TempDir(), release: "6.1.0-18-amd64", stateDir: "/var/lib/elsa", admin: true,
 		space:  func(string) (uint64, uint64, error) { return 1000, 400, nil },
 		events: func(context.Context) (string, error) { return "fork", nil },
 		owner:  func() error { return nil },

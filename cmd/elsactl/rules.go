@@ -152,7 +152,8 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t client.Rules
 		var all []client.Group
 		all, err = c.client().Groups(ctx)
 		for _, g := range all {
-			closed[g.Name] = g.State == "closed" || g.Owner != 0
+			lapsed := g.Temporary && g.Labels["rule"] != "" // it may open again
+			closed[g.Name] = g.State == "closed" && !lapsed || g.Owner != 0
 		}
 	}
 	if err != nil {

@@ -143,7 +143,7 @@ func (s *Service) CloseGroup(ctx context.Context, who api.Caller, name string) (
 		if err != nil {
 			return err
 		}
-		if !g.Open() {
+		if !g.Takes() {
 			return api.Conflict("group %s is closed already", name)
 		}
 		t.Engine().CloseGroup(g, t.Now())

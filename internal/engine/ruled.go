@@ -28,6 +28,8 @@ type ruled struct {
 	// told are the rules of which a refusal was told, errs those not told yet.
 	told map[*rules.Rule]bool
 	errs []error
+	// full says until when a rule has no group that could make room for another.
+	full map[*rules.Rule]clock.Boot
 	// unnamed are live processes for which rules asked for a name that is not known yet.
 	unnamed map[groups.Key]executed
 	// late are processes that ended before the rules could look at them, of this step

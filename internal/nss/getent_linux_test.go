@@ -63,7 +63,7 @@ func userdb([]string) int {
 // A user that a real nss module knows, and no file, is known by name.
 func TestKernelModule(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root, kerneltest.Program("getent", "libc-bin"), module)
-	out, err := kerneltest.Command("userdb").CombinedOutput()
+	out, err := kerneltest.Command("userdb").Output()
 	if got := strings.TrimSpace(string(out)); err != nil || got != "4243 elsauser true [elsa-nobody]" {
 		t.Errorf("%v: %s; want the number, then the name", err, got)
 	}

@@ -134,7 +134,9 @@ func TestWant(t *testing.T) {
 		if gid, ok := n.GroupID("dev"); !ok || gid != 601 {
 			t.Errorf("group dev is %d, %v", gid, ok)
 		}
-		if slices.ContainsFunc(s.asked, func(a string) bool { return strings.Contains(a, "-x") || strings.Contains(a, "77") || strings.Contains(a, "root") }) {
+		if slices.ContainsFunc(s.asked, func(a string) bool {
+			return strings.Contains(a, "-x") || strings.Contains(a, "77") || strings.Contains(a, "root")
+		}) {
 			t.Errorf("asked %q", s.asked)
 		}
 		if users, groups := n.Unknown(); fmt.Sprint(users) != "[-x 77 nobody-yet]" || len(groups) > 0 {

@@ -263,9 +263,11 @@ func cut(name string) string {
 		return name
 	}
 	sum := sha256.Sum256([]byte(name))
-	end := "-" + hex.EncodeToString(sum[:8])
-	return name[:groups.MaxName-len(end)] + end
+	return name[:groups.MaxName-hashLen] + "-" + hex.EncodeToString(sum[:(hashLen-1)/2])
 }
+
+// hashLen is how long a dash and the hash are.
+const hashLen = 17
 
 // pattern is a glob in which * stands for any text, also with slashes, and ? for
 // one character.

@@ -74,6 +74,7 @@ const (
 	SumsFull      // sums of all processes that reached their ceiling
 	RuleOwners    // a rule named the group of a user, and left a process out
 	RuleGroups    // a rule has made as many groups as it may, and left a process out
+	RuleEnded     // groups of a rule that had ended made room for another of it
 	ReservedNames // users asked for groups that a rule could fill
 	UserGroups    // users asked for more groups than they may have
 	UserRuns      // groups of ended commands that made room for another of their user
@@ -179,6 +180,7 @@ var table = [Counters]Info{
 	SumsFull:      {Limited, "sums", &limited, "sums", "limited", "sum at its ceiling", "sums at their ceiling", false},
 	RuleOwners:    {Limited, "rule_owners", &limited, "rule_owners", "rules refused", "left out of a user's group", "left out of users' groups", false},
 	RuleGroups:    {Limited, "rule_groups", &limited, "rule_groups", "rules refused", "left out by the limit of its rule", "left out by the limit of their rule", false},
+	RuleEnded:     {Limited, "rule_ended", &limited, "rule_ended", "rules refused", "ended group of a rule deleted early", "ended groups of rules deleted early", false},
 	ReservedNames: {Limited, "reserved_names", &limited, "reserved_names", "groups refused", "with a name kept for a rule", "with names kept for rules", false},
 	UserGroups:    {Limited, "user_groups", &limited, "user_groups", "groups refused", "too many for a user", "too many for users", false},
 	UserRuns:      {Limited, "user_runs", &limited, "user_runs", "groups refused", "of ended runs deleted early", "of ended runs deleted early", false},

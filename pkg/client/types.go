@@ -17,8 +17,10 @@ type Group struct {
 	// Owner is the uid of the user who made the group.
 	Owner  uint32            `json:"owner"`
 	Labels map[string]string `json:"labels"`
-	// Temporary: it was made for one command, and is deleted by itself some time
-	// after its last process ended (elsad --run-retention).
+	// Temporary: it was made for one command, or of a template by a rule, and is deleted
+	// by itself some time after its last process ended (elsad --run-retention). That of a
+	// rule is closed once it has been without processes for a minute, and opens again
+	// when the rule, or somebody, puts one there.
 	Temporary bool `json:"temporary"`
 }
 
