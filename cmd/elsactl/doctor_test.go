@@ -125,7 +125,7 @@ func TestDoctor(t *testing.T) {
 			h.changeStatus(func(s *client.Status) {
 				s.Sources.Suspended, s.Sources.Exact, s.Events.Lost, s.Conservation.Ratio, s.BacklogBytes = true, "off: no BPF", 3, 1.2, 1<<30
 			})
-		}, want: []string{"fail elsad: the kernel has suspended accounting", "warn elsad: exact CPU is off: no BPF", "warn elsad: 3 events were lost",
+		}, want: []string{"fail elsad: no accounting records come since", "warn elsad: exact CPU is off: no BPF", "warn elsad: 3 events were lost",
 			"fail elsad: the bills are 120.00 %", "warn elsad: 1.0 GiB"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

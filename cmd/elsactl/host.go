@@ -359,7 +359,7 @@ func (h *host) service(s client.Status, err error) {
 	}
 	n := len(h.found)
 	if s.Sources.Suspended {
-		h.add("elsad", fail, "free some disk space", "the kernel has suspended accounting")
+		h.add("elsad", fail, s.Sources.SuspendedCause, "no accounting records come since %s", clock(s.Sources.SuspendedSince))
 	}
 	if s.Sources.Accounting == "off" {
 		h.add("elsad", warn, "start it without --acct off", "it runs without accounting: processes that end while it is down are lost")

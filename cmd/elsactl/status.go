@@ -77,7 +77,7 @@ func statusTable(s client.Status) *table {
 	t.row("event source", s.Sources.Events)
 	accounting := s.Sources.Accounting
 	if s.Sources.Suspended {
-		accounting += "; SUSPENDED by the kernel: free some disk space"
+		accounting += "; SUSPENDED since " + clock(s.Sources.SuspendedSince) + ": " + s.Sources.SuspendedCause
 	}
 	t.row("accounting", accounting)
 	t.row("taskstats", s.Sources.Taskstats)

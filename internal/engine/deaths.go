@@ -50,6 +50,7 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 	}
 	e.ruleAtDeath(r, &life)
 	e.join.Line(r, life, known, e.now.Boot)
+	e.programs.ended(life.Key())
 	e.remember(&life, r)
 }
 
@@ -62,6 +63,10 @@ func (e *Engine) EndStep(now Now) {
 	e.tracker.Barrier(e.unledgered)
 	maps.DeleteFunc(e.ending, func(_ groups.Key, step uint64) bool { return e.steps-step > 4 }) // their line came
 	e.ruled.step()
+	e.programs.sweep(func(k groups.Key) bool {
+		l, ok := e.tracker.Lookup(k.PID)
+		return ok && l.Start == k.Start
+	})
 	for pid := range e.until { // its exit may be lost, or the source tells none
 		e.closeEnded(pid)
 	}
@@ -79,6 +84,7 @@ func (e *Engine) unledgered(l groups.Life) bool {
 		e.counts[tally.Missing]++
 	}
 	e.join.Unledgered(l, e.now.Boot)
+	e.programs.ended(l.Key())
 	e.remember(&l, nil)
 	return true
 }

@@ -121,6 +121,8 @@ type Engine struct {
 	// ruleset decides on groups by what processes are; ruled is what it came to.
 	ruleset *rules.Set
 	ruled   ruled
+	// programs are the names of what processes executed.
+	programs programs
 	// until are the groups that close when a process ends, by its pid. It is not
 	// kept over a restart, after which Expire closes them.
 	until map[int32]uint32
@@ -166,6 +168,7 @@ func New(o Options, now Now) (*Engine, error) {
 	e.history = newPast(rolls, o.Retention, o.Hours)
 	e.join.Roll = rolls.Roll
 	e.join.Who = e.cellOf
+	e.join.Name = e.programs.name
 	return e, nil
 }
 
@@ -189,6 +192,9 @@ func (e *Engine) cellOf(k groups.Key) usage.Cell {
 	cell := usage.Cell{Hour: usage.HourOf(e.now.Wall.Unix()), UID: usage.UnknownUID, Comm: usage.Unknown}
 	if p, err := e.options.World.Process(k.PID); err == nil && p.Start.Same(k.Start) {
 		cell.UID, cell.Comm = p.UID, p.Comm
+	}
+	if name, known := e.programs.name(k); known {
+		cell.Comm = name
 	}
 	return cell
 }

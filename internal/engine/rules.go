@@ -42,6 +42,9 @@ func (e *Engine) rule(x executed) {
 			return
 		}
 	}
+	if _, known := e.programs.name(k); !known {
+		e.programs.executed(k, p.Comm)
+	}
 	traits := e.options.World.Traits(p, x.cgroup)
 	matches, unseen := e.ruleset.Match(&facts{traits, e, life.Set})
 	switch {

@@ -220,9 +220,11 @@ type StatusSources struct {
 	// ExactMissing are fields that this kernel does not have: exact records have
 	// zero there.
 	ExactMissing []string `json:"exact_missing,omitempty"`
-	// Suspended is true while the kernel withholds accounting records because
-	// the disk is nearly full.
-	Suspended bool `json:"suspended"`
+	// Suspended is true while no accounting records come, because the disk is nearly
+	// full or another program took accounting; since when, and why with the mend.
+	Suspended      bool      `json:"suspended"`
+	SuspendedSince time.Time `json:"suspended_since,omitzero"`
+	SuspendedCause string    `json:"suspended_cause,omitempty"`
 }
 
 // StatusEvents counts process events.
