@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -50,7 +51,8 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 
 	// The doors: control socket and HTTP. They are answered once we are ready.
 	refused := &tally.Shared{}
-	service := &control.Service{Refused: refused, Store: db, Proc: proc.Default, Version: build.Version()}
+	processes := proc.NewBounded(proc.Default)
+	service := &control.Service{Refused: refused, Store: db, Proc: processes, Version: build.Version()}
 	show := func(ctx context.Context) *usage.Snapshot { return service.Pipeline.Show(ctx) }
 	socket, err := api.Listen(cfg.Socket)
 	if err != nil {
@@ -84,7 +86,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		return err
 	}
 	defer closing(&err, src.close)
-	know, err := newEngine(cfg, set, names, src, db, refused, log)
+	know, err := newEngine(cfg, set, names, src, db, processes, refused, log)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 
 	// The one goroutine that owns what is known.
 	p := pipeline.New(pipeline.Options{
-		Engine: know, Sources: src.Sources, Store: db, Proc: proc.Default, Service: src.service,
+		Engine: know, Sources: src.Sources, Store: db, Proc: processes, Service: src.service,
 		Interval: cfg.CommitInterval, RunRetention: time.Duration(cfg.RunRetention),
 		Observe: exporter.ObserveCommit, Keeper: manager{}, Notify: notify, Log: log,
 	})
@@ -123,15 +125,18 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		"acct", src.service.Accounting, "taskstats", src.service.Taskstats, "exact", src.service.Exact)
 	notify(daemon.SdNotifyReady + "\nSTATUS=") // and clears what the replay said
 	err = tasks.Wait()
+	if err == nil { // after a failure the next start goes on with it
+		err = pins(cfg).Remove()
+	}
 	notify(daemon.SdNotifyStopping)
 	return err
 }
 
 // newEngine returns an engine for what the sources can tell.
-func newEngine(cfg *config.Config, set *rules.Set, names rules.Names, src *sources, db *store.Store, refused *tally.Shared, log *slog.Logger) (*engine.Engine, error) {
+func newEngine(cfg *config.Config, set *rules.Set, names rules.Names, src *sources, db *store.Store, processes *proc.Bounded, refused *tally.Shared, log *slog.Logger) (*engine.Engine, error) {
 	now := engine.Now{Boot: proc.Now(), Wall: time.Now().Round(0)}
 	return engine.New(engine.Options{
-		World:   pipeline.NewWorld(proc.Default, names, refused),
+		World:   pipeline.NewWorld(processes, names, refused),
 		NoExits: src.events.Source() == cnfork.SourceFork, WholeExits: src.events.Source() == cnfork.SourceBPF, Resumed: src.resumed,
 		ExpectExact: src.Exact != nil, ExactResumed: src.exactResumed,
 		Ledger: src.Ledger != nil, LedgerSince: src.ledgerSince,
@@ -142,16 +147,36 @@ func newEngine(cfg *config.Config, set *rules.Set, names rules.Names, src *sourc
 	}, now)
 }
 
-// knownCommands are the commands that the database has of an hour.
-func knownCommands(db *store.Store, hour uint32, log *slog.Logger) (known []string) {
-	err := db.History(hour, hour+1, func(k *history.Key, _ *usage.Usage) error {
-		known = append(known, k.Command)
-		return nil
-	})
-	if err != nil {
-		log.Error("cannot read history", "err", fmt.Errorf("commands of hour %d: %w", hour, err))
+// knownTimeout is how long the pipeline waits for the commands of an hour, which are
+// on a page or two. Without them some more are told apart than there should be.
+const knownTimeout = 200 * time.Millisecond
+
+// knownCommands are the commands that the database has of an hour; none if the disk
+// does not answer.
+func knownCommands(db *store.Store, hour uint32, log *slog.Logger) []string {
+	type answer struct {
+		known []string
+		err   error
 	}
-	return known
+	read := make(chan answer, 1)
+	go func() {
+		var a answer
+		a.err = db.History(hour, hour+1, func(k *history.Key, _ *usage.Usage) error {
+			a.known = append(a.known, k.Command)
+			return nil
+		})
+		read <- a
+	}()
+	var a answer
+	select {
+	case a = <-read:
+	case <-time.After(knownTimeout):
+		a.err = errors.New("the disk does not answer")
+	}
+	if a.err != nil {
+		log.Error("cannot read history", "err", fmt.Errorf("commands of hour %d: %w", hour, a.err))
+	}
+	return a.known
 }
 
 // closing closes something at the end and keeps the first error.

@@ -4,6 +4,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -128,7 +129,8 @@ func (s *Service) change(ctx context.Context, c *change, pids []int) ([]int, err
 			if done < len(c.lives) {
 				return nil
 			}
-			return commit(t)
+			t.Commit()
+			return nil
 		})
 		if err != nil || done == len(c.lives) {
 			return changed, err
@@ -188,6 +190,9 @@ func (s *Service) check(ctx context.Context, c *change) error {
 			return err
 		}
 		p, err := s.Proc.Process(l.PID)
+		if errors.Is(err, proc.ErrBusy) {
+			return busy(int(l.PID), err)
+		}
 		if err != nil || p.Dead() || !p.Start.Same(l.Start) {
 			if i < c.named {
 				return api.NotFound("no process %d is running; none was changed", l.PID)

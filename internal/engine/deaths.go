@@ -38,10 +38,12 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 			e.tracker.CountMoved(life.Set, set)
 		}
 		life.Set, life.Inferred, life.Unproven = set, true, unproven
+	} else if !known && e.wentOn() {
+		life.Set = groups.Ungrouped // it was counted by the last run
 	} else if !known {
 		life.Set, life.Unproven = groups.Unattributed, true
 	}
-	if !known {
+	if !known && !e.wentOn() {
 		e.tracker.CountStranger(life.Set)
 	}
 	if known && e.tracker.Waits(r.PID) {
@@ -62,7 +64,6 @@ func (e *Engine) EndStep(now Now) {
 	e.steps++
 	e.tracker.Barrier(e.unledgered)
 	maps.DeleteFunc(e.ending, func(_ groups.Key, step uint64) bool { return e.steps-step > 4 }) // their line came
-	e.ruled.step()
 	e.programs.sweep(func(k groups.Key) bool {
 		l, ok := e.tracker.Lookup(k.PID)
 		return ok && l.Start == k.Start
@@ -83,6 +84,7 @@ func (e *Engine) unledgered(l groups.Life) bool {
 	if e.options.Ledger && l.Exit > e.options.LedgerSince {
 		e.counts[tally.Missing]++
 	}
+	delete(e.unruled, l.Key())
 	e.join.Unledgered(l, e.now.Boot)
 	e.programs.ended(l.Key())
 	e.remember(&l, nil)

@@ -10,12 +10,17 @@ type loss struct {
 	// known of who is in which groups is neither billed, shown, stored nor ruled
 	// upon.
 	pending bool
+	// ever: events were lost in this run.
+	ever bool
 	// gaps: for so many steps, lines may name processes that nobody saw.
 	gaps int
 	// asOf: every event before is applied.
 	asOf clock.Boot
 	// trusted: every event since is applied, with no loss after it.
 	trusted clock.Boot
+	// newSince is since when the last look at all processes took what it found for new:
+	// one that was busy then is looked at by the same measure.
+	newSince clock.Boot
 	// ruleable are processes to be looked at by the rules after the rescan.
 	ruleable []executed
 }

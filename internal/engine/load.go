@@ -3,6 +3,8 @@
 package engine
 
 import (
+	"cmp"
+
 	"elsa/internal/fault"
 	"elsa/internal/store"
 	"elsa/internal/tally"
@@ -28,12 +30,12 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 		e.tracker.Sets.Restore(s.ID, s.Groups)
 		e.join.RestoreSet(s.ID, s.Usage)
 	}
-	charged := clock.Boot(0)
-	if e.options.ExactResumed {
-		charged = now.Boot // their exact records come yet
-	}
 	for i := range st.Deaths {
-		e.join.RestoreDeath(st.Deaths[i], charged)
+		at := clock.Boot(0)
+		if e.options.ExactResumed { // its exact record comes yet
+			at = cmp.Or(st.Deaths[i].At, now.Boot)
+		}
+		e.join.RestoreDeath(st.Deaths[i], at)
 		e.history.rolls.Remember(st.Deaths[i].Cell.Set)
 	}
 	e.join.Reported, e.join.Settled = st.Meta.Reported, settledBy(st)
@@ -65,9 +67,8 @@ func (e *Engine) GoOn(st *store.State, now Now) error {
 	e.now = now
 	for i := range st.Members {
 		m := &st.Members[i]
-		p, err := e.options.World.Process(m.Life.PID)
-		alive := err == nil && p.Start.Same(m.Life.Start) && !p.Dead()
-		e.restore(m, p.Threads, alive)
+		threads, alive := e.stillAlive(m.Life.Key())
+		e.restore(m, threads, alive)
 	}
 	if st.Meta.AsOf == 0 { // the first start
 		return e.begin()

@@ -32,13 +32,9 @@ type ruled struct {
 	full map[*rules.Rule]clock.Boot
 	// unnamed are live processes for which rules asked for a name that is not known yet.
 	unnamed map[groups.Key]executed
-	// late are processes that ended before the rules could look at them, of this step
-	// and the one before: their lines are to come.
-	late [2]map[groups.Key]bool
 }
 
-// maxWaiting bounds the processes that wait for names, and those of a step that wait
-// for their line.
+// maxWaiting bounds the processes that wait for names.
 const maxWaiting = 1 << 14
 
 // await keeps a process until names are known, and reports whether there was room.
@@ -51,30 +47,4 @@ func (r *ruled) await(k groups.Key, x executed) bool {
 	}
 	r.unnamed[k] = x
 	return true
-}
-
-// missed keeps a process until its line.
-func (r *ruled) missed(k groups.Key) {
-	if len(r.late[0]) >= maxWaiting {
-		return
-	}
-	if r.late[0] == nil {
-		r.late[0] = map[groups.Key]bool{}
-	}
-	r.late[0][k] = true
-}
-
-func (r *ruled) isMissed(k groups.Key) bool {
-	_, now := r.late[0][k]
-	_, before := r.late[1][k]
-	return now || before
-}
-
-// step is the end of a step: the lines of those that it missed come in the next at the
-// latest.
-func (r *ruled) step() {
-	if len(r.late[0])+len(r.late[1]) > 0 {
-		r.late[0], r.late[1] = r.late[1], r.late[0]
-		clear(r.late[0])
-	}
 }

@@ -28,7 +28,7 @@ func (e *Engine) rule(x executed) {
 	life, ok := e.tracker.Live(x.pid)
 	if !ok || x.told() && !life.Start.Same(x.start) {
 		if x.told() && x.start.Boot() > e.began {
-			e.counts[tally.RulesLate]++ // it ended while events were lost
+			e.missed(nil) // it ended while events were lost
 		}
 		return
 	}
@@ -36,9 +36,11 @@ func (e *Engine) rule(x executed) {
 	p := proc.Process{PID: x.pid, PPID: life.PPID, Start: x.start, UID: x.uid, GID: x.gid, Comm: x.comm}
 	if !x.told() {
 		var err error
-		if p, err = e.options.World.Process(x.pid); err != nil || !p.Start.Same(life.Start) {
-			e.ruled.missed(k) // it ended before it could be looked at
-			e.counts[tally.RulesLate]++
+		if p, err = e.options.World.Process(x.pid); proc.Coming(err) {
+			e.late.wait(k, x)
+			return
+		} else if err != nil || !p.Start.Same(life.Start) {
+			e.notSeen(k, nil) // it ended before it could be looked at
 			return
 		}
 	}
@@ -48,13 +50,11 @@ func (e *Engine) rule(x executed) {
 	traits := e.options.World.Traits(p, x.cgroup)
 	matches, unseen := e.ruleset.Match(&facts{traits, e, life.Set})
 	switch {
-	case traits.Pending():
-		if !e.ruled.await(k, x) {
-			e.counts[tally.RulesLate]++
-		}
-	case unseen:
-		e.ruled.missed(k)
-		e.counts[tally.RulesLate]++
+	case traits.Late():
+		e.late.wait(k, x)
+	case traits.Pending() && e.ruled.await(k, x):
+	case unseen != nil:
+		e.notSeen(k, unseen)
 	}
 	for _, m := range matches {
 		life, _ = e.tracker.Live(x.pid) // the match before may have moved it
@@ -101,14 +101,37 @@ func (e *Engine) Named(now Now) error {
 	return nil
 }
 
-// ruleAtDeath finds the set of a process by its ledger line: of one that was in no
-// group, or ended before its exec could be looked at. Only rules about command and
-// user can be told then.
+// maxUnruled bounds the processes of which is known that rules could not look at them.
+const maxUnruled = 1 << 16
+
+// missed counts a process that a rule could not look at, or with nil none could.
+func (e *Engine) missed(r *rules.Rule) {
+	e.counts[tally.RulesLate]++
+	e.misses.add(r)
+}
+
+// notSeen notes a process that a rule, or nil for any, could not look at.
+func (e *Engine) notSeen(k groups.Key, r *rules.Rule) {
+	e.missed(r)
+	if len(e.unruled) == maxUnruled {
+		clear(e.unruled)
+	}
+	e.unruled[k] = struct{}{}
+}
+
+// ruleAtDeath finds the set of a process that was in no group, or that ended before
+// its exec could be looked at, by its ledger line. Only rules about command and user
+// can be told then.
 func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
-	if len(e.ruleset.Rules) == 0 || r.Flags&acct.FlagFork != 0 || life.Set != groups.Ungrouped && !e.ruled.isMissed(life.Key()) {
+	if len(e.ruleset.Rules) == 0 {
 		return
 	}
-	from := life.Set
+	_, missed := e.unruled[life.Key()]
+	delete(e.unruled, life.Key())
+	if life.Set != groups.Ungrouped && !missed || life.Unproven || r.Flags&acct.FlagFork != 0 {
+		return
+	}
+	was := life.Set
 	ended := rules.Gone(proc.Process{PID: r.PID, UID: r.UID, GID: r.GID, Comm: r.Comm}, e.options.World)
 	matches, _ := e.ruleset.Match(&facts{ended, e, life.Set})
 	for _, m := range matches {
@@ -116,13 +139,18 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 			life.Set = e.tracker.Sets.With(life.Set, g.ID)
 		}
 	}
-	if life.Set != from {
-		e.counts[tally.Ruled]++
-		e.tracker.CountMoved(from, life.Set)
-	}
 	if ended.Pending() {
-		e.counts[tally.RulesLate]++
+		e.missed(nil)
 	}
+	switch {
+	case life.Set == was:
+		return
+	case was == groups.Ungrouped:
+		e.tracker.CountStranger(life.Set)
+	default:
+		e.tracker.CountMoved(was, life.Set)
+	}
+	e.counts[tally.Ruled]++
 }
 
 // facts are the traits of a process, and the groups it is in.

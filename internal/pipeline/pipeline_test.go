@@ -26,15 +26,16 @@ import (
 // nothing.
 func newPipeline(t testing.TB, db *store.Store, set *rules.Set) *Pipeline {
 	t.Helper()
+	processes := proc.NewBounded(proc.Default)
 	e, err := engine.New(engine.Options{
-		World: NewWorld(proc.Default, rules.Numbers{}, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
+		World: NewWorld(processes, rules.Numbers{}, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
 		KnownCommands: func(uint32) []string { return nil }, Rules: set,
 	}, readNow())
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := New(Options{
-		Engine: e, Store: db, Proc: proc.Default, Log: slog.New(slog.DiscardHandler),
+		Engine: e, Store: db, Proc: processes, Log: slog.New(slog.DiscardHandler),
 		Sources: Sources{Events: stream.NewMemory[cnfork.Event](), Taskstats: stream.NewMemory[acct.Record](), Exact: stream.NewMemory[acct.Record]()},
 	})
 	p.setClocks()
@@ -130,9 +131,9 @@ func TestParts(t *testing.T) {
 func TestNothingBeforeRescan(t *testing.T) {
 	looks := map[string]func(*Pipeline) error{
 		"a commit":      (*Pipeline).commit,
-		"a request":     func(p *Pipeline) error { return Turn{p}.Sync(false) },
+		"a request":     func(p *Pipeline) error { return Turn{p: p}.Sync(false) },
 		"a step":        (*Pipeline).step,
-		"a sample":      func(p *Pipeline) error { return Turn{p}.list() },
+		"a sample":      func(p *Pipeline) error { return Turn{p: p}.list() },
 		"the expiry":    (*Pipeline).expire,
 		"the page":      func(p *Pipeline) error { return p.Engine.EachMember(1, readNow(), func(groups.Life) {}) },
 		"a status":      func(p *Pipeline) error { _, err := p.view(); return err },

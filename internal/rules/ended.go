@@ -21,8 +21,8 @@ func Gone(p proc.Process, names Names) *Ended {
 func (e *Ended) Command() string { return e.p.Command() }
 
 func (e *Ended) Executable() string  { e.unseen = true; return "" }
-func (e *Ended) Arguments() string   { e.unseen = true; return "" }
 func (e *Ended) Cgroup() string      { e.unseen = true; return "" }
+func (e *Ended) Args() string        { e.unseen = true; return "" }
 func (e *Ended) Env(string) []string { e.unseen = true; return nil }
 
 // Unseen reports whether what nobody can tell any more was asked since the last call.
@@ -31,3 +31,6 @@ func (e *Ended) Unseen() bool {
 	e.unseen, e.unsure = false, false
 	return unseen
 }
+
+// Late is false: no answer is on its way.
+func (e *Ended) Late() bool { return false }

@@ -31,11 +31,11 @@ const maxRules = 1000
 //	  - group: ci/{{.User}}
 //	    command: [make, ninja*]
 //	    executable: /usr/bin/*
-//	    arguments: "*a.py*"
 //	    user: [alice, "1000"]
 //	    unix-group: users
 //	    cgroup: /system.slice/*
 //	    parent: build
+//	    args: "*--release*"
 //	    env: {CI: "true", JOB: "*"}
 //	    limit: 1000         # groups that a template may make
 //
@@ -78,7 +78,7 @@ func Parse(n *yaml.Node) (*Set, error) {
 }
 
 // keys are the conditions, those that cost least to look at first.
-var keys = []string{"command", "user", "unix-group", "parent", "executable", "arguments", "cgroup", "env"}
+var keys = []string{"command", "user", "unix-group", "parent", "executable", "cgroup", "args", "env"}
 
 func parseRule(n *yaml.Node) (Rule, error) {
 	r := Rule{Line: n.Line, Limit: defaultLimit}
@@ -157,12 +157,13 @@ func (nobody) User() string            { return "x" }
 func (nobody) UnixGroup() string       { return "x" }
 func (nobody) IsUser(string) bool      { return false }
 func (nobody) IsUnixGroup(string) bool { return false }
-func (nobody) Pending() bool           { return false }
 func (nobody) Executable() string      { return "/x" }
-func (nobody) Arguments() string       { return "x" }
 func (nobody) Cgroup() string          { return "/x" }
+func (nobody) Args() string            { return "" }
 func (nobody) Groups() []string        { return nil }
 func (nobody) Unseen() bool            { return false }
+func (nobody) Late() bool              { return false }
+func (nobody) Pending() bool           { return false }
 func (nobody) Env(string) []string     { return []string{"x"} }
 
 // patterns reads one pattern or a list of them.

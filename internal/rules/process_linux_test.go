@@ -13,9 +13,8 @@ import (
 	"elsa/pkg/proc"
 )
 
-// What is read of a process: its arguments, and its executable also when that was
-// replaced.
-func TestProcessFiles(t *testing.T) {
+// An executable is known by its path also when its file was replaced.
+func TestReplacedExecutable(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "7"), 0o700); err != nil {
 		t.Fatal(err)
@@ -23,17 +22,8 @@ func TestProcessFiles(t *testing.T) {
 	if err := os.Symlink("/usr/bin/python3 (deleted)", filepath.Join(dir, "7", "exe")); err != nil {
 		t.Fatal(err)
 	}
-	for text, want := range map[string]string{"python3\x00-m\x00a b.py\x00": "-m a b.py", "python3\x00": "", "": "", "x\x00\x00y\x00": " y"} {
-		if err := os.WriteFile(filepath.Join(dir, "7", "cmdline"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f := Look(proc.FS(dir), proc.Process{PID: 7}, Numbers{}, nil)
-		if got := f.Arguments(); got != want {
-			t.Errorf("arguments of %q are %q, want %q", text, got, want)
-		}
-		if got := f.Executable(); got != "/usr/bin/python3" {
-			t.Errorf("executable is %q", got)
-		}
+	if got := Look(proc.FS(dir), proc.Process{PID: 7}, Numbers{}, nil).Executable(); got != "/usr/bin/python3" {
+		t.Errorf("executable is %q", got)
 	}
 }
 
@@ -67,5 +57,30 @@ func TestEnvironmentIsBounded(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20 {
 		t.Errorf("%d bytes allocated for an environment of 8 MiB", n)
+	}
+}
+
+// TestArguments: the arguments of a process are one text, without the first; they are
+// bounded like the environment, and a process without any has none.
+func TestArguments(t *testing.T) {
+	dir := t.TempDir()
+	for pid, file := range map[string]string{
+		"7": "python3\x00-O\x00a b.py\x00", "8": "sh\x00", "9": "", "10": "x\x00" + string(bytes.Repeat([]byte{'y'}, 8<<20)),
+	} {
+		if err := os.Mkdir(filepath.Join(dir, pid), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, pid, "cmdline"), []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pid, want := range map[int32]string{7: "-O a b.py", 8: "", 9: "", 11: ""} {
+		if got := Look(proc.FS(dir), proc.Process{PID: pid}, Numbers{}, nil).Args(); got != want {
+			t.Errorf("arguments of %d are %q, want %q", pid, got, want)
+		}
+	}
+	var cut tally.Shared
+	if got := Look(proc.FS(dir), proc.Process{PID: 10}, Numbers{}, &cut).Args(); len(got) != maxMemory-2 || cut.Count(tally.ProcessMemory) != 1 {
+		t.Errorf("%d bytes of arguments, %d counted as cut", len(got), cut.Count(tally.ProcessMemory))
 	}
 }

@@ -17,8 +17,8 @@ import (
 // group that is to be made) is none.
 
 const (
-	// maxCommand is TASK_COMM_LEN of include/linux/sched.h less the NUL.
-	maxCommand = 15
+	// maxFile is NAME_MAX of include/uapi/linux/limits.h.
+	maxFile = 255
 	// maxPath is PATH_MAX of include/uapi/linux/limits.h.
 	maxPath = 4096
 )
@@ -34,8 +34,8 @@ func checkPatterns(n *yaml.Node, key string, ps []pattern) error {
 		}
 		switch key {
 		case "command":
-			if size > maxCommand {
-				return never("the kernel keeps %d bytes of a command's name; use %q, or executable", maxCommand, string(p[:maxCommand]))
+			if size > maxFile || strings.Contains(text, "/") && size > maxCommand {
+				return never("it is the name of a file, without a path; use executable")
 			}
 		case "executable":
 			if !wild && first != '/' {

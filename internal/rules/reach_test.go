@@ -114,7 +114,7 @@ func TestPendingNames(t *testing.T) {
 		for _, pending := range []bool{tt.pending, false} {
 			e := &Ended{named: named{names: d, uid: 1000, gid: 1000}}
 			found, unseen := s.Match(ended{Ended: e})
-			if e.Pending() != pending || unseen != pending || !pending && (len(found) != 1 || found[0].Group != tt.want) {
+			if e.Pending() != pending || (unseen != nil) != pending || !pending && (len(found) != 1 || found[0].Group != tt.want) {
 				t.Errorf("%s: groups %v, pending %v; want %s, %v", tt.list, found, e.Pending(), tt.want, pending)
 			}
 			d.pending = false

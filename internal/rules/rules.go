@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -29,15 +30,18 @@ type Traits interface {
 	IsUser(name string) bool
 	IsUnixGroup(name string) bool
 	Executable() string       // path; empty when unknown
-	Arguments() string        // what follows the command's name, with blanks between
 	Cgroup() string           // path in the unified or first hierarchy
+	Args() string             // the arguments, with a space between two
 	Env(name string) []string // the variable's values: none or one
 	// Unseen reports whether, since the last call of Unseen, something was asked that
-	// cannot be told any more, as the process is gone, or not yet. The answer means
-	// nothing then.
+	// cannot be told, as the process is gone, busy, or of a name that is not known yet.
+	// The answer means nothing then.
 	Unseen() bool
-	// Pending reports whether a name was asked for that is being looked up: later there
-	// is more to tell.
+	// Late reports whether, since the last call of Late, something was asked that will
+	// be told later: new traits of the process will have it.
+	Late() bool
+	// Pending reports whether a name was asked for that is being looked up: new traits
+	// will have it once it is known.
 	Pending() bool
 }
 
@@ -91,9 +95,10 @@ type Match struct {
 }
 
 // Match returns the groups that the process should be in. unseen tells that there
-// may be more: a rule asked for what cannot be told any more. Such a rule matches
-// nothing, and where the first that matches counts, those after it do not either.
-func (s *Set) Match(f Facts) (found []Match, unseen bool) {
+// may be more: it is the first rule that asked for what cannot be told, or not yet, or nil.
+// Such a rule matches nothing, and where the first that matches counts, those after it
+// do not either.
+func (s *Set) Match(f Facts) (found []Match, unseen *Rule) {
 	f.Unseen()
 	for i := range s.Rules {
 		r := &s.Rules[i]
@@ -103,7 +108,9 @@ func (s *Set) Match(f Facts) (found []Match, unseen bool) {
 		}
 		switch {
 		case f.Unseen():
-			unseen = true
+			if unseen == nil {
+				unseen = r
+			}
 			if s.Mode != All {
 				return found, unseen
 			}
@@ -136,11 +143,20 @@ func (r *Rule) fulfilled(f Facts) bool {
 // looks tells that the condition may take a look at the process.
 func (c *condition) looks() bool {
 	switch c.key {
-	case "executable", "arguments", "cgroup", "env":
+	case "executable", "cgroup", "args", "env":
 		return true
+	case "command":
+		return slices.ContainsFunc(c.want, pattern.long)
 	}
 	return false
 }
+
+// maxCommand is the length of the longest command name that the kernel keeps, in
+// TASK_COMM_LEN of include/linux/sched.h: it cuts others.
+const maxCommand = 15
+
+// long tells that only names match that the kernel cuts.
+func (p pattern) long() bool { return len(p)-strings.Count(string(p), "*") > maxCommand }
 
 func (c *condition) fulfilled(f Facts) bool {
 	switch c.key {
@@ -189,11 +205,23 @@ func (c *condition) names(id uint32, name func() string, is func(string) bool) b
 	return false
 }
 
+// commands appends the name that the kernel has cut: that of the program's file, if it
+// begins as the command does. It is looked up only where it can decide.
+func (c *condition) commands(f Facts, to []string) []string {
+	if len(f.Command()) < maxCommand || !slices.ContainsFunc(c.want, pattern.long) {
+		return to
+	}
+	if file := path.Base(f.Executable()); strings.HasPrefix(file, f.Command()) {
+		to = append(to, file)
+	}
+	return to
+}
+
 // have appends what a process has of the property that the condition is about.
 func (c *condition) have(f Facts, to []string) []string {
 	switch c.key {
 	case "command":
-		return append(to, f.Command())
+		return c.commands(f, append(to, f.Command()))
 	case "user":
 		return append(to, f.User(), strconv.FormatUint(uint64(f.UID()), 10))
 	case "unix-group":
@@ -202,10 +230,10 @@ func (c *condition) have(f Facts, to []string) []string {
 		return append(to, f.Groups()...)
 	case "executable":
 		return append(to, f.Executable())
-	case "arguments":
-		return append(to, f.Arguments())
 	case "cgroup":
 		return append(to, f.Cgroup())
+	case "args":
+		return append(to, f.Args())
 	case "env":
 		return append(to, f.Env(c.variable)...)
 	}

@@ -35,14 +35,15 @@ func (p process) UID() uint32                  { return p.uid }
 func (p process) GID() uint32                  { return 100 }
 func (p process) User() string                 { return p.user }
 func (p process) UnixGroup() string            { return "users" }
-func (p process) Executable() string           { return p.exe }
-func (p process) Cgroup() string               { return p.cgroup }
-func (p process) Groups() []string             { return p.groups }
-func (p process) Arguments() string            { return p.args }
 func (p process) IsUser(name string) bool      { return name == p.user }
 func (p process) IsUnixGroup(name string) bool { return name == "users" }
-func (p process) Pending() bool                { return false }
+func (p process) Executable() string           { return p.exe }
+func (p process) Cgroup() string               { return p.cgroup }
+func (p process) Args() string                 { return p.args }
+func (p process) Groups() []string             { return p.groups }
 func (p process) Unseen() bool                 { return false }
+func (p process) Late() bool                   { return false }
+func (p process) Pending() bool                { return false }
 func (p process) Env(name string) []string {
 	if v, ok := p.env[name]; ok {
 		return []string{v}
@@ -58,6 +59,8 @@ list:
   - {group: "unit/{{.Unit}}", cgroup: "/system.slice/*"}
   - {group: jobs, env: {CI: "true", JOB: "*"}}
   - {group: deep, parent: "user/*", executable: "/opt/*/bin/?"}
+  - {group: long, command: "elaborate-program*"}
+  - {group: a, command: "python*", args: "*a.py*"}
   - {group: everyone, unix-group: users, command: "*"}
 `
 
@@ -76,6 +79,11 @@ func TestMatch(t *testing.T) {
 		{"environment", process{env: map[string]string{"CI": "true", "JOB": "7"}}, []string{"jobs", "everyone"}},
 		{"environment, other value", process{env: map[string]string{"CI": "no", "JOB": "7"}}, []string{"everyone"}},
 		{"parent and path", process{groups: []string{"x", "user/a"}, exe: "/opt/a/b/bin/c"}, []string{"deep", "everyone"}},
+		{"arguments", process{command: "python3", args: "-O a.py x"}, []string{"a", "everyone"}},
+		{"other arguments", process{command: "python3", args: "b.py"}, []string{"everyone"}},
+		{"a cut name", process{command: "elaborate-progr", exe: "/bin/elaborate-program-2"}, []string{"long", "everyone"}},
+		{"a cut name of another file", process{command: "elaborate-progr", exe: "/bin/sh"}, []string{"everyone"}},
+		{"another cut name", process{command: "elaborate-progr", exe: "/bin/elaborate-progress"}, []string{"everyone"}},
 		{"parent but no path", process{groups: []string{"user/a"}, exe: "/opt/bin"}, []string{"everyone"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -90,8 +98,8 @@ func TestMatch(t *testing.T) {
 				}
 				var got []string
 				matches, unseen := s.Match(tt.p)
-				if unseen {
-					t.Error("something was not seen")
+				if unseen != nil {
+					t.Errorf("%v was not seen", unseen)
 				}
 				for _, m := range matches {
 					got = append(got, m.Group)
@@ -109,8 +117,8 @@ func TestMatch(t *testing.T) {
 func TestTry(t *testing.T) {
 	p := process{command: "make", user: "alice", uid: 1001, groups: []string{"build"}, env: map[string]string{"CI": "no"}}
 	for mode, want := range map[Mode][]Outcome{
-		All:   {Member, Closed, Mismatch, Mismatch, Mismatch, Joins},
-		First: {Member, Skipped, Skipped, Skipped, Skipped, Skipped},
+		All:   {Member, Closed, Mismatch, Mismatch, Mismatch, Mismatch, Mismatch, Joins},
+		First: {Member, Skipped, Skipped, Skipped, Skipped, Skipped, Skipped, Skipped},
 	} {
 		s, err := parse(strings.Replace(list, "%s", string(mode), 1))
 		if err != nil {
@@ -160,13 +168,15 @@ func TestMatchUnseen(t *testing.T) {
 		name, list string
 		mode       Mode
 		want       []string
-		unseen     bool
+		unseen     string
 	}{
-		{"all", "[{group: a, env: {CI: z}, command: make}, {group: b, command: make}, {group: c, command: make, executable: '*'}]", All, []string{"b"}, true},
-		{"the first", "[{group: a, command: make}, {group: b, executable: '*'}]", First, []string{"a"}, false},
-		{"none after what is not known", "[{group: a, executable: '/x'}, {group: b, command: make}]", First, nil, true},
-		{"what is known decides", "[{group: a, executable: '*', command: cc}, {group: b, command: make}]", First, []string{"b"}, false},
-		{"a name that is not known", "[{group: '{{.Exe}}', command: make}, {group: b, command: make}]", All, []string{"b"}, true},
+		{"all", "[{group: a, env: {CI: z}, command: make}, {group: b, command: make}, {group: c, command: make, executable: '*'}]", All, []string{"b"}, "a"},
+		{"the first", "[{group: a, command: make}, {group: b, executable: '*'}]", First, []string{"a"}, ""},
+		{"none after what is not known", "[{group: a, executable: '/x'}, {group: b, command: make}]", First, nil, "a"},
+		{"what is known decides", "[{group: a, executable: '*', command: cc}, {group: b, command: make}]", First, []string{"b"}, ""},
+		{"arguments", "[{group: a, command: make, args: x}, {group: b, command: make}]", All, []string{"b"}, "a"},
+		{"a long name is not asked for where the command is short", "[{group: a, command: a-name-of-a-program}, {group: b, command: make}]", First, []string{"b"}, ""},
+		{"a name that is not known", "[{group: '{{.Exe}}', command: make}, {group: b, command: make}]", All, []string{"b"}, "{{.Exe}}"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := parse("match: " + string(tt.mode) + "\nlist: " + tt.list)
@@ -180,8 +190,12 @@ func TestMatchUnseen(t *testing.T) {
 				for _, m := range found {
 					got = append(got, m.Group)
 				}
-				if diff := cmp.Diff(tt.want, got); diff != "" || unseen != tt.unseen {
-					t.Errorf("unseen: %v, want %v; groups (-want +got):\n%s", unseen, tt.unseen, diff)
+				first := ""
+				if unseen != nil {
+					first = unseen.Group
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" || first != tt.unseen {
+					t.Errorf("unseen: %q, want %q; groups (-want +got):\n%s", first, tt.unseen, diff)
 				}
 			}
 		})
@@ -245,7 +259,7 @@ func TestParseErrors(t *testing.T) {
 		{"empty list", "list:\n  - {group: a, command: []}", "line 2: the list is empty"},
 		{"nested", "list:\n  - {group: a, command: [[x]]}", "line 2: need a text"},
 		{"env", "list:\n  - {group: a, env: CI}", "line 2: need keys with values"},
-		{"long command", "list:\n- group: a\n  command: [x, a-very-long-command*]", `line 3: command "a-very-long-command*" can never match: the kernel keeps 15 bytes of a command's name; use "a-very-long-com"`},
+		{"long command", "list:\n- group: a\n  command: [x, /usr/bin/a-long-command*]", `line 3: command "/usr/bin/a-long-command*" can never match: it is the name of a file`},
 		{"cgroup", "list:\n- {group: a, cgroup: system.slice/*}", `line 2: cgroup "system.slice/*" can never match: it is a path that begins with /; use "/system.slice/*"`},
 		{"executable", "list:\n- {group: a, executable: make}", `line 2: executable "make" can never match: it is a path that begins with /; use "*/make"`},
 		{"long path", "list:\n- {group: a, executable: /" + strings.Repeat("x", 4096) + "}", `line 2: executable "/xxx`},

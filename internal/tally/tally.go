@@ -12,6 +12,12 @@ type Counter int
 // Counts are the counters since the start of the service.
 type Counts [Counters]uint64
 
+// Named is a part of a counter.
+type Named struct {
+	Name  string
+	Count uint64
+}
+
 // Add adds what d counted.
 func (c *Counts) Add(d *Counts) {
 	for i, n := range d {
@@ -71,6 +77,8 @@ const (
 	ProcessGroups // a process was in as many groups as one may be, and a rule named another
 	HistoryGroups // deaths and moves of processes in more groups, by an early version
 	ProcessMemory // reads of another process's memory that were cut
+	LooksLate     // looks at processes that did not end in time
+	LooksRefused  // not made, since too many were under way
 	SumsFull      // sums of all processes that reached their ceiling
 	RuleOwners    // a rule named the group of a user, and left a process out
 	RuleGroups    // a rule has made as many groups as it may, and left a process out
@@ -126,6 +134,7 @@ var (
 	recordsLost = Family{"elsa_records_lost_total", "Accounting records the kernel could not deliver.", "source"}
 	limited     = Family{"elsa_limited_total", "What was left out because a limit was reached.", "limit"}
 	names       = Family{"elsa_name_lookups_total", "Questions about users and unix groups to the system's name service.", "answer"}
+	rulesMissed = Family{"elsa_rules_missed_total", "Processes that ended before a rule could look at them, by the group of the first that could not.", "rule"}
 	joined      = Family{"elsa_records_joined_total", "Deaths put on the bill, by how their records were joined.", "how"}
 )
 
@@ -168,7 +177,7 @@ var table = [Counters]Info{
 	SamplesDenied: {Samples, "denied", one("elsa_samples_denied_total", "Samples of live processes without I/O, for want of permission."), "", "samples", "without I/O: not permitted", "without I/O: not permitted", false},
 
 	Ruled:     {Rules, "applied", one("elsa_rules_applied_total", "Processes that a rule put in a group."), "", "rules", "process put in a group", "processes put in groups", false},
-	RulesLate: {Rules, "missed", one("elsa_rules_missed_total", "Processes that ended before the rules could look at them."), "", "rules", "ended unseen", "ended unseen", false},
+	RulesLate: {Rules, "missed", &rulesMissed, "(any)", "rules", "ended unseen", "ended unseen", false},
 
 	NamesFound:   {Names, "found", &names, "found", "names", "found", "found", false},
 	NamesUnknown: {Names, "unknown", &names, "unknown", "names", "unknown", "unknown", false},
@@ -190,6 +199,8 @@ var table = [Counters]Info{
 	Connections:   {Limited, "connections", &limited, "connections", "refused", "connection too many", "connections too many", false},
 	Answers:       {Limited, "answers", &limited, "answers", "refused", "answer given up", "answers given up", false},
 	ProcessMemory: {Limited, "process_memory", &limited, "process_memory", "limited", "look at a process's memory cut", "looks at processes' memory cut", false},
+	LooksLate:     {Limited, "looks_late", &limited, "looks_late", "limited", "late look at a process", "late looks at processes", false},
+	LooksRefused:  {Limited, "looks_refused", &limited, "looks_refused", "limited", "look at a process not made", "looks at processes not made", false},
 }
 
 // Info describes the counter. It must not be changed.

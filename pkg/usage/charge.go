@@ -36,6 +36,7 @@ type death struct {
 	final    bool // Patience is over
 	looked   bool // its process was looked at; see Look
 	told     bool // the kernel's final word came
+	standing bool // that word is its CPU clock, since nobody waited for it
 	next     *death
 }
 
@@ -54,6 +55,9 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	exit := clock.Boot(0)
 	if line != nil {
 		d.estimate = measureOf(line)
+		if acc != nil && d.midLife() {
+			d.estimate[MaxRSS] = max(d.estimate[MaxRSS], acc.peak)
+		}
 	} else if exit = life.Exit; exit > life.Start.Boot() {
 		d.estimate[Elapsed] = uint64(exit.Sub(life.Start.Boot()))
 	}
@@ -180,9 +184,9 @@ func (d *death) perfect(ex *acct.Record) Measure {
 	if d.grade == sampled {
 		rest = d.estimate
 		rest[User], rest[System] = 0, 0
-		if rest[MaxRSS] > 0 {
-			m[MaxRSS] = rest[MaxRSS] // the record's begins with the peak of who forked it
-		}
+	}
+	if d.estimate[MaxRSS] > 0 {
+		m[MaxRSS] = d.estimate[MaxRSS] // the record's begins with the peak of who forked it
 	}
 	m.raise(&rest)
 	return m
@@ -240,6 +244,9 @@ func (j *Join) report(d *death, cpu time.Duration) {
 
 // countJoined counts a death by the best record it got.
 func (j *Join) countJoined(d *death) {
+	if !d.told {
+		j.lost.found(d.base.CPU() + d.charged.CPU())
+	}
 	switch d.grade {
 	case exact:
 		j.Settled.Exact++

@@ -25,6 +25,8 @@ type Join struct {
 	ExpectExact bool
 	// Looks: deaths are named to Look, and none is charged by an estimate before.
 	Looks bool
+	// Lines: every death gets a line of the ledger, by which it is counted.
+	Lines bool
 	// Patience is how long a death waits for its exact record.
 	Patience time.Duration
 	// Tick is the scheduler's tick, the resolution of sampled CPU.
@@ -65,6 +67,7 @@ type Join struct {
 	opened   int              // in open
 	idle     []*death         // to be used again
 	late     []acct.Record    // to be used again by Step
+	lost     lost
 }
 
 // Joined counts deaths by what was known of them.
@@ -86,6 +89,7 @@ type Settled struct{ Exact, Sampled, Rounded uint64 }
 type account struct {
 	set        groups.SetID
 	base, last Measure
+	peak       uint64 // see Peak
 }
 
 // NewJoin returns an empty join.

@@ -38,8 +38,8 @@ type Service struct {
 	// Created is when the state directory was made; the service's counters
 	// begin there. Started is when this run of the service became ready.
 	Created, Started time.Time
-	// EventSource is "fork", "bpf", "proc" or "proc: " and why it is no bpf; Accounting "own", "follow:PATH" or
-	// "off"; Taskstats and Exact "on" or "off: reason".
+	// EventSource is "fork", "bpf" or "proc"; Accounting "own", "follow:PATH" or "off";
+	// Taskstats and Exact "on", "off" or "off: reason".
 	EventSource, Accounting, Taskstats, Exact string
 	// Suspended is true while the kernel holds back ledger lines.
 	Suspended bool
@@ -53,10 +53,16 @@ type Service struct {
 	// Counts are the service's own counters since start.
 	Counts tally.Counts
 
+	// RulesMissed are the processes in Counts[tally.RulesLate], by rule.
+	RulesMissed []tally.Named
+
 	// BacklogBytes is what the ledger holds that is not joined yet.
 	BacklogBytes int64
 	// Processes and Members count live processes: all, and those in a group.
 	Processes, Members int
+	// Committed is when all that was known was in the database last. Unsaved is since
+	// when the disk fails, or does not answer; zero if it takes what it is given.
+	Committed, Unsaved time.Time
 	// StoreBytes is the size of the database file.
 	StoreBytes int64
 	// ConservationRatio is (groups + ungrouped + unattributed) CPU over the
