@@ -67,6 +67,7 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 				e.untold(groups.Key{PID: x.pid, Start: x.start})
 			}
 			e.tracker.Exec(ev.TGID)
+			e.program(x)
 			e.rule(x)
 		case cnfork.UID, cnfork.GID:
 			e.counts[tally.OtherEvents]++
@@ -86,6 +87,19 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 		default:
 			e.counts[tally.OtherEvents]++
 		}
+	}
+}
+
+// program notes what a process executed. Where the event does not tell, the name that the
+// process had before is not its own any more.
+func (e *Engine) program(x executed) {
+	l, ok := e.tracker.Live(x.pid)
+	switch {
+	case !ok:
+	case x.told() && l.Start.Same(x.start):
+		e.programs.executed(l.Key(), x.comm)
+	default:
+		e.programs.ended(l.Key())
 	}
 }
 
