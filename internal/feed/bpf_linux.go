@@ -109,10 +109,10 @@ func resumeBPF(o *Options) (opened Opened, ok bool) {
 	if k.At != nil && k.At.Events != nil && (o.Exact == Off) == (k.At.Releases == nil) {
 		events := tracepoint.NewLane(&taskevent.Decoder{}, *k.At.Events)
 		if o.Exact == Off {
-			opened.Ring, err = tracepoint.Resume(k.Handles, tracepoint.Config{}, events)
+			opened.Ring, err = tracepoint.Resume(k.Handles, events)
 		} else {
 			opened.Exact = newReleases(k.At.Releases)
-			opened.Ring, err = tracepoint.Resume(k.Handles, tracepoint.Config{}, events, opened.Exact.Lane)
+			opened.Ring, err = tracepoint.Resume(k.Handles, events, opened.Exact.Lane)
 		}
 		opened.Feed, opened.Resumed, opened.ExactResumed = &bpf{events, opened.Ring}, true, opened.Exact != nil
 	}
@@ -138,7 +138,7 @@ func openReleases(ctx context.Context, o *Options, opened *Opened) error {
 		if k.At != nil && k.At.Releases != nil && k.At.Events == nil {
 			exact := newReleases(k.At.Releases)
 			var ring *tracepoint.Source
-			if ring, err = tracepoint.Resume(k.Handles, tracepoint.Config{}, exact.Lane); err == nil && ring.ID() != k.At.ID {
+			if ring, err = tracepoint.Resume(k.Handles, exact.Lane); err == nil && ring.ID() != k.At.ID {
 				err = errors.Join(errUnfit, ring.Close())
 			}
 			if err == nil {

@@ -23,11 +23,14 @@ type Config struct {
 	// 20,000 processes a second that execute a program. A window of 512 KiB of it is
 	// resident memory of the reader.
 	RingBytes int
-	// Pause is how long samples may gather once one has come: the delay that reading
-	// many at a time adds, unless Mark asks for them sooner. Default 5 ms, and 100 ms
-	// where there are releases alone.
-	Pause time.Duration
 }
+
+// How long samples may gather once one has come: the delay that reading many at a time
+// adds, unless Mark asks for them sooner.
+const (
+	pause         = 5 * time.Millisecond
+	pauseReleases = 100 * time.Millisecond // where there are no events
+)
 
 // Source is programs that run, the ring that they write to, and its one reader, for
 // the lanes that it was opened with.
@@ -62,20 +65,20 @@ func Open(ctx context.Context, cfg Config, lanes ...lane) (*Source, error) {
 	if err == nil {
 		err = Explain(s.programs.attach(cfg.RingBytes, s.written))
 	}
-	return s.begin(cfg, err)
+	return s.begin(err)
 }
 
 // Resume goes on where another source of this boot ended, maybe in another process:
 // with the lanes' cursors. It fails if the programs are not those that this version
 // makes for the lanes, or what comes after the cursors is not in the ring. The handles
 // are owned by the source, and closed also when it fails.
-func Resume(h Handles, cfg Config, lanes ...lane) (*Source, error) {
+func Resume(h Handles, lanes ...lane) (*Source, error) {
 	defer h.Close() // what is left
 	s, err := newSource(lanes)
 	if err == nil {
 		err = s.programs.resume(h, s.written)
 	}
-	s, err = s.begin(cfg, err)
+	s, err = s.begin(err)
 	if err != nil {
 		return nil, err
 	}
@@ -107,13 +110,7 @@ func newSource(lanes []lane) (*Source, error) {
 }
 
 // begin makes the source readable, unless err says that it is not to be.
-func (s *Source) begin(cfg Config, err error) (*Source, error) {
-	if cfg.Pause <= 0 {
-		cfg.Pause = 5 * time.Millisecond
-		if s.releases {
-			cfg.Pause = 100 * time.Millisecond
-		}
-	}
+func (s *Source) begin(err error) (*Source, error) {
 	if err == nil {
 		s.id, err = s.programs.id()
 	}
@@ -124,7 +121,7 @@ func (s *Source) begin(cfg Config, err error) (*Source, error) {
 		s.ring, err = openRing(s.programs.ring.FD(), uint64(s.programs.ring.MaxEntries()), s.state)
 	}
 	if err == nil {
-		s.pump, err = s.newPump(cfg.Pause)
+		s.pump, err = s.newPump()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("attach bpf programs: %w", err), s.Close())
@@ -132,13 +129,17 @@ func (s *Source) begin(cfg Config, err error) (*Source, error) {
 	return s, nil
 }
 
-func (s *Source) newPump(pause time.Duration) (*stream.Pump, error) {
+func (s *Source) newPump() (*stream.Pump, error) {
+	wait := pause
+	if s.releases {
+		wait = pauseReleases
+	}
 	queue := stream.Queue{Take: s.take, Holding: s.holding, Arm: func() bool { return s.ring.arm(s.releases) }}
 	outlets := make([]stream.AnyOutlet, len(s.lanes))
 	for i, l := range s.lanes {
 		outlets[i] = l.outlet()
 	}
-	return stream.NewPump(s.ring.bell, queue, pause, outlets...)
+	return stream.NewPump(s.ring.bell, queue, wait, outlets...)
 }
 
 // Peek calls f for each sample in the ring until it returns true, before Run, which

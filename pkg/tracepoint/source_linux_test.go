@@ -287,7 +287,7 @@ func TestKernelResume(t *testing.T) {
 			missed := fork(t, 30)
 
 			second := lanes(t, at, releasesAt)
-			s, err := tracepoint.Resume(kept(), tracepoint.Config{}, second.events, second.releases)
+			s, err := tracepoint.Resume(kept(), second.events, second.releases)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -354,7 +354,7 @@ func TestKernelResumeForeign(t *testing.T) {
 			tt.spoil(h, o)
 			fds := slices.Collect(maps.Values(h))
 			l := lanes(t, tt.at, stream.Cursor{})
-			if s, err := tracepoint.Resume(h, tracepoint.Config{}, l.events, l.releases); err == nil {
+			if s, err := tracepoint.Resume(h, l.events, l.releases); err == nil {
 				s.Close()
 				t.Error("went on")
 			}
