@@ -68,7 +68,7 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Taskstats, "taskstats", "auto", "exit records with I/O and memory: auto, on or off; auto is off where events and exact CPU come by BPF and leave nothing out (Linux 6.16 and later)")
 	f.StringVar(&c.Exact, "exact", "auto", "exact CPU at task release, by BPF: auto, on or off")
 	f.DurationVar(&c.CommitInterval, "commit-interval", time.Second, "how often the bills are made durable")
-	f.IntVar(&c.EventBuffer, "event-buffer", 0, "receive buffer for events in bytes: 832 bytes an event by the connectors, taken only while it is used; by bpf 320 bytes a process, its exact record included, until it is committed; 0: by memory, a 32nd of it, from 64 MiB to 1 GiB, and 64 MiB for bpf")
+	f.IntVar(&c.EventBuffer, "event-buffer", 0, "receive buffer for events in bytes: 832 bytes an event by the connectors, taken only while it is used; by bpf 320 bytes a process, its exact record included, until it is committed (a ring that elsad goes on with keeps its size); 0: by memory, a 32nd of it, from 64 MiB to 1 GiB, and 64 MiB for bpf")
 	f.IntVar(&c.TaskstatsBuffer, "taskstats-buffer", 0, "receive buffer for taskstats in bytes, taken only while it is used; 1280 bytes or more a thread's end; 0: by memory, as for events")
 	f.IntVar(&c.MaxGroups, "metrics.max-groups", defaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
 	f.DurationVar(&c.ClosedGrace, "metrics.closed-grace", 15*time.Minute, "how long a closed group without live processes keeps its series; negative for ever")
