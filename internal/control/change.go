@@ -189,9 +189,13 @@ func (s *Service) check(ctx context.Context, c *change) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p, err := s.Proc.Process(l.PID)
-		if errors.Is(err, proc.ErrBusy) {
-			return busy(int(l.PID), err)
+		var p proc.Process
+		err := patiently(ctx, int(l.PID), func() (err error) {
+			p, err = s.Proc.Process(l.PID)
+			return err
+		})
+		if e := (*api.Error)(nil); errors.As(err, &e) || ctx.Err() != nil {
+			return err
 		}
 		if err != nil || p.Dead() || !p.Start.Same(l.Start) {
 			if i < c.named {

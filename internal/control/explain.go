@@ -20,7 +20,7 @@ import (
 func (s *Service) Explain(ctx context.Context, who api.Caller, pid int) (out api.Explanation, err error) {
 	var memberships []engine.Membership
 	booted := proc.Booted()
-	err = s.do(ctx, who, func(t pipeline.Turn) error {
+	err = s.doLook(ctx, who, pid, func(t pipeline.Turn) error {
 		p, l, err := running(t, pid)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func wall(booted clock.Wall, at clock.Boot) time.Time {
 
 // TryRules says what the rules would do with a process.
 func (s *Service) TryRules(ctx context.Context, who api.Caller, pid int) (out api.RulesTrial, err error) {
-	err = s.do(ctx, who, func(t pipeline.Turn) error {
+	err = s.doLook(ctx, who, pid, func(t pipeline.Turn) error {
 		if !who.Admin {
 			return api.Forbidden("rules are for root and members of unix group %s to try", api.AdminGroup)
 		}
@@ -109,6 +109,9 @@ func (s *Service) TryRules(ctx context.Context, who api.Caller, pid int) (out ap
 		var facts rules.Facts
 		set, facts = e.Facts(p, l)
 		out = api.Try(set, pid, wall(proc.Booted(), l.Start.Boot()), facts, func(name string) bool { g := e.Group(name); return g != nil && (!g.Takes() || g.Owner != 0) })
+		if facts.Late() {
+			return proc.ErrBusy
+		}
 		return nil
 	})
 	return out, err

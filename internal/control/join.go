@@ -24,7 +24,7 @@ func (s *Service) Join(ctx context.Context, who api.Caller, r api.JoinRequest) (
 	answers := make(chan answer, 1)
 	go func() {
 		var out api.JoinResult
-		err := s.do(ctx, who, func(t pipeline.Turn) (err error) {
+		err := s.doLook(ctx, who, int(who.PID), func(t pipeline.Turn) (err error) {
 			if out, err = s.join(t, who, r); err != nil {
 				return err
 			}
@@ -48,7 +48,7 @@ func (s *Service) join(t pipeline.Turn, who api.Caller, r api.JoinRequest) (out 
 	p, l, ok, err := e.Running(who.PID)
 	switch {
 	case err != nil:
-		return out, busy(int(who.PID), err)
+		return out, err
 	case !ok:
 		return out, api.NotFound("the process that asks cannot be seen from here, or has ended")
 	}

@@ -95,5 +95,5 @@ func running(t pipeline.Turn, pid int) (p proc.Process, l groups.Life, err error
 	if err == nil && !ok {
 		err = api.NotFound("no process %d is running", pid)
 	}
-	return p, l, busy(pid, err)
+	return p, l, err
 }

@@ -3,7 +3,9 @@
 package control
 
 import (
+	"context"
 	"errors"
+	"time"
 
 	"elsa/internal/engine"
 	"elsa/pkg/api"
@@ -50,11 +52,21 @@ func mayFill(who api.Caller, g *groups.Group, p *proc.Process, owner *uint32) er
 	return api.Conflict("group %s belongs to uid %d, who would see process %d and could delete its bill; use another, or if that is meant, say so with owner %d (elsactl group add --owner %[4]d)", g.Name, g.Owner, p.PID, g.Owner)
 }
 
-// busy is err, said to who asks, where that is of a process that could not be looked
-// at in time.
-func busy(pid int, err error) error {
-	if errors.Is(err, proc.ErrBusy) {
-		return api.Unavailable("process %d is executing a program and cannot be looked at; nothing was changed", pid)
+// patiently calls f, which looks at a process, again while that is busy: a machine
+// that is busy itself may be late with any process. It gives up after a while.
+func patiently(ctx context.Context, pid int, f func() error) error {
+	for pause := 10 * time.Millisecond; ; pause *= 2 {
+		err := f()
+		if !errors.Is(err, proc.ErrBusy) {
+			return err
+		}
+		if pause > 500*time.Millisecond {
+			return api.Unavailable("process %d is executing a program and cannot be looked at; nothing was changed", pid)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return err
 }

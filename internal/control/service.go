@@ -70,6 +70,11 @@ func (s *Service) ask(ctx context.Context, who api.Caller, f func(pipeline.Turn)
 	}))
 }
 
+// doLook is do for what looks at a process, patiently.
+func (s *Service) doLook(ctx context.Context, who api.Caller, pid int, f func(pipeline.Turn) error) error {
+	return patiently(ctx, pid, func() error { return s.do(ctx, who, f) })
+}
+
 // settle waits until every death before the call is on its bill.
 func (s *Service) settle(ctx context.Context, who api.Caller, names []string) error {
 	return pipeline.WaitSettled(ctx, func(ctx context.Context, f func(pipeline.Turn) error) error {

@@ -77,7 +77,7 @@ func (b *Bounded) Look(pid int32, f func()) error {
 }
 
 func (b *Bounded) look(pid int32, f func(*Sampler)) error {
-	return b.lookers.look(pid, b.wait(pid), b.patience.spend, nil, f)
+	return b.lookers.look(pid, b.wait, b.patience.spend, nil, f)
 }
 
 // wait is how long to wait for a look at a process now.
@@ -133,8 +133,17 @@ func (b *Bounded) Sample(pid int32, start clock.Start, s *Sample, detail bool) e
 // chunk is how many processes of a snapshot are read in one look.
 const chunk = 64
 
-// snapshotWait is how long a snapshot waits for a process at least.
-const snapshotWait = 2 * time.Millisecond
+// A snapshot waits for a process so long at least: a machine that is busy may be late
+// with any. Of a user who has made others wait it is not waited so long for.
+const snapshotWait, snapshotSuspect = 20 * time.Millisecond, 2 * time.Millisecond
+
+// waitInSnapshot is how long to wait for a process of a snapshot now.
+func (b *Bounded) waitInSnapshot(pid int32) time.Duration {
+	if b.lookers.suspect(pid) {
+		return max(snapshotSuspect, b.patience.now())
+	}
+	return max(snapshotWait, b.patience.now())
+}
 
 // Snapshot is [FS.Snapshot]. Processes that are busy are left out.
 func (b *Bounded) Snapshot(buf []Process) ([]Process, error) {
@@ -153,8 +162,7 @@ func (b *Bounded) Snapshot(buf []Process) ([]Process, error) {
 		}
 		r := &reading{fs: b.fs, lookers: b.lookers, pids: pids[:min(size, len(pids))]}
 		r.at.Store(pids[0])
-		wait := max(snapshotWait, b.patience.now())
-		late := b.lookers.look(pids[0], wait, b.patience.spend, &r.at, func(*Sampler) { r.read() })
+		late := b.lookers.look(pids[0], b.waitInSnapshot, b.patience.spend, &r.at, func(*Sampler) { r.read() })
 		r.left.Store(late != nil)
 		n := int(r.done.Load())
 		for i := range r.out[:n] {

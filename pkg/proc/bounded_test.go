@@ -136,6 +136,9 @@ func TestBoundedSuspects(t *testing.T) {
 	if d := b.wait(2); d != 0 {
 		t.Errorf("another process of the same user is waited for: %v", d)
 	}
+	if a, z := b.waitInSnapshot(2), b.waitInSnapshot(3); a != snapshotSuspect || z != snapshotWait {
+		t.Errorf("in a snapshot they are waited for %v and %v, want %v and %v", a, z, snapshotSuspect, snapshotWait)
+	}
 	if d := b.wait(3); d != b.least {
 		t.Errorf("another user's process is waited for %v, want %v", d, b.least)
 	}

@@ -61,10 +61,10 @@ func newLookers(root FS) *lookers {
 
 // look has f called in another goroutine. It returns nil once f has returned. It
 // returns [ErrBusy] without calling f where a look at the process is under way or
-// too many are, and while f goes on when wait is over and at says that it still
-// looks at the process it looked at wait ago; from then on f's results are not to
-// be used. spent is told how long was waited for nothing.
-func (l *lookers) look(pid int32, wait time.Duration, spent func(time.Duration), at *atomic.Int32, f func(*Sampler)) error {
+// too many are, and while f goes on when the wait for a process is over and at says
+// that it still looks at that; from then on f's results are not to be used. spent is
+// told how long was waited for nothing.
+func (l *lookers) look(pid int32, wait func(pid int32) time.Duration, spent func(time.Duration), at *atomic.Int32, f func(*Sampler)) error {
 	w, err := l.take(pid)
 	if err != nil {
 		return err
@@ -75,7 +75,8 @@ func (l *lookers) look(pid int32, wait time.Duration, spent func(time.Duration),
 		if at != nil {
 			seen = at.Load()
 		}
-		w.timer.Reset(wait)
+		patient := wait(seen)
+		w.timer.Reset(patient)
 		select {
 		case <-w.done:
 			w.timer.Stop()
@@ -83,8 +84,8 @@ func (l *lookers) look(pid int32, wait time.Duration, spent func(time.Duration),
 			return nil
 		case <-w.timer.C:
 		}
-		spent(wait)
 		if at == nil || at.Load() == seen {
+			spent(patient)
 			if l.leave(w, seen) {
 				return busy{coming: true}
 			}
