@@ -73,7 +73,7 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.IntVar(&c.MaxGroups, "metrics.max-groups", defaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
 	f.DurationVar(&c.ClosedGrace, "metrics.closed-grace", 15*time.Minute, "how long a closed group without live processes keeps its series; negative for ever")
 	c.RunRetention = Days(90 * 24 * time.Hour)
-	f.Var(&c.RunRetention, "run-retention", "how long a group that elsactl run made is kept once its last process ended, in days (90d) or hours; 10000 such groups at most")
+	f.Var(&c.RunRetention, "run-retention", "how long a group that elsactl run made, or a rule of a template, is kept once its last process ended, in days (90d) or hours; 10000 of elsactl run at most")
 	c.HistoryRetention = Days(90 * 24 * time.Hour)
 	f.Var(&c.HistoryRetention, "history-retention", "how long sums are kept for elsactl report, in days (90d) or hours")
 	c.HistoryHours = Days(7 * 24 * time.Hour)

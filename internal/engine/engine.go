@@ -176,7 +176,7 @@ func New(o Options, now Now) (*Engine, error) {
 	e.history = newPast(rolls, o.Retention, o.Hours)
 	e.join.Roll = rolls.Roll
 	e.join.Who = e.cellOf
-	e.join.Name = e.programs.name
+	e.join.Program = e.programs.get
 	return e, nil
 }
 
@@ -201,8 +201,8 @@ func (e *Engine) cellOf(k groups.Key) usage.Cell {
 	if p, err := e.options.World.Process(k.PID); err == nil && p.Start.Same(k.Start) {
 		cell.UID, cell.Comm = p.UID, p.Comm
 	}
-	if name, known := e.programs.name(k); known {
-		cell.Comm = name
+	if p, known := e.programs.get(k); known {
+		cell.Comm = p.Comm
 	}
 	return cell
 }

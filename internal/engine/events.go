@@ -78,6 +78,7 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 				start := clock.At(ev.Start, clock.Exact)
 				if l, known := e.tracker.Lookup(ev.TGID); known && l.Start.Same(start) {
 					e.join.Peak(l.Key(), ev.Peak)
+					e.programs.peak(l.Key(), ev.Peak)
 				}
 				e.tracker.End(groups.Key{PID: ev.TGID, Start: start}, ev.End)
 			} else {

@@ -2,14 +2,16 @@
 
 package engine
 
-import "elsa/pkg/groups"
+import (
+	"elsa/pkg/groups"
+	"elsa/pkg/usage"
+)
 
-// programs are the names of the programs that live processes executed, as they were
-// called at that time: a process may rename its threads, and itself. They are known
-// where an event tells them, as by BPF, and where rules looked. What was forked and
-// executed nothing has none.
+// programs are what live processes executed. The name is as it was at that time: a
+// process may rename its threads, and itself. It is known where an event tells it, as by
+// BPF, and where rules looked. What was forked and executed nothing has none.
 type programs struct {
-	names map[groups.Key][16]byte
+	names map[groups.Key]usage.Program
 	// room is with how many names those of the dead are looked for.
 	room int
 }
@@ -23,15 +25,23 @@ func (p *programs) executed(k groups.Key, comm [16]byte) {
 		return
 	}
 	if p.names == nil {
-		p.names, p.room = map[groups.Key][16]byte{}, minPrograms
+		p.names, p.room = map[groups.Key]usage.Program{}, minPrograms
 	}
-	p.names[k] = comm
+	p.names[k] = usage.Program{Comm: comm}
 }
 
-// name returns the name of what a process executed, if it is known.
-func (p *programs) name(k groups.Key) ([16]byte, bool) {
-	name, known := p.names[k]
-	return name, known
+// peak notes how much memory the program had at most, at the end of a process.
+func (p *programs) peak(k groups.Key, bytes uint64) {
+	if program, known := p.names[k]; known {
+		program.Peak = bytes
+		p.names[k] = program
+	}
+}
+
+// get returns what a process executed, if it is known.
+func (p *programs) get(k groups.Key) (usage.Program, bool) {
+	program, known := p.names[k]
+	return program, known
 }
 
 // ended forgets the name of a process.

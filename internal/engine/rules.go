@@ -44,7 +44,7 @@ func (e *Engine) rule(x executed) {
 			return
 		}
 	}
-	if _, known := e.programs.name(k); !known {
+	if _, known := e.programs.get(k); !known {
 		e.programs.executed(k, p.Comm)
 	}
 	traits := e.options.World.Traits(p, x.cgroup)

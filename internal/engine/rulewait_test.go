@@ -245,3 +245,27 @@ func TestProgramNames(t *testing.T) {
 		t.Errorf("%d names are kept of processes that nobody knows", n)
 	}
 }
+
+// The peak of memory is that of the program, which an event tells at the end, though the
+// exact record begins with that of the large process which forked it.
+func TestPeakOfLargeParent(t *testing.T) {
+	m, now := newMachine(), at(time.Hour)
+	e := newBooted(t, m, now)
+	e.tracker.WholeExits = true
+	start, comm := now.Boot, [16]byte{'t', 'r', 'u', 'e'}
+	e.Events([]cnfork.Event{
+		{Kind: cnfork.Fork, PID: 100, TGID: 100, Start: start, Forker: 1, Time: clock.Mono(now.Boot)},
+		{Kind: cnfork.Exec, PID: 100, TGID: 100, Start: start, Comm: comm, Time: clock.Mono(now.Boot)},
+		{Kind: cnfork.Exit, PID: 100, TGID: 100, Start: start, Peak: 2 << 20, Time: clock.Mono(now.Boot)},
+	}, 0, 0, now)
+	e.Lines([]acct.Record{{Source: acct.BSD, PID: 100, PPID: 1, Whole: true, Comm: comm, Begin: start.Wall(e.join.Booted).Seconds()}}, nil, now)
+	e.Exact([]acct.Record{{Source: acct.Exact, PID: 100, Whole: true, Comm: comm, Start: int64(start), MaxRSS: 300 << 20}}, 0, 0, now)
+	e.EndStep(now)
+	s, err := e.Snapshot(usage.Service{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Total[usage.MaxRSS]; got != 2<<20 || s.Total[usage.Exact] != 1 {
+		t.Errorf("the peak is %d bytes of %d exact deaths, want 2 MiB of one", got, s.Total[usage.Exact])
+	}
+}

@@ -30,7 +30,7 @@ var Unknown = [16]byte{'(', 'u', 'n', 'k', 'n', 'o', 'w', 'n', ')'}
 
 // cellOf is the cell of a death that is charged at time now, by the first of the
 // records that is there. A line names the thread that ended last; the name of the
-// program is what [Join.Name] knows, or else what the first thread was called at its end.
+// program is what [Join.Program] knows, or else what the first thread was called at its end.
 func (j *Join) cellOf(life *groups.Life, now clock.Boot, records ...*acct.Record) Cell {
 	c := Cell{Set: life.Set, UID: UnknownUID, Comm: Unknown}
 	end := now.Wall(j.Booted).Seconds()
@@ -54,9 +54,9 @@ func (j *Join) cellOf(life *groups.Life, now clock.Boot, records ...*acct.Record
 			break
 		}
 	}
-	if j.Name != nil {
-		if name, known := j.Name(life.Key()); known {
-			c.Comm = name
+	if j.Program != nil {
+		if p, known := j.Program(life.Key()); known {
+			c.Comm = p.Comm
 		}
 	}
 	return c

@@ -61,6 +61,11 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	} else if exit = life.Exit; exit > life.Start.Boot() {
 		d.estimate[Elapsed] = uint64(exit.Sub(life.Start.Boot()))
 	}
+	if j.Program != nil {
+		if p, known := j.Program(d.key); known {
+			d.estimate[MaxRSS] = max(d.estimate[MaxRSS], p.Peak)
+		}
+	}
 	ts := j.taskstats(d, exit)
 	if ts != nil {
 		j.refine(d, ts)

@@ -49,9 +49,8 @@ type Join struct {
 	// all that is put on the bills of the sets, so the cells of a set add up to
 	// the set's own.
 	Roll func(*Cell) *Usage
-	// Name, if set, returns the command's name as it was when a process executed its
-	// program, if that is known.
-	Name func(groups.Key) ([16]byte, bool)
+	// Program, if set, returns what is known of the program that a process executed last.
+	Program func(groups.Key) (Program, bool)
 	// Who, if set, returns hour, user and command of a live process that is about
 	// to change sets. Those of a dead one are on its record.
 	Who func(groups.Key) Cell
@@ -68,6 +67,15 @@ type Join struct {
 	idle     []*death         // to be used again
 	late     []acct.Record    // to be used again by Step
 	lost     lost
+}
+
+// Program is what is known of the program that a process executed last.
+type Program struct {
+	// Comm is the command's name as it was then, NUL padded.
+	Comm [16]byte
+	// Peak is how much memory it had resident at most, in bytes; zero is not known. The
+	// records tell that of all the process executed, and of who forked it.
+	Peak uint64
 }
 
 // Joined counts deaths by what was known of them.
