@@ -128,8 +128,8 @@ func TestLargestBlock(t *testing.T) {
 	}
 }
 
-// FuzzBlock: a payload of anything is refused or read, and what was read is the same
-// when it is encoded and read again.
+// FuzzBlock: a payload of anything is read up to where it makes no sense, and what was
+// read is the same when it is encoded and read again.
 func FuzzBlock(f *testing.F) {
 	var e Encoder
 	for _, r := range builds(20) {
@@ -144,12 +144,7 @@ func FuzzBlock(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		var d decoder
 		var got, again []entry
-		if d.block(payload, collect(&got, nil)) != nil {
-			if len(got) > 0 {
-				t.Fatal("a block that is refused was told in part")
-			}
-			return
-		}
+		d.block(payload, collect(&got, nil))
 		var e Encoder
 		names := map[[2]uint32]string{}
 		for i := range got {

@@ -40,15 +40,8 @@ type user struct {
 	name     string
 }
 
-// block tells what is in a payload, or nothing if it is malformed.
+// block tells what is in a payload, up to where it is malformed.
 func (d *decoder) block(payload []byte, v *Visitor) error {
-	if err := d.entries(payload, &Visitor{}); err != nil {
-		return err
-	}
-	return d.entries(payload, v)
-}
-
-func (d *decoder) entries(payload []byte, v *Visitor) error {
 	d.b, d.bad, d.prev = payload, false, previous{}
 	d.groups, d.users, d.commands = d.groups[:0], d.users[:0], d.commands[:0]
 	if len(d.names) > maxNames {

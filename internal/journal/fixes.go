@@ -16,9 +16,9 @@ type Fixes struct {
 }
 
 // LoadFixes reads the fixes for the rows of segment list[i] of the journal in dir:
-// they are in it and in those after it. list is what List returned. What is damaged is
-// told to damage, and passed over.
-func LoadFixes(dir string, list []uint64, i int, damage func(*Damage)) (*Fixes, error) {
+// they are in it and in those after it. list is what List returned. What is lost and
+// damaged in the segment is told to v, and its rows, without the fixes.
+func LoadFixes(dir string, list []uint64, i int, of *Visitor) (*Fixes, error) {
 	s, err := OpenSegment(dir, list[i])
 	if err != nil {
 		return nil, err
@@ -39,13 +39,17 @@ func LoadFixes(dir string, list []uint64, i int, damage func(*Damage)) (*Fixes, 
 			}
 		},
 		Settled: func(seq uint64) { settled = max(settled, seq) },
-		Row:     func(r *Row) { seen = max(seen, r.Seq) },
-		Damage:  damage,
+		Row: func(r *Row) {
+			if seen = max(seen, r.Seq); of.Row != nil {
+				of.Row(r)
+			}
+		},
+		Lost: of.Lost, Damage: of.Damage,
 	}
 	if err := s.Read(&v); err != nil {
 		return nil, err
 	}
-	v.Row, v.Damage = nil, nil // each segment's damage is told once, when it is its turn
+	v.Row, v.Lost, v.Damage = nil, nil, nil // told when it is that segment's turn
 	for _, n := range list[i+1:] {
 		if f.Settled = settled >= seen && settled > 0; f.Settled {
 			return f, nil

@@ -157,9 +157,6 @@ func (s *Segment) readTo(end int64, v *Visitor) error {
 		if err == nil && payload == nil && bad < 0 && int64(n) < end-s.at {
 			break // the end of the file, which is shorter than what is committed
 		}
-		if err == nil && payload != nil {
-			err = s.dec.block(payload, &Visitor{})
-		}
 		if err != nil || payload == nil {
 			if bad < 0 {
 				bad, cause = s.at, cmp.Or(err, io.ErrUnexpectedEOF)
@@ -168,8 +165,11 @@ func (s *Segment) readTo(end int64, v *Visitor) error {
 			continue
 		}
 		tell()
+		if err := s.dec.block(payload, v); err != nil {
+			bad, cause = s.at, err
+		}
 		s.at += int64(blockHeader + len(payload))
-		s.dec.entries(payload, v)
+		tell()
 	}
 	tell()
 	return nil
