@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -206,7 +207,7 @@ func create(dir, name string, h *header) (*Writer, error) {
 
 var codec = zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}
 
-func newParquet(f *os.File, options ...parquet.WriterOption) *parquet.GenericWriter[record] {
+func newParquet(f io.Writer, options ...parquet.WriterOption) *parquet.GenericWriter[record] {
 	return parquet.NewGenericWriter[record](f, append(options, schema, parquet.Compression(&codec),
 		parquet.PageBufferSize(pageBytes), parquet.MaxRowsPerRowGroup(groupRows), parquet.DataPageStatistics(false),
 		parquet.WriteBufferSize(32<<10), parquet.CreatedBy("elsa", "1", ""))...)
