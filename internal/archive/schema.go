@@ -108,14 +108,6 @@ var names = func() (n [columns]string) {
 // text tells which columns are strings.
 var text = [columns]bool{Source: true, Host: true, Boot: true, Groups: true, UserName: true, Command: true, Precision: true}
 
-// measured are the columns of the figures of a process.
-var measured = [usage.Measured]Column{
-	usage.User: CPUUser, usage.System: CPUSystem, usage.Elapsed: Elapsed, usage.MinorFaults: MinorFaults,
-	usage.MajorFaults: MajorFaults, usage.ReadBytes: ReadBytes, usage.WriteBytes: WriteBytes, usage.ReadChars: ReadChars,
-	usage.WriteChars: WriteChars, usage.MaxRSS: MaxRSS, usage.VoluntarySwitches: VoluntarySwitches,
-	usage.InvoluntarySwitches: InvoluntarySwitches, usage.CPUDelay: CPUDelay,
-}
-
 // uuid is the text of an id.
 func uuid(id [16]byte) string {
 	s := hex.EncodeToString(id[:])
