@@ -106,7 +106,7 @@ func (b *bench) growing() error {
 			n, err := grown(func(tx *store.Tx) {
 				for g := range uint32(keepers) {
 					for c := range commands {
-						tx.PutCell(&history.Key{Hour: first + p*hours, UID: 1000, Groups: []uint32{g + 1}, Command: fmt.Sprintf("command-%d", c)}, &used)
+						tx.AddCell(&history.Key{Hour: first + p*hours, UID: 1000, Groups: []uint32{g + 1}, Command: fmt.Sprintf("command-%d", c)}, &used)
 					}
 				}
 			})

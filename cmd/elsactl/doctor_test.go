@@ -23,7 +23,7 @@ func healthyHost(t *testing.T) *host {
 	h := &host{
 		root: t.TempDir(), release: "6.1.0-18-amd64", stateDir: "/var/lib/elsa", admin: true,
 		space:  func(string) (uint64, uint64, error) { return 1000, 400, nil },
-		events: func(context.Context) (string, error) { return "fork", nil },
+		events: func(context.Context) (events, error) { return events{source: "fork"}, nil },
 		owner:  func() error { return nil },
 		status: func(context.Context) (client.Status, error) {
 			return client.Status{
@@ -99,13 +99,21 @@ func TestDoctor(t *testing.T) {
 			want: []string{"warn precision: /sys/kernel/btf/vmlinux is missing"}, precision: "sampled"},
 		{name: "lockdown", change: func(t *testing.T, h *host) {
 			h.put(t, "sys/kernel/security/lockdown", "none integrity [confidentiality]\n")
-		}, want: []string{"warn precision: lockdown keeps BPF"}, precision: "sampled"},
+		}},
+		{name: "no BPF", change: func(t *testing.T, h *host) {
+			h.events = func(context.Context) (events, error) {
+				return events{"proc", errors.Join(errors.New("fork: no answer"), errors.New("bpf: attach: operation not permitted"))}, nil
+			}
+		}, want: []string{"warn events: process connector answers; rules may miss processes of some milliseconds. BPF is not to be had: attach: operation not permitted"}},
+		{name: "by BPF", change: func(t *testing.T, h *host) {
+			h.events = func(context.Context) (events, error) { return events{source: "bpf"}, nil }
+		}},
 		{name: "container", change: func(t *testing.T, h *host) { h.link(t, "proc/self/ns/pid", "pid:[4026532000]") },
 			want: []string{"fail namespaces: this is not the initial pid namespace"}},
 		{name: "other network", change: func(t *testing.T, h *host) { h.link(t, "proc/self/ns/net", "net:[2]") },
 			want: []string{"fail namespaces: this is not the initial net namespace"}},
 		{name: "no events", change: func(t *testing.T, h *host) {
-			h.events = func(context.Context) (string, error) { return "", errors.New("no ack") }
+			h.events = func(context.Context) (events, error) { return events{}, errors.New("no ack") }
 		}, want: []string{"fail events: process events do not arrive: no ack"}},
 		{name: "not root", change: func(t *testing.T, h *host) { h.admin = false }, want: []string{"warn events: not checked"}},
 		{name: "few pids", change: func(t *testing.T, h *host) { h.put(t, "proc/sys/kernel/pid_max", "32768\n") }, want: []string{"warn pid_max: 32768"}},

@@ -33,7 +33,7 @@ type host struct {
 	admin    bool // may subscribe to process events
 
 	space  func(path string) (total, free uint64, err error)
-	events func(context.Context) (source string, err error)
+	events func(context.Context) (events, error)
 	owner  func() error
 	status func(context.Context) (client.Status, error)
 
@@ -51,16 +51,25 @@ func thisHost(socket, stateDir string) *host {
 			err := unix.Statfs(path, &s)
 			return s.Blocks, s.Bavail, err
 		},
-		events: func(ctx context.Context) (string, error) {
-			f, err := feed.Open(ctx, feed.Options{Buffer: 8 << 20})
-			if err != nil {
-				return "", err
-			}
-			return f.Source().String(), f.Close()
-		},
+		events: tryEvents,
 		owner:  ledger.Owner,
 		status: func(ctx context.Context) (client.Status, error) { return client.New(socket).Status(ctx) },
 	}
+}
+
+// events are the source that elsad would take, and why none before it.
+type events struct {
+	source string
+	passed error
+}
+
+func tryEvents(ctx context.Context) (events, error) {
+	f, err := feed.Open(ctx, feed.Options{Exact: feed.Off, Buffer: 1 << 20})
+	if err != nil {
+		return events{}, err
+	}
+	err = f.Close()
+	return events{f.Source().String(), f.Passed}, err
 }
 
 // effective reports whether this process has a capability.
@@ -201,32 +210,44 @@ func (h *host) processEvents(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	source, err := h.events(ctx)
+	e, err := h.events(ctx)
 	if err != nil {
 		h.add("events", fail, "see the findings above; elsad needs a kernel with CONFIG_DEBUG_INFO_BTF or CONFIG_PROC_EVENTS, the initial namespaces, and CAP_BPF and CAP_PERFMON or CAP_NET_ADMIN", "process events do not arrive: %v", err)
 		return
 	}
-	switch source {
+	switch e.source {
 	case "fork":
-		h.add("events", ok, "", "fork connector (patched kernel) answers")
+		h.add("events", ok, "", "fork connector (patched kernel) answers: processes, in order; rules look in /proc")
+	case "bpf":
+		h.add("events", ok, "", "BPF tells of forks, execs and ends, and at exec what rules ask for; the fork connector does not answer (this kernel has no patch)")
 	default:
-		h.add("events", ok, "", "process connector answers; with elsad --source bpf rules miss no short process")
+		h.add("events", warn, "run it with CAP_BPF and CAP_PERFMON on a kernel with CONFIG_DEBUG_INFO_BTF", "process connector answers; rules may miss processes of some milliseconds. BPF is not to be had: %s", lineOf(e.passed, "bpf: "))
 	}
+	if strings.Contains(h.read("sys/kernel/security/lockdown"), "[confidentiality]") {
+		h.add("lockdown", ok, "", "confidentiality: BPF may not read the memory of programs, so rules see no arguments by it; events and exact CPU work")
+	}
+}
+
+// lineOf is the line of an error that begins with a word, without it.
+func lineOf(err error, word string) string {
+	for line := range strings.Lines(fmt.Sprint(err)) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), word); ok {
+			return text
+		}
+	}
+	return "unknown"
 }
 
 // precision finds out how well CPU time will be known.
 func (h *host) precision() string {
 	have := func(option string) bool { return h.config == nil || h.config["CONFIG_"+option] == "y" }
-	lockdown := h.read("sys/kernel/security/lockdown")
 	_, err := os.Stat(filepath.Join(h.root, "sys/kernel/btf/vmlinux"))
 	switch {
 	case !have("BSD_PROCESS_ACCT"):
 		return "none"
-	case err == nil && have("BPF_SYSCALL") && !strings.Contains(lockdown, "[confidentiality]"):
+	case err == nil && have("BPF_SYSCALL"):
 		h.add("precision", ok, "", "exact: BPF and the kernel's BTF are there")
 		return "exact"
-	case strings.Contains(lockdown, "[confidentiality]"):
-		h.add("precision", warn, "boot without lockdown=confidentiality if CPU time is to be exact", "lockdown keeps BPF from reading the kernel")
 	case err != nil:
 		h.add("precision", warn, "use a kernel with CONFIG_DEBUG_INFO_BTF=y if CPU time is to be exact", "/sys/kernel/btf/vmlinux is missing")
 	}
@@ -333,6 +354,9 @@ func (h *host) service(s client.Status, err error) {
 	n := len(h.found)
 	if s.Sources.Suspended {
 		h.add("elsad", fail, "free some disk space", "the kernel has suspended accounting")
+	}
+	if !s.UnsavedSince.IsZero() {
+		h.add("elsad", fail, "look at the disk of its state directory: is it full, or its file system frozen?", "nothing could be saved since %s; it is kept in memory", clock(s.UnsavedSince))
 	}
 	if s.Sources.Accounting == "off" {
 		h.add("elsad", warn, "start it without --acct off", "it runs without accounting: processes that end while it is down are lost")

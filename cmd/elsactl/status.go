@@ -92,7 +92,11 @@ func statusTable(s client.Status) *table {
 	}
 	t.row("precision", precision(s.Precision))
 	t.row("backlog", bytes(uint64(max(s.BacklogBytes, 0))))
-	t.row("store", bytes(uint64(max(s.StoreBytes, 0))))
+	store := bytes(uint64(max(s.StoreBytes, 0)))
+	if !s.UnsavedSince.IsZero() {
+		store += fmt.Sprintf("; UNSAVED since %s: the disk fails, or does not answer; figures are of %s", clock(s.UnsavedSince), clock(s.Committed))
+	}
+	t.row("store", store)
 	k := s.Conservation
 	t.row("conservation", fmt.Sprintf("%.4f %%: %s in groups, %s ungrouped, %s unattributed", 100*k.Ratio,
 		seconds(k.AnyGroupCPUSeconds), seconds(k.UngroupedCPUSeconds), seconds(k.UnattributedCPUSeconds)))

@@ -45,7 +45,8 @@ func checkStore(cfg *config.Config, w io.Writer) error {
 
 // stopAccounting switches off the accounting that an elsad which did not end in
 // order left on, so that the kernel does not fill the disk. The lines written
-// so far stay, for the next elsad. Accounting of others is left alone.
+// so far stay, for the next elsad. Accounting of others is left alone. The database
+// is not read: it may be damaged, and no elsad start for that.
 func stopAccounting(cfg *config.Config) error {
 	dir := filepath.Join(cfg.StateDir, "pacct")
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -54,16 +55,15 @@ func stopAccounting(cfg *config.Config) error {
 	if err := checkStateDir(cfg.StateDir); err != nil {
 		return err
 	}
-	db, err := store.Open(cfg.Database(), time.Now())
+	release, err := store.Lock(cfg.Database())
 	if err != nil {
 		return withAdvice(err, cfg)
 	}
-	defer db.Close()
-	st, err := db.Load()
-	if err != nil {
+	defer release()
+	if err := pins(cfg).Remove(); err != nil {
 		return err
 	}
-	owned, err := ledger.Own(dir, st.Meta.Position, ledger.OwnOptions{})
+	owned, err := ledger.Own(dir, ledger.Position{}, ledger.OwnOptions{})
 	var conflict *ledger.ConflictError
 	if errors.As(err, &conflict) {
 		return nil

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -116,6 +117,9 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		"acct", src.service.Accounting, "taskstats", src.service.Taskstats, "exact", src.service.Exact)
 	notify(daemon.SdNotifyReady + "\nSTATUS=") // and clears what the replay said
 	err = tasks.Wait()
+	if err == nil { // after a failure the next start goes on with it
+		err = pins(cfg).Remove()
+	}
 	notify(daemon.SdNotifyStopping)
 	return err
 }
@@ -135,16 +139,36 @@ func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store
 	}, now)
 }
 
-// knownCommands are the commands that the database has of an hour.
-func knownCommands(db *store.Store, hour uint32, log *slog.Logger) (known []string) {
-	err := db.History(hour, hour+1, func(k *history.Key, _ *usage.Usage) error {
-		known = append(known, k.Command)
-		return nil
-	})
-	if err != nil {
-		log.Error("cannot read history", "err", fmt.Errorf("commands of hour %d: %w", hour, err))
+// knownTimeout is how long the pipeline waits for the commands of an hour, which are
+// on a page or two. Without them some more are told apart than there should be.
+const knownTimeout = 200 * time.Millisecond
+
+// knownCommands are the commands that the database has of an hour; none if the disk
+// does not answer.
+func knownCommands(db *store.Store, hour uint32, log *slog.Logger) []string {
+	type answer struct {
+		known []string
+		err   error
 	}
-	return known
+	read := make(chan answer, 1)
+	go func() {
+		var a answer
+		a.err = db.History(hour, hour+1, func(k *history.Key, _ *usage.Usage) error {
+			a.known = append(a.known, k.Command)
+			return nil
+		})
+		read <- a
+	}()
+	var a answer
+	select {
+	case a = <-read:
+	case <-time.After(knownTimeout):
+		a.err = errors.New("the disk does not answer")
+	}
+	if a.err != nil {
+		log.Error("cannot read history", "err", fmt.Errorf("commands of hour %d: %w", hour, a.err))
+	}
+	return a.known
 }
 
 // closing closes something at the end and keeps the first error.

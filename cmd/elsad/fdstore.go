@@ -18,10 +18,7 @@ import (
 	"elsa/internal/store"
 	"elsa/pkg/cnfork"
 	"elsa/pkg/proc"
-	"elsa/pkg/taskevent"
-	"elsa/pkg/taskrelease"
 	"elsa/pkg/taskstats"
-	"elsa/pkg/tracepoint"
 )
 
 // manager is the service manager's store of descriptors; see sd_notify(3).
@@ -59,18 +56,27 @@ func tellManager(text string, fds ...int) error {
 	return unix.Sendmsg(fd, []byte(text), rights, &unix.SockaddrUnix{Name: os.Getenv("NOTIFY_SOCKET")}, 0)
 }
 
+// Drop takes a descriptor out of the store.
+func (manager) Drop(name string) {
+	_ = tellManager("FDSTOREREMOVE=1\nFDNAME=" + name) // else it is stale next time, and is found out
+}
+
 // kept is what the manager kept.
 type kept struct {
 	meta *store.Meta
-	fits bool // it goes with the database
+	boot string // the kernel's id of the running boot
+	fits bool   // sockets go with the database
 	fds  map[string]int
 	log  *slog.Logger
 }
 
-// takeStored returns what the manager kept, and takes it out of the store.
+// takeStored returns what the manager kept, and takes sockets out of the store.
 func takeStored(meta *store.Meta, log *slog.Logger) *kept {
 	k := &kept{meta: meta, fds: map[string]int{}, log: log}
 	boot, err := proc.Default.BootID()
+	if err == nil {
+		k.boot = boot
+	}
 	k.fits = err == nil && meta.CleanStop && meta.BootID == boot
 	for _, f := range activation.Files(true) {
 		_, twice := k.fds[f.Name()]
@@ -85,7 +91,9 @@ func takeStored(meta *store.Meta, log *slog.Logger) *kept {
 	}
 	if os.Getenv("NOTIFY_SOCKET") != "" {
 		for name := range k.fds {
-			_ = tellManager("FDSTOREREMOVE=1\nFDNAME=" + name) // else it is stale next time, and is found out
+			if !strings.HasPrefix(name, pipeline.NameRing) {
+				manager{}.Drop(name)
+			}
 		}
 	}
 	return k
@@ -114,14 +122,10 @@ var errUnfit = errors.New("it does not go with the database and the flags")
 // events goes on with the stored events of a source. It returns nil if there are
 // none, or none that go with the database.
 func (k *kept) events(ctx context.Context, source cnfork.Source, buffer int) feed.Feed {
-	var f feed.Feed
-	var err error
-	switch source {
-	case cnfork.SourceProc:
-		f, err = k.connector(ctx, buffer)
-	case cnfork.SourceBPF:
-		f, err = k.programs()
+	if source != cnfork.SourceProc {
+		return nil
 	}
+	f, err := k.connector(ctx, buffer)
 	if err != nil {
 		k.log.Warn("cannot go on with the stored events: finding processes in /proc", "err", err)
 		return nil
@@ -150,23 +154,6 @@ func (k *kept) connector(ctx context.Context, buffer int) (feed.Feed, error) {
 	return conn, nil
 }
 
-// programs goes on with the stored programs; both are nil if there are none.
-func (k *kept) programs() (feed.Feed, error) {
-	h, complete := k.handles(pipeline.NamePrograms, taskevent.Programs())
-	if h == nil {
-		return nil, nil
-	}
-	if !k.fits || k.meta.StoredEvents == nil || !complete {
-		h.Close()
-		return nil, errUnfit
-	}
-	s, err := taskevent.Resume(h, *k.meta.StoredEvents, taskevent.Config{})
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
 // taskstats goes on with the stored socket, or returns nil.
 func (k *kept) taskstats(ctx context.Context) *taskstats.Conn {
 	fd := k.take(pipeline.NameTaskstats)
@@ -186,38 +173,4 @@ func (k *kept) taskstats(ctx context.Context) *taskstats.Conn {
 	}
 	k.log.Warn("cannot go on with the stored taskstats: registering anew", "err", err)
 	return nil
-}
-
-// handles returns the stored handles of so many programs; nil if there are none.
-func (k *kept) handles(prefix string, programs int) (h tracepoint.Handles, complete bool) {
-	complete = true
-	for _, name := range tracepoint.HandleNames(programs) {
-		if fd := k.take(prefix + name); fd < 0 {
-			complete = false
-		} else if h == nil {
-			h = tracepoint.Handles{name: fd}
-		} else {
-			h[name] = fd
-		}
-	}
-	return h, complete
-}
-
-// exact goes on with the stored program, or returns nil.
-func (k *kept) exact() *taskrelease.Source {
-	h, complete := k.handles(pipeline.NameExact, 1)
-	if h == nil {
-		return nil
-	}
-	var src *taskrelease.Source
-	err := errUnfit
-	if k.fits && k.meta.StoredExact != nil && complete {
-		src, err = taskrelease.Resume(h, *k.meta.StoredExact, taskrelease.Config{})
-	} else {
-		h.Close()
-	}
-	if err != nil {
-		k.log.Warn("cannot go on with the stored exact records: attaching anew", "err", err)
-	}
-	return src
 }

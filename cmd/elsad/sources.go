@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,8 +21,9 @@ import (
 	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
-	"elsa/pkg/taskrelease"
+	"elsa/pkg/taskevent"
 	"elsa/pkg/taskstats"
+	"elsa/pkg/tracepoint"
 	"elsa/pkg/usage"
 )
 
@@ -40,6 +42,7 @@ type sources struct {
 	closes []func() error
 
 	events      feed.Feed
+	ring        *tracepoint.Source // of BPF; nil without one
 	buffer      int
 	stopEvents  func() error // ends its Run and closes it
 	pauseEvents func()       // ends its Run
@@ -114,9 +117,6 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store
 	if err := s.openTaskstats(ctx, cfg, log, kept); err != nil {
 		return s, err
 	}
-	if err := s.openExact(ctx, cfg, log, kept); err != nil {
-		return s, err
-	}
 	return s, s.openLedger(cfg, meta.Position)
 }
 
@@ -125,9 +125,15 @@ func (s *sources) openEvents(ctx context.Context, cfg *config.Config, log *slog.
 	if err != nil {
 		return err
 	}
+	var names []string
+	for name := range kept.fds {
+		if strings.HasPrefix(name, pipeline.NameRing) {
+			names = append(names, name)
+		}
+	}
 	opened, err := feed.Open(ctx, feed.Options{
-		Source: source, Buffer: cfg.EventBuffer,
-		Resume: func(source cnfork.Source) feed.Feed { return kept.events(ctx, source, cfg.EventBuffer) },
+		Source: source, Exact: feed.Mode(cfg.Exact), Buffer: cfg.EventBuffer, Kept: kept.ring(cfg),
+		Connector: func(source cnfork.Source) feed.Feed { return kept.events(ctx, source, cfg.EventBuffer) },
 	})
 	if err != nil {
 		return err
@@ -135,12 +141,43 @@ func (s *sources) openEvents(ctx context.Context, cfg *config.Config, log *slog.
 	s.Events, s.events, s.stopEvents = opened.Feed, opened.Feed, opened.Feed.Close
 	s.resumed, s.service.EventSource = opened.Resumed, opened.Source().String()
 	s.closes = append(s.closes, func() error { return s.stopEvents() })
+	if opened.Passed != nil {
+		log.Info("events by "+s.service.EventSource, "passed", opened.Passed)
+	}
+	s.takeExact(opened, cfg, log)
+	if s.ring = opened.Ring; s.ring != nil {
+		s.Ring, s.RingEvents = s.ring, opened.Source() == cnfork.SourceBPF
+		s.closes = append(s.closes, s.ring.Close)
+	}
+	if !opened.ExactResumed && !(s.RingEvents && opened.Resumed) {
+		keepRing(cfg, s.ring, names, log)
+	}
 	return nil
+}
+
+// takeExact takes records of released tasks, if there are.
+func (s *sources) takeExact(opened feed.Opened, cfg *config.Config, log *slog.Logger) {
+	s.service.Exact, s.exactResumed = "off", opened.ExactResumed
+	switch {
+	case opened.Exact != nil:
+		s.Exact, s.service.Exact, s.service.ExactMissing = opened.Exact, "on", opened.Exact.Missing()
+		s.tasks = append(s.tasks, opened.Exact.Run)
+	case cfg.Exact != "off":
+		log.Warn("exact CPU is off: CPU is sampled by the tick", "err", opened.Refused)
+		s.service.Exact = "off: " + opened.Refused.Error()
+	}
+}
+
+// releasesTellAll reports whether taskstats would add nothing to the records of
+// released tasks: what those lack comes with the end of the process.
+func (s *sources) releasesTellAll() bool {
+	peak, err := taskevent.TellsPeak()
+	return s.RingEvents && s.Exact != nil && len(s.service.ExactMissing) == 0 && err == nil && peak
 }
 
 func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept) error {
 	s.service.Taskstats = "off"
-	if cfg.Taskstats == "off" {
+	if cfg.Taskstats == "off" || cfg.Taskstats == "auto" && s.releasesTellAll() {
 		return nil
 	}
 	conn := kept.taskstats(ctx)
@@ -159,30 +196,6 @@ func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *sl
 	s.Taskstats, s.service.Taskstats = conn, "on"
 	s.tasks = append(s.tasks, conn.Run)
 	s.closes = append(s.closes, conn.Close)
-	return nil
-}
-
-func (s *sources) openExact(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept) error {
-	s.service.Exact = "off"
-	if cfg.Exact == "off" {
-		return nil
-	}
-	src := kept.exact()
-	var err error
-	if s.exactResumed = src != nil; !s.exactResumed {
-		src, err = taskrelease.Dial(ctx, taskrelease.Config{})
-	}
-	if err != nil {
-		if cfg.Exact == "on" {
-			return err
-		}
-		log.Warn("exact CPU is off: CPU is sampled by the tick", "err", err)
-		s.service.Exact = "off: " + err.Error()
-		return nil
-	}
-	s.Exact, s.service.Exact, s.service.ExactMissing = src, "on", src.Missing()
-	s.tasks = append(s.tasks, src.Run)
-	s.closes = append(s.closes, src.Close)
 	return nil
 }
 

@@ -63,13 +63,13 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.WebHosts, "web.allowed-hosts", nil, "host names that HTTP answers to, beside those of this machine; without, a listener that others can reach answers to all")
 	f.Lookup("web.allowed-hosts").DefValue = "" // not []
 	f.BoolVar(&c.WebMembers, "web.members", false, "list the live members of groups on the page, by command and user, for all who can reach it")
-	f.StringVar(&c.Source, "source", "auto", "fork events: auto, fork (patched kernel), proc (process connector) or bpf (kernel with type information); auto is fork where it answers, else proc")
+	f.StringVar(&c.Source, "source", "auto", "fork events: auto, fork (patched kernel), bpf (kernel with type information) or proc (process connector); auto is the first of these that there is")
 	f.StringVar(&c.Acct, "acct", "own", "BSD accounting: own (segments in the state directory), follow:PATH (another tool's file) or off")
-	f.StringVar(&c.Taskstats, "taskstats", "auto", "exit records with I/O and memory: auto, on or off")
+	f.StringVar(&c.Taskstats, "taskstats", "auto", "exit records with I/O and memory: auto, on or off; auto is off where events and exact CPU come by BPF and have it all (Linux 6.16 and later)")
 	f.StringVar(&c.Exact, "exact", "auto", "exact CPU at task release, by BPF: auto, on or off")
 	f.DurationVar(&c.CommitInterval, "commit-interval", time.Second, "how often the bills are made durable")
-	f.IntVar(&c.EventBuffer, "event-buffer", 64<<20, "receive buffer for events in bytes; 832 bytes an event by the connectors; bpf takes half of it, 56 bytes an event")
-	f.IntVar(&c.TaskstatsBuffer, "taskstats-buffer", 64<<20, "receive buffer for taskstats in bytes; 1280 bytes or more a thread's end")
+	f.IntVar(&c.EventBuffer, "event-buffer", 0, "receive buffer for events in bytes: 832 bytes an event by the connectors, taken only while it is used; by bpf 320 bytes a process, its exact record included, until it is committed; 0: by memory, a 32nd of it, from 64 MiB to 1 GiB, and 64 MiB for bpf")
+	f.IntVar(&c.TaskstatsBuffer, "taskstats-buffer", 0, "receive buffer for taskstats in bytes, taken only while it is used; 1280 bytes or more a thread's end; 0: by memory, as for events")
 	f.IntVar(&c.MaxGroups, "metrics.max-groups", defaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
 	f.DurationVar(&c.ClosedGrace, "metrics.closed-grace", 15*time.Minute, "how long a closed group without live processes keeps its series; negative for ever")
 	c.RunRetention = Days(90 * 24 * time.Hour)
@@ -115,11 +115,11 @@ func (c *Config) Check() error {
 	if c.CommitInterval < 10*time.Millisecond || c.CommitInterval > time.Hour {
 		return fmt.Errorf("bad --commit-interval %v: use 10ms to 1h", c.CommitInterval)
 	}
-	if c.EventBuffer < 4096 || c.EventBuffer > 1<<30 {
-		return fmt.Errorf("bad --event-buffer %d: use 4096 to %d", c.EventBuffer, 1<<30)
+	if c.EventBuffer != 0 && (c.EventBuffer < 4096 || c.EventBuffer > 1<<30) {
+		return fmt.Errorf("bad --event-buffer %d: use 0, or 4096 to %d", c.EventBuffer, 1<<30)
 	}
-	if c.TaskstatsBuffer < 4096 || c.TaskstatsBuffer > 1<<30 {
-		return fmt.Errorf("bad --taskstats-buffer %d: use 4096 to %d", c.TaskstatsBuffer, 1<<30)
+	if c.TaskstatsBuffer != 0 && (c.TaskstatsBuffer < 4096 || c.TaskstatsBuffer > 1<<30) {
+		return fmt.Errorf("bad --taskstats-buffer %d: use 0, or 4096 to %d", c.TaskstatsBuffer, 1<<30)
 	}
 	if time.Duration(c.RunRetention) < time.Minute {
 		return fmt.Errorf("bad --run-retention %v: use 1m or more", &c.RunRetention)

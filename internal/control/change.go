@@ -128,7 +128,8 @@ func (s *Service) change(ctx context.Context, c *change, pids []int) ([]int, err
 			if done < len(c.lives) {
 				return nil
 			}
-			return commit(t)
+			t.Commit()
+			return nil
 		})
 		if err != nil || done == len(c.lives) {
 			return changed, err

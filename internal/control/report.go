@@ -4,6 +4,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"elsa/internal/engine"
@@ -12,6 +13,9 @@ import (
 	"elsa/pkg/api"
 	"elsa/pkg/usage"
 )
+
+// readTimeout bounds a look into the history.
+const readTimeout = 30 * time.Second
 
 // Report adds up the history. Commands and users are shown of groups of the
 // caller's own, or to an admin.
@@ -26,31 +30,50 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 	}
 	var names map[uint32]string // of the groups to report on
 	var daily uint32
-	err = s.do(ctx, who, func(t pipeline.Turn) (err error) {
+	var committed time.Time
+	err = s.ask(ctx, who, func(t pipeline.Turn) (err error) {
 		if names, err = reported(t.Engine(), who, q); err != nil {
 			return err
 		}
 		if err := t.Step(); err != nil {
 			return err
 		}
-		err = commit(t)
+		t.Commit()
 		out.Since, daily = t.Engine().HistoryFrom(t.Now())
-		return err
+		committed = t.Committed()
+		return nil
 	})
-	if err != nil {
+	out.Time = time.Now().UTC()
+	if unsafe := (*pipeline.NotSafeError)(nil); errors.As(err, &unsafe) {
+		out.Time = committed.UTC() // the report ends there
+	} else if err != nil {
 		return out, err
 	}
 	if q.Since.After(out.Since) {
 		out.Since = q.Since
 	}
-	out.Time, out.By, out.Until = time.Now().UTC(), q.By, q.Until
+	out.By, out.Until = q.By, q.Until
 	first, last := hours(&out, daily)
 	report := history.NewReport(history.By(q.By), func(g uint32) bool { _, ok := names[g]; return ok }, len(q.Groups) == 0)
 	report.Daily = daily
-	if err := s.Store.History(first, last, func(k *history.Key, u *usage.Usage) error {
-		report.Add(k, u)
-		return ctx.Err()
-	}); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	read := make(chan error, 1)
+	go func() {
+		read <- s.Store.History(first, last, func(k *history.Key, u *usage.Usage) error {
+			report.Add(k, u)
+			return ctx.Err()
+		})
+	}()
+	select {
+	case err = <-read:
+	case <-ctx.Done():
+		err = ctx.Err() // the disk may not answer for long
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return out, api.Unavailable("the history cannot be read within %v: the disk is slow, or does not answer", readTimeout)
+	case err != nil:
 		return out, err
 	}
 	api.FillReport(&out, report, names)

@@ -40,8 +40,18 @@ type Service struct {
 var _ api.Service = (*Service)(nil)
 
 // do runs f in the pipeline's goroutine, when it is the caller's turn. f's error is
-// what the caller gets.
+// what the caller gets, or that the change f made is not on disk yet.
 func (s *Service) do(ctx context.Context, who api.Caller, f func(pipeline.Turn) error) error {
+	err := s.ask(ctx, who, f)
+	if unsafe := (*pipeline.NotSafeError)(nil); errors.As(err, &unsafe) {
+		return api.Unavailable("done, but %v", unsafe)
+	}
+	return err
+}
+
+// ask is do for those who change nothing that must be on disk: the error may be a
+// [pipeline.NotSafeError].
+func (s *Service) ask(ctx context.Context, who api.Caller, f func(pipeline.Turn) error) error {
 	done, err := s.budget.take(ctx, who, s.Refused)
 	if err != nil {
 		return err
@@ -69,15 +79,6 @@ func stopping(err error) error {
 	return err
 }
 
-// commit makes a change durable; when that fails the change stands in memory and
-// is committed as soon as it can be.
-func commit(t pipeline.Turn) error {
-	if err := t.Commit(); err != nil {
-		return api.Unavailable("done, but not safe on disk yet: %v", err)
-	}
-	return nil
-}
-
 // CreateGroup makes a group that belongs to the caller.
 func (s *Service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateGroupRequest) (out api.Group, err error) {
 	err = s.do(ctx, who, func(t pipeline.Turn) error {
@@ -94,7 +95,8 @@ func (s *Service) CreateGroup(ctx context.Context, who api.Caller, r api.CreateG
 			e.MakeTemporary(g, t.Now())
 		}
 		out = api.FromGroup(g)
-		return commit(t)
+		t.Commit()
+		return nil
 	})
 	return out, err
 }
@@ -143,7 +145,8 @@ func (s *Service) CloseGroup(ctx context.Context, who api.Caller, name string) (
 		}
 		t.Engine().CloseGroup(g, t.Now())
 		out = api.FromGroup(g)
-		return commit(t)
+		t.Commit()
+		return nil
 	})
 	return out, err
 }
@@ -159,7 +162,8 @@ func (s *Service) DeleteGroup(ctx context.Context, who api.Caller, name string) 
 			return err
 		}
 		t.Engine().DeleteGroup(g)
-		return commit(t)
+		t.Commit()
+		return nil
 	})
 }
 
@@ -201,7 +205,8 @@ func (s *Service) Backup(ctx context.Context, who api.Caller) (*os.File, error) 
 		if err := t.Step(); err != nil {
 			return err
 		}
-		return commit(t)
+		t.Commit()
+		return nil
 	}); err != nil {
 		return nil, err
 	}

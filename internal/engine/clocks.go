@@ -131,6 +131,13 @@ func (c *clocks) outlived(l *groups.Life, r *acct.Record, since clock.Boot) bool
 		l.Start.EndedWithin(since, clock.Boot(c.mono).Add(c.asleep), r.Elapsed, c.asleepIn(l))
 }
 
+// ofThisBoot reports whether the process of a line ended since boot, if the wall
+// clock was not set since.
+func (c *clocks) ofThisBoot(r *acct.Record) bool {
+	n := len(c.booted)
+	return n > 0 && r.Begin != 0 && clock.Begun(r.Begin, c.booted[n-1]).EndsWithin(0, clock.Boot(c.mono).Add(c.asleep), r.Elapsed)
+}
+
 // sleptIn is how long the machine was suspended in a life, by its line.
 func (c *clocks) sleptIn(l *groups.Life, r *acct.Record) time.Duration {
 	for i := len(c.booted) - 1; i >= 0 && r.Begin != 0 && c.asleepIn(l) > 0; i-- {

@@ -38,10 +38,12 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 			e.tracker.CountMoved(life.Set, set)
 		}
 		life.Set, life.Inferred, life.Unproven = set, true, unproven
+	} else if !known && e.wentOn() {
+		life.Set = groups.Ungrouped // it was counted by the last run
 	} else if !known {
 		life.Set, life.Unproven = groups.Unattributed, true
 	}
-	if !known {
+	if !known && !e.wentOn() {
 		e.tracker.CountStranger(life.Set)
 	}
 	if known && e.tracker.Waits(r.PID) {

@@ -29,6 +29,11 @@ type disk struct {
 	origins   map[[2]uint64]lineage.Origin
 	ancestors []lineage.Ancestor
 	cells     map[string]cell
+
+	// Of the last transaction:
+	applied, found   bool
+	dropped, addedUp int
+	next             uint32
 }
 
 // cell is one of the history.
@@ -50,11 +55,12 @@ func newDisk() *disk {
 // trace.
 func (d *disk) commit(torn bool, f func(Tx)) error {
 	next := d.clone()
-	next.deaths = nil
+	next.deaths, next.applied, next.found = nil, false, false
 	f(next)
 	if torn {
 		return errDisk
 	}
+	next.applied = true
 	*d = *next
 	return nil
 }
@@ -117,12 +123,12 @@ func cellName(k *history.Key) string {
 	return fmt.Sprint(k.Hour, k.UID, k.Groups, k.Unattributed, k.Command)
 }
 
-func (d *disk) Cell(k *history.Key) usage.Usage { return d.cells[cellName(k)].usage }
-
-func (d *disk) PutCell(k *history.Key, u *usage.Usage) {
+func (d *disk) AddCell(k *history.Key, u *usage.Usage) {
+	sum := d.cells[cellName(k)].usage
+	sum.Add(u)
 	key := *k
 	key.Groups = slices.Clone(k.Groups)
-	d.cells[cellName(k)] = cell{key, *u}
+	d.cells[cellName(k)] = cell{key, sum}
 }
 
 // hours are the cells of hours from first to before last.
@@ -139,31 +145,34 @@ func (d *disk) hours(first, last uint32) []cell {
 	return found
 }
 
-func (d *disk) DropHistory(before uint32, most int) int {
+func (d *disk) DropHistory(before uint32, most int) {
 	old := d.hours(0, before)
 	old = old[:min(len(old), most)]
 	for _, c := range old {
 		delete(d.cells, cellName(&c.Key))
 	}
-	return len(old)
+	d.dropped = len(old)
 }
 
-func (d *disk) NextHour(from uint32) (uint32, bool) {
-	if later := d.hours(from, 1<<32-1); len(later) > 0 {
-		return later[0].Hour, true
+func (d *disk) FindHour(from uint32) {
+	later := d.hours(from, 1<<32-1)
+	if d.found = len(later) > 0; d.found {
+		d.next = later[0].Hour
 	}
-	return 0, false
 }
 
-func (d *disk) AddUp(first, last uint32, most int) int {
+func (d *disk) AddUp(first, last uint32, most int) {
 	cells := d.hours(first+1, last)
 	cells = cells[:min(len(cells), most)]
 	for _, c := range cells {
 		delete(d.cells, cellName(&c.Key))
 		c.Hour = first
-		u := d.Cell(&c.Key)
-		u.Add(&c.usage)
-		d.PutCell(&c.Key, &u)
+		d.AddCell(&c.Key, &c.usage)
 	}
-	return len(cells)
+	d.addedUp = len(cells)
 }
+
+func (d *disk) Applied() bool        { return d.applied }
+func (d *disk) Dropped() int         { return d.dropped }
+func (d *disk) AddedUp() int         { return d.addedUp }
+func (d *disk) Hour() (uint32, bool) { return d.next, d.found }

@@ -10,6 +10,8 @@ type loss struct {
 	// known of who is in which groups is neither billed, shown, stored nor ruled
 	// upon.
 	pending bool
+	// ever: events were lost in this run.
+	ever bool
 	// gaps: for so many steps, lines may name processes that nobody saw.
 	gaps int
 	// asOf: every event before is applied.

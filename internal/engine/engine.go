@@ -123,6 +123,7 @@ type Engine struct {
 	// ruleset decides on groups by what processes are; ruled is what it came to.
 	ruleset *rules.Set
 	ruled   ruled
+	misses  misses
 	// until are the groups that close when a process ends, by its pid. It is not
 	// kept over a restart, after which Expire closes them.
 	until map[int32]uint32
@@ -158,7 +159,7 @@ func New(o Options, now Now) (*Engine, error) {
 	e := &Engine{
 		options: o, began: now.Boot, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
-		made: map[uint32]clock.Boot{}, ending: map[groups.Key]uint64{},
+		misses: misses{anyRule: 0}, made: map[uint32]clock.Boot{}, ending: map[groups.Key]uint64{},
 	}
 	e.tracker.NoExits, e.tracker.WholeExits = o.NoExits, o.WholeExits
 	e.join.ExpectExact, e.join.Looks = o.ExpectExact, o.ExpectExact

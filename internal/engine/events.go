@@ -72,7 +72,11 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 		case cnfork.Exit:
 			e.counts[tally.Exits]++
 			if ev.Start != 0 {
-				e.tracker.End(groups.Key{PID: ev.TGID, Start: clock.At(ev.Start, clock.Exact)}, at)
+				start := clock.At(ev.Start, clock.Exact)
+				if l, known := e.tracker.Lookup(ev.TGID); known && l.Start.Same(start) {
+					e.join.Peak(l.Key(), ev.Peak)
+				}
+				e.tracker.End(groups.Key{PID: ev.TGID, Start: start}, at)
 			} else {
 				e.tracker.Exit(ev.PID, ev.TGID, at)
 			}
@@ -113,6 +117,13 @@ func (e *Engine) Exact(records []acct.Record, lost, rejected uint64, now Now) {
 	}
 }
 
+// LoseExact takes the ends of so many processes, among the exact records that were
+// lost, and the CPU time of what ended.
+func (e *Engine) LoseExact(processes uint64, cpu time.Duration, now Now) {
+	e.now = now
+	e.join.LostExact(processes, cpu, now.Boot)
+}
+
 // TellsExits reports whether the source of events tells exits.
 func (e *Engine) TellsExits() bool { return !e.options.NoExits }
 
@@ -124,13 +135,24 @@ func (e *Engine) forkedBefore(pid int32, before clock.Boot) bool {
 }
 
 // untold makes known a process whose fork was not told although none was lost. There
-// are guest kernels that run no BPF program on top of process 1: that forked it.
+// are guest kernels that run no BPF program on top of process 1: that forked it. Or it
+// lived when the last run ended, in no group.
 func (e *Engine) untold(k groups.Key) {
-	if e.loss.pending || e.loss.gaps > 0 || k.Start.Boot() <= e.began {
+	if e.loss.pending || e.loss.gaps > 0 || k.Start.Boot() <= e.began && !e.wentOn() {
 		return
 	}
-	if l, known := e.tracker.Lookup(k.PID); !known || !l.Start.Same(k.Start) {
-		e.tracker.Fork(1, k.PID, k.Start)
-		e.lineage.Fork(1, k.PID)
+	if l, known := e.tracker.Lookup(k.PID); known && l.Start.Same(k.Start) {
+		return
 	}
+	if k.Start.Boot() <= e.began {
+		e.tracker.Restore(groups.Life{PID: k.PID, Start: k.Start, Set: groups.Ungrouped}, 1, true)
+		return
+	}
+	e.tracker.Fork(1, k.PID, k.Start)
+	e.lineage.Fork(1, k.PID)
 }
+
+// wentOn reports whether events go on where the last run left them, at any moment, and
+// none was lost since: a process that is not known and began before this run was in no
+// group then. Those are not stored.
+func (e *Engine) wentOn() bool { return e.options.Resumed && e.options.WholeExits && !e.loss.ever }

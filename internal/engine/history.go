@@ -17,7 +17,11 @@ type past struct {
 	hours     time.Duration // how long hours are told apart
 	daily     uint32        // of hours before it the history has days alone, or soon will
 	whole     uint32        // hours before are added up by the day
-	nextWhole uint32        // the same, once the transaction is done
+
+	// Of the transaction under way:
+	tx    Tx
+	due   uint32 // hours before are dropped
+	until uint32 // daily, if there is nothing to add up before
 }
 
 // dropBatch and addBatch bound the cells that one transaction forgets and adds
@@ -34,39 +38,44 @@ func newPast(rolls *history.Rolls, retention, hours time.Duration) past {
 // save puts what changed, forgets what is older than the retention, and adds up
 // by the day what is older than hours are told apart.
 func (p *past) save(tx Tx, now time.Time) {
-	p.rolls.Flush(tx.Cell, tx.PutCell)
-	if first := p.first(now); first > p.dropped && tx.DropHistory(first, dropBatch) < dropBatch {
-		p.dropped = first
+	p.tx = tx
+	p.rolls.Flush(tx.AddCell)
+	if p.due = p.first(now); p.due > p.dropped {
+		tx.DropHistory(p.due, dropBatch)
 	}
-	p.addUp(tx, now)
+	switch due := history.Day(usage.HourOf(now.Add(-p.hours).Unix())); {
+	case p.daily > p.whole: // go on with the day that ends at daily
+		tx.AddUp(p.daily-24, p.daily, addBatch)
+	case due > p.daily: // look for the next one
+		p.until = due
+		tx.FindHour(p.whole)
+	}
 }
 
-// addUp goes on with the day that ends at daily, or takes the next one that is due.
-func (p *past) addUp(tx Tx, now time.Time) {
-	p.nextWhole, p.rolls.Daily = p.whole, p.daily
-	if p.daily > p.whole {
-		if tx.AddUp(p.daily-24, p.daily, addBatch) < addBatch {
-			p.nextWhole = p.daily
-		}
-		return
-	}
-	due := history.Day(usage.HourOf(now.Add(-p.hours).Unix()))
-	if due <= p.daily {
-		return
-	}
-	p.daily = due // unless there is something in between
-	if hour, ok := tx.NextHour(p.whole); ok && hour < due {
-		p.daily = history.Day(hour) + 24
-	} else {
-		p.nextWhole = due
-	}
-	p.rolls.Daily = p.daily
-}
-
-// saved says that what was put is safe.
+// saved says how the transaction ended, which may have been made although it failed.
 func (p *past) saved() {
+	if !p.tx.Applied() {
+		p.rolls.Failed()
+		return
+	}
 	p.rolls.Done()
-	p.whole = p.nextWhole
+	if p.due > p.dropped && p.tx.Dropped() < dropBatch {
+		p.dropped = p.due
+	}
+	switch hour, found := p.tx.Hour(); {
+	case p.daily > p.whole:
+		if p.tx.AddedUp() < addBatch {
+			p.whole = p.daily
+		}
+	case p.until > p.daily:
+		p.daily = p.until
+		if found && hour < p.until {
+			p.daily = history.Day(hour) + 24
+		} else {
+			p.whole = p.daily // there is nothing in between
+		}
+	}
+	p.until, p.tx = 0, nil
 }
 
 // first is the earliest hour that is kept: the beginning of a day, which goes as

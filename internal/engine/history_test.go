@@ -84,17 +84,18 @@ func TestModelHistoryAddsUp(t *testing.T) {
 			err := db.Commit(func(tx *store.Tx) {
 				p.save(tx, now)
 				if fail {
-					tx.PutCell(&history.Key{Command: strings.Repeat("x", 1<<16)}, &usage.Usage{}) // more than bbolt takes
+					tx.AddCell(&history.Key{Command: strings.Repeat("x", 1<<16)}, &usage.Usage{}) // more than bbolt takes
 				}
 			})
 			if fail != (err != nil) {
 				t.Fatalf("commit, to fail %v: %v", fail, err)
 			}
+			put := p.daily
+			p.saved()
 			if fail {
 				return
 			}
-			p.saved()
-			saved = p.daily
+			saved = put
 			for k, u := range unsaved {
 				sum := want[k]
 				sum.Add(&u)

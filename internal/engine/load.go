@@ -3,6 +3,8 @@
 package engine
 
 import (
+	"cmp"
+
 	"elsa/internal/fault"
 	"elsa/internal/store"
 	"elsa/internal/tally"
@@ -28,12 +30,12 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 		e.tracker.Sets.Restore(s.ID, s.Groups)
 		e.join.RestoreSet(s.ID, s.Usage)
 	}
-	charged := clock.Boot(0)
-	if e.options.ExactResumed {
-		charged = now.Boot // their exact records come yet
-	}
 	for i := range st.Deaths {
-		e.join.RestoreDeath(st.Deaths[i], charged)
+		at := clock.Boot(0)
+		if e.options.ExactResumed { // its exact record comes yet
+			at = cmp.Or(st.Deaths[i].At, now.Boot)
+		}
+		e.join.RestoreDeath(st.Deaths[i], at)
 		e.history.rolls.Remember(st.Deaths[i].Cell.Set)
 	}
 	e.join.Reported, e.join.Settled = st.Meta.Reported, settledBy(st)

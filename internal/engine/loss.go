@@ -12,7 +12,7 @@ import (
 
 // Lose says that events were lost.
 func (e *Engine) Lose() {
-	e.loss.pending = true
+	e.loss.pending, e.loss.ever = true, true
 	e.tracker.Lost()
 }
 

@@ -244,6 +244,13 @@ func (m *model) restart(t *rapid.T) {
 		m.goBack()
 	}
 	m.note("STOPPED, sources kept: %v, events resumed: %v", kept, resumed)
+	// A line that does not come is waited for anew, some steps longer than without
+	// the stop.
+	m.service.tracker.EachAwaiting(func(l groups.Life) {
+		if slices.ContainsFunc(m.all, func(p *process) bool { return p.boot == m.boot && !p.lined && p.isOf(l.Key()) }) {
+			m.twin = nil
+		}
+	})
 	was := m.off
 	m.off = true
 	for range rapid.IntRange(0, 5).Draw(t, "meanwhile") {

@@ -66,7 +66,8 @@ func (p *Placing) Backward(records []acct.Record) {
 func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
 	return func(l *groups.Life) bool {
 		lost := e.loss.gaps > 0
-		return !(lost && e.otherParent(l, r)) && (e.clocks.fits(l, r) || lost && e.clocks.outlived(l, r, e.loss.trusted))
+		return !(lost && e.otherParent(l, r)) && (e.clocks.fits(l, r) ||
+			lost && !(e.formerBoot[l.Key()] && e.clocks.ofThisBoot(r)) && e.clocks.outlived(l, r, e.loss.trusted))
 	}
 }
 

@@ -7,10 +7,10 @@ package engine
 const reclaimCost = 64
 
 // reclaim lets go of sets that nothing refers to, for their ids to name others, so
-// that what is kept follows what lives. It must be called between a transaction that
-// succeeded and the next change: memory and the database agree then, so no member
-// or death that is stored names a set that is let go. A Placing, which has ids of
-// its own, lives only while lines are joined.
+// that what is kept follows what lives. It must be called after a transaction that
+// succeeded. A member or death that is stored may name a set that is let go, if it was
+// changed since Save: then the next transaction, which forgets the set, puts it anew.
+// A Placing, which has ids of its own, lives only while lines are joined.
 func (e *Engine) reclaim() {
 	sets := e.tracker.Sets
 	steps := e.tracker.Processes() + e.tracker.Awaiting() + e.join.Waiting() + e.history.rolls.Len() + sets.Len()

@@ -33,11 +33,14 @@ func (c *counted) Held([]acct.Record)                          { c.rest++ }
 func (c *counted) PutOrigin(lineage.Origin)                    {}
 func (c *counted) DeleteOrigin(lineage.Origin)                 {}
 func (c *counted) PutAncestors([]lineage.Ancestor)             { c.rest++ }
-func (c *counted) Cell(*history.Key) (u usage.Usage)           { return u }
-func (c *counted) PutCell(*history.Key, *usage.Usage)          { c.rest++ }
-func (c *counted) DropHistory(uint32, int) int                 { return 0 }
-func (c *counted) AddUp(uint32, uint32, int) int               { return 0 }
-func (c *counted) NextHour(uint32) (hour uint32, ok bool)      { return 0, false }
+func (c *counted) AddCell(*history.Key, *usage.Usage)          { c.rest++ }
+func (c *counted) DropHistory(uint32, int)                     {}
+func (c *counted) AddUp(uint32, uint32, int)                   {}
+func (c *counted) FindHour(uint32)                             {}
+func (c *counted) Applied() bool                               { return false }
+func (c *counted) Dropped() int                                { return 0 }
+func (c *counted) AddedUp() int                                { return 0 }
+func (c *counted) Hour() (hour uint32, ok bool)                { return 0, false }
 
 var _ Tx = (*counted)(nil)
 

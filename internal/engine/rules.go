@@ -28,7 +28,7 @@ func (e *Engine) rule(x executed) {
 	life, ok := e.tracker.Live(x.pid)
 	if !ok || x.told() && !life.Start.Same(x.start) {
 		if x.told() && x.start.Boot() > e.began {
-			e.counts[tally.RulesLate]++ // it ended while events were lost
+			e.missed(nil) // it ended while events were lost
 		}
 		return
 	}
@@ -36,13 +36,13 @@ func (e *Engine) rule(x executed) {
 	if !x.told() {
 		var err error
 		if p, err = e.options.World.Process(x.pid); err != nil || !p.Start.Same(life.Start) {
-			e.counts[tally.RulesLate]++ // it ended before it could be looked at
+			e.missed(nil) // it ended before it could be looked at
 			return
 		}
 	}
 	matches, unseen := e.ruleset.Match(&facts{e.options.World.Traits(p, x.cgroup), e, life.Set})
-	if unseen {
-		e.counts[tally.RulesLate]++
+	if unseen != nil {
+		e.missed(unseen)
 	}
 	for _, m := range matches {
 		life, _ = e.tracker.Live(x.pid) // the match before may have moved it

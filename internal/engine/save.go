@@ -31,6 +31,7 @@ func (e *Engine) Prepare(now Now) error {
 
 // Save puts what changed since the last transaction that succeeded, and meta with
 // what the engine knows of it. Call Prepare before and Saved after the transaction.
+// In between the engine may change, and be asked: that is of the next transaction.
 func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	if e.unsaved {
 		tx.Clear()
@@ -59,15 +60,16 @@ func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	tx.Meta(*meta)
 }
 
-// saveHandover puts what only the next start needs, at the end of this one.
+// saveHandover puts what only the next start needs: at the end of this one, or, of
+// records that come by a ring, always, since it may go on with that after a crash.
 func (e *Engine) saveHandover(tx Tx, meta *store.Meta) {
 	var held []acct.Record
+	if meta.CleanStop && meta.HandedOver() || meta.Ring != nil { // their lines will be joined by the next start
+		e.join.EachHeld(func(r *acct.Record) { held = append(held, *r) })
+	}
 	if meta.CleanStop {
 		tx.PutAncestors(e.lineage.Ancestors())
-		if meta.HandedOver() { // their lines will be joined by the next start
-			e.join.EachHeld(func(r *acct.Record) { held = append(held, *r) })
-		}
-		if meta.Stored != nil || meta.StoredEvents != nil {
+		if meta.Stored != nil {
 			// Events go on: what the next start does not find here has its fork among
 			// them. It also reads the lines of those that died since the last step.
 			put := func(l groups.Life) {
@@ -82,14 +84,14 @@ func (e *Engine) saveHandover(tx Tx, meta *store.Meta) {
 	tx.Held(held)
 }
 
-// Saved says how the transaction ended, at once: nothing may come in between. After a
-// failure all is put again next time.
+// Saved says how the transaction ended. After a failure all is put again next time.
 func (e *Engine) Saved(err error) {
 	e.unsaved = err != nil
-	if err == nil {
-		e.catalog.Done()
-		e.history.saved()
-		e.lineage.Done()
-		e.reclaim()
+	e.history.saved()
+	if err != nil {
+		e.lineage.Failed()
+		return
 	}
+	e.lineage.Done()
+	e.reclaim()
 }

@@ -11,6 +11,7 @@ import (
 	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/ledger"
+	"elsa/pkg/stream"
 	"elsa/pkg/usage"
 )
 
@@ -24,6 +25,8 @@ type service struct {
 	position int
 	// main: what this one is told is noted in the books of the processes.
 	main bool
+	// told tells the engine how the last commit ended, when it is not known to it yet.
+	told func()
 }
 
 // launch makes a service that goes on from a database.
@@ -167,9 +170,12 @@ func (m *model) join(s *service, end int) {
 	s.position = end
 }
 
-// commit is Pipeline.commit.
+// commit is Pipeline.commit. The engine may be told how it ended only when the next
+// one is due, and change until then.
 func (m *model) commit(t *rapid.T, torn bool) error {
-	m.note("service: commit, failing: %v", torn)
+	m.learn()
+	late := rapid.Bool().Draw(t, "told late")
+	m.note("service: commit, failing: %v, told late: %v", torn, late)
 	var failed error
 	for _, s := range m.services() {
 		m.must(t, s.Prepare(m.now()))
@@ -179,13 +185,17 @@ func (m *model) commit(t *rapid.T, torn bool) error {
 		meta := s.meta
 		meta.Position = ledger.Position{Offset: int64(s.position)}
 		err := s.disk.commit(torn, func(tx Tx) { s.Save(tx, &meta) })
-		s.Saved(err)
-		if err == nil {
-			s.meta = meta
+		s.told = func() {
+			if s.Saved(err); err == nil {
+				s.meta = meta
+			}
 		}
 		if s.main {
 			failed = err
 		}
+	}
+	if !late {
+		m.learn()
 	}
 	if failed == nil {
 		m.wish = false
@@ -195,6 +205,16 @@ func (m *model) commit(t *rapid.T, torn bool) error {
 		}
 	}
 	return failed
+}
+
+// learn is Pipeline.settle: the engine learns how the last commit ended.
+func (m *model) learn() {
+	for _, s := range m.services() {
+		if s.told != nil {
+			s.told()
+			s.told = nil
+		}
+	}
 }
 
 // restore is Pipeline.Restore.
@@ -221,18 +241,19 @@ func (m *model) restore(t *rapid.T, resumed bool) {
 		m.step(t)
 	}
 	s.meta.CleanStop = false
-	s.meta.Stored, s.meta.StoredTaskstats, s.meta.StoredExact = nil, nil, nil
+	s.meta.Stored, s.meta.StoredTaskstats, s.meta.Ring = nil, nil, nil
 }
 
 // stop is Pipeline.finish with Pipeline.handOver: it reports whether the sources
 // wait for the next start.
 func (m *model) stop(t *rapid.T, offered, torn bool) (handedOver bool) {
+	m.learn()
 	m.step(t)
 	if offered {
 		m.drain(t)
-		zero32, zero64 := uint32(0), uint64(0)
+		zero32 := uint32(0)
 		s := m.service
-		s.meta.StoredTaskstats, s.meta.StoredExact = &zero32, &zero64
+		s.meta.StoredTaskstats, s.meta.Ring = &zero32, &store.Ring{Releases: &stream.Cursor{}}
 		if s.Doubtless() {
 			s.meta.Stored = &zero32
 		}
@@ -241,7 +262,8 @@ func (m *model) stop(t *rapid.T, offered, torn bool) (handedOver bool) {
 		m.must(t, s.SampleMembers(m.now()))
 	}
 	m.service.meta.CleanStop = true
-	if m.commit(t, torn) != nil || !offered {
+	err := m.commit(t, torn)
+	if m.learn(); err != nil || !offered {
 		return false
 	}
 	if m.twin == nil && m.service.meta.Stored != nil && m.asleep == 0 && !m.jumps {

@@ -13,6 +13,7 @@ import (
 
 // Tx is a transaction of the database; see [store.Tx], whose methods these are.
 // What is put is safe when the transaction succeeds, all of it or nothing.
+// Nothing that is put is kept or changed by the engine afterwards.
 type Tx interface {
 	Clear()
 	Meta(store.Meta)
@@ -26,11 +27,20 @@ type Tx interface {
 	PutOrigin(lineage.Origin)
 	DeleteOrigin(lineage.Origin)
 	PutAncestors([]lineage.Ancestor)
-	Cell(*history.Key) usage.Usage
-	PutCell(*history.Key, *usage.Usage)
-	DropHistory(before uint32, most int) int
-	AddUp(first, last uint32, most int) int
-	NextHour(from uint32) (hour uint32, ok bool)
+	AddCell(*history.Key, *usage.Usage)
+	DropHistory(before uint32, most int)
+	AddUp(first, last uint32, most int)
+	FindHour(from uint32)
+
+	// What follows is known once the transaction has ended.
+
+	// Applied reports whether it was made, even if it failed after that.
+	Applied() bool
+	// Dropped and AddedUp are how many cells DropHistory and AddUp were about.
+	Dropped() int
+	AddedUp() int
+	// Hour is what FindHour found.
+	Hour() (hour uint32, ok bool)
 }
 
 var _ Tx = (*store.Tx)(nil)

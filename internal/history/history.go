@@ -46,24 +46,20 @@ type Rolls struct {
 	// groups, which is in no group's history but in [Other] of the unattributed.
 	Oversized uint64
 
-	// Daily: cells of hours before it may be added up by the day in the database
-	// once they are written. It is a multiple of 24.
-	Daily uint32
-
 	cells   map[usage.Cell]*cell
-	changed []*cell
+	changed []*cell // since the last Flush
+	sent    []*cell // by it
 	hours   map[uint32]map[[16]byte]struct{}
-	settled uint32                    // Daily when cells were forgotten for it
 	latest  uint32                    // hour written
 	swept   uint32                    // hour of the last sweep
 	lists   map[groups.SetID][]uint32 // as they were when first seen
 }
 
-// cell is what was found since it was last written, and what was written.
+// cell is what was found since the last Flush, and what that told.
 type cell struct {
 	Key
-	fresh, total   usage.Usage
-	loaded, queued bool
+	fresh, sent  usage.Usage
+	queued, away bool // in changed, in sent
 }
 
 // New returns empty rolls.
@@ -75,7 +71,7 @@ func New(sets *groups.Sets, commands int) *Rolls {
 	}
 }
 
-// Roll returns what was found of a cell since it was last written, to add to. A
+// Roll returns what was found of a cell since the last Flush, to add to. A
 // cell of one command too many becomes the hour's [Other], and one of too many
 // groups that of the unattributed: its key would be longer than a database takes.
 func (r *Rolls) Roll(c *usage.Cell) *usage.Usage {
@@ -153,49 +149,45 @@ func (r *Rolls) admit(hour uint32, c [16]byte) bool {
 // Changed reports whether Flush has anything to write.
 func (r *Rolls) Changed() bool { return len(r.changed) > 0 }
 
-// Flush writes every cell that changed since the last Done. load reads what the
-// database has of a cell. It may be called again, until a transaction succeeds.
-func (r *Rolls) Flush(load func(*Key) usage.Usage, put func(*Key, *usage.Usage)) {
-	for _, e := range r.changed {
-		if !e.loaded {
-			e.total, e.loaded = load(&e.Key), true
-		}
-		e.total.Add(&e.fresh)
-		e.fresh = usage.Usage{}
-		put(&e.Key, &e.total)
+// Flush tells what was added to each cell since the last Flush. Done or Failed must
+// follow before the next one; what is added meanwhile is told then.
+func (r *Rolls) Flush(add func(*Key, *usage.Usage)) {
+	r.changed, r.sent = r.sent[:0], r.changed
+	for _, e := range r.sent {
+		e.sent, e.fresh, e.queued, e.away = e.fresh, usage.Usage{}, false, true
+		add(&e.Key, &e.sent)
 		r.latest = max(r.latest, e.Hour)
 	}
 }
 
-// forget lets the next Flush ask the database for a cell that may change there.
-func (r *Rolls) forget(e *cell) {
-	if e.Hour < r.Daily {
-		e.total, e.loaded = usage.Usage{}, false
+// Failed says that what Flush told is not stored: it is told again.
+func (r *Rolls) Failed() {
+	for _, e := range r.sent {
+		e.fresh.Add(&e.sent)
+		e.away = false
+		if !e.queued {
+			e.queued = true
+			r.changed = append(r.changed, e)
+		}
 	}
+	r.sent = r.sent[:0]
 }
 
 // maxCells bounds the cells that are kept for their next change.
 const maxCells = 1 << 14
 
-// Done says that what Flush wrote is safe. Cells of earlier hours are let go.
+// Done says that what Flush told is stored. Cells of earlier hours are let go.
 func (r *Rolls) Done() {
-	for _, e := range r.changed {
-		e.queued = false
-		r.forget(e)
+	for _, e := range r.sent {
+		e.away = false
 	}
-	r.changed = r.changed[:0]
-	if r.Daily > r.settled {
-		r.settled = r.Daily
-		for _, e := range r.cells {
-			r.forget(e)
-		}
-	}
+	r.sent = r.sent[:0]
 	if r.latest == r.swept && len(r.cells) <= maxCells {
 		return
 	}
 	r.swept = r.latest
-	for c := range r.cells {
-		if c.Hour < r.latest || len(r.cells) > maxCells {
+	for c, e := range r.cells {
+		if (c.Hour < r.latest || len(r.cells) > maxCells) && !e.queued {
 			delete(r.cells, c)
 		}
 	}
@@ -216,7 +208,7 @@ func (r *Rolls) Len() int { return len(r.cells) }
 // MarkSets marks the sets of cells that are not written yet.
 func (r *Rolls) MarkSets(used *groups.InUse) {
 	for c, e := range r.cells {
-		if e.queued {
+		if e.queued || e.away {
 			used.Mark(c.Set)
 		}
 	}

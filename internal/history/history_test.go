@@ -25,8 +25,11 @@ type stored struct {
 }
 
 func (d disk) flush(r *Rolls) {
-	r.Flush(func(k *Key) usage.Usage { return d[fmt.Sprintf("%+v", *k)].usage },
-		func(k *Key, u *usage.Usage) { d[fmt.Sprintf("%+v", *k)] = stored{*k, *u} })
+	r.Flush(func(k *Key, u *usage.Usage) {
+		sum := d[fmt.Sprintf("%+v", *k)].usage
+		sum.Add(u)
+		d[fmt.Sprintf("%+v", *k)] = stored{*k, sum}
+	})
 }
 
 func cellIn(hour uint32, set groups.SetID, uid uint32, command string) *usage.Cell {
@@ -77,6 +80,7 @@ func TestModelCellsAddUpToBills(t *testing.T) {
 		j.Roll = r.Roll
 		j.Who = func(groups.Key) usage.Cell { return usage.Cell{Hour: 1, Comm: comm("mover")} }
 		d := disk{}
+		open, fails := false, false // a transaction
 		now := clock.Boot(time.Hour)
 		sets := []groups.SetID{0, 1}
 		for g := range uint32(3) {
@@ -113,10 +117,19 @@ func TestModelCellsAddUpToBills(t *testing.T) {
 			if rnd.IntN(5) == 0 {
 				j.Step(now, func(*acct.Record) bool { return false })
 			}
-			if rnd.IntN(4) == 0 {
-				d.flush(r)
-				if rnd.IntN(3) > 0 {
-					r.Done() // else the transaction's end is not known, and it is done again
+			switch {
+			case open && rnd.IntN(3) == 0: // more was put on bills since
+				if open = false; fails {
+					r.Failed()
+				} else {
+					r.Done()
+				}
+			case !open && rnd.IntN(4) == 0:
+				open = true
+				if fails = rnd.IntN(3) == 0; fails {
+					disk{}.flush(r)
+				} else {
+					d.flush(r)
 				}
 			}
 			if pid == 200 {
@@ -131,6 +144,11 @@ func TestModelCellsAddUpToBills(t *testing.T) {
 		}
 		j.ExpectExact = false
 		j.Step(now, func(*acct.Record) bool { return false })
+		if open && fails {
+			r.Failed()
+		} else if open {
+			r.Done()
+		}
 		d.flush(r)
 		var want usage.Usage
 		for set := range tracker.Sets.Len() {

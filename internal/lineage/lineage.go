@@ -7,6 +7,7 @@ package lineage
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -51,8 +52,10 @@ const (
 type Book struct {
 	origins map[uint32][]Origin // by group, in order
 	seq     uint64
-	put     []Origin // to store
-	del     []Origin
+	put     map[uint64]Origin // to store, by Seq
+	del     map[uint64]Origin // to forget
+
+	putting, deleting map[uint64]Origin // as the last Flush told
 
 	first map[int32]int32 // pid → the latest of its nodes
 	nodes []node
@@ -75,7 +78,10 @@ const none = -1
 // New returns an empty book. members calls its argument for every live process
 // that is in a group.
 func New(members func(func(groups.Life))) *Book {
-	return &Book{origins: map[uint32][]Origin{}, first: map[int32]int32{}, free: none, mark: members}
+	return &Book{
+		origins: map[uint32][]Origin{}, put: map[uint64]Origin{}, del: map[uint64]Origin{},
+		first: map[int32]int32{}, free: none, mark: members,
+	}
 }
 
 // Add remembers that a process was put in a group.
@@ -84,11 +90,20 @@ func (b *Book) Add(o Origin) {
 	o.Seq = b.seq
 	list := b.origins[o.Group]
 	if len(list) >= MaxOrigins {
-		b.del = append(b.del, list[0])
+		b.forget(list[0])
 		list = slices.Delete(list, 0, 1)
 	}
 	b.origins[o.Group] = append(list, o)
-	b.put = append(b.put, o)
+	b.put[o.Seq] = o
+}
+
+// forget has an origin deleted, if it was ever told to be stored.
+func (b *Book) forget(o Origin) {
+	if _, untold := b.put[o.Seq]; untold {
+		delete(b.put, o.Seq)
+	} else {
+		b.del[o.Seq] = o
+	}
 }
 
 // Restore puts back an origin that was stored.
@@ -101,7 +116,9 @@ func (b *Book) Restore(o Origin) {
 
 // DropGroup forgets the origins of a group.
 func (b *Book) DropGroup(group uint32) {
-	b.del = append(b.del, b.origins[group]...)
+	for _, o := range b.origins[group] {
+		b.forget(o)
+	}
 	delete(b.origins, group)
 }
 
@@ -110,7 +127,7 @@ func (b *Book) DropBoot(boot string) {
 	for g, list := range b.origins {
 		b.origins[g] = slices.DeleteFunc(list, func(o Origin) bool {
 			if o.BootID != boot {
-				b.del = append(b.del, o)
+				b.forget(o)
 			}
 			return o.BootID != boot
 		})
@@ -120,18 +137,33 @@ func (b *Book) DropBoot(boot string) {
 // Changed reports whether Flush has anything to tell.
 func (b *Book) Changed() bool { return len(b.put)+len(b.del) > 0 }
 
-// Flush tells what to store and to forget. It tells so again until Done.
+// Flush tells what to store and to forget since the last Flush. Done or Failed must
+// follow before the next one.
 func (b *Book) Flush(put, del func(Origin)) {
-	for _, o := range b.put {
-		put(o)
+	b.putting, b.put = b.put, map[uint64]Origin{}
+	b.deleting, b.del = b.del, map[uint64]Origin{}
+	for _, seq := range slices.Sorted(maps.Keys(b.putting)) {
+		put(b.putting[seq])
 	}
-	for _, o := range b.del {
-		del(o)
+	for _, seq := range slices.Sorted(maps.Keys(b.deleting)) {
+		del(b.deleting[seq])
 	}
 }
 
-// Done says that what Flush told is safe.
-func (b *Book) Done() { b.put, b.del = b.put[:0], b.del[:0] }
+// Done says that what Flush told is stored.
+func (b *Book) Done() { b.putting, b.deleting = nil, nil }
+
+// Failed says that it is not known whether what Flush told is stored: it is told
+// again, but for what was forgotten since.
+func (b *Book) Failed() {
+	for seq, o := range b.putting {
+		if _, gone := b.del[seq]; !gone {
+			b.put[seq] = o
+		}
+	}
+	maps.Copy(b.del, b.deleting)
+	b.Done()
+}
 
 // Origins are those of a group, the earliest first. It must not be changed.
 func (b *Book) Origins(group uint32) []Origin { return b.origins[group] }

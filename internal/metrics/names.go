@@ -32,6 +32,7 @@ const (
 	nameSuspended      = "elsa_accounting_suspended"
 	nameBacklog        = "elsa_backlog_bytes"
 	nameStoreBytes     = "elsa_store_bytes"
+	nameUnsaved        = "elsa_unsaved_seconds"
 	nameConservation   = "elsa_conservation_ratio"
 	nameCommitDuration = "elsa_commit_duration_seconds"
 )

@@ -228,10 +228,14 @@ func TestPrometheus(t *testing.T) {
 		about(2, 0.01))
 
 	for _, e := range expressions(t) {
-		values, err := p.query(e)
-		if err != nil || len(values) == 0 {
-			t.Errorf("no answer to %s: %v", e, err)
-		}
+		// A scrape that a busy machine did not answer in time leaves a gap.
+		kerneltest.Eventually(t, "an answer to "+e, func() bool {
+			values, err := p.query(e)
+			if err != nil {
+				t.Fatalf("%s: %v", e, err)
+			}
+			return len(values) > 0
+		})
 	}
 }
 

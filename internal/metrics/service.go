@@ -23,6 +23,10 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 	if v.Suspended {
 		suspended = 1
 	}
+	unsaved := 0.0
+	if !v.Unsaved.IsZero() {
+		unsaved = max(time.Since(v.Unsaved).Seconds(), 0)
+	}
 	families := []*dto.MetricFamily{
 		info(nameBuildInfo, "The build that is running; always 1.",
 			"goversion", runtime.Version(), "revision", o.Revision, "version", o.Version),
@@ -42,6 +46,7 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 		gauge(nameExactMissing, "Fields that this kernel does not have, so that exact records have zero there.", float64(len(v.ExactMissing))),
 		gauge(nameBacklog, "Bytes of the accounting file that are not on the bill yet.", float64(v.BacklogBytes)),
 		gauge(nameStoreBytes, "Size of the database file.", float64(v.StoreBytes)),
+		gauge(nameUnsaved, "For how long the disk has failed or not answered, so that figures are of then; 0 while it takes what it is given.", unsaved),
 		gauge(nameConservation, "CPU time of groups, of processes in none and of the unattributed, "+
 			"over all the kernel reported; 1 when nothing is missing.", v.ConservationRatio),
 	}
@@ -53,6 +58,12 @@ func countFamilies(v *usage.Service) (families []*dto.MetricFamily) {
 	samples := map[*tally.Family][]sample{}
 	for c := range tally.Counters {
 		i := c.Info()
+		if c == tally.RulesLate && len(v.RulesMissed) > 0 {
+			for _, m := range v.RulesMissed {
+				samples[i.Family] = append(samples[i.Family], sample{m.Name, m.Count})
+			}
+			continue
+		}
 		samples[i.Family] = append(samples[i.Family], sample{i.Value, v.Counts[c]})
 	}
 	for f, list := range samples {

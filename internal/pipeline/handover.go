@@ -4,24 +4,20 @@ package pipeline
 
 import (
 	"elsa/pkg/cnfork"
-	"elsa/pkg/taskevent"
-	"elsa/pkg/taskrelease"
 	"elsa/pkg/taskstats"
-	"elsa/pkg/tracepoint"
 )
 
-// Over a planned restart the sources wait in the service manager's store of
+// Over a planned restart sockets wait in the service manager's store of
 // descriptors, so that nothing is missed: the kernel queues events and records in
 // them. What a start needs beside them is committed at the stop, and they are
 // stored only after that. They are taken out of the store at the start: a crash
-// finds none.
+// finds none. A ring of BPF is in the store from its start on; see ring.
 
 // What the descriptors are called in the store.
 const (
 	NameEvents    = "elsa-events"
 	NameTaskstats = "elsa-taskstats"
-	NameExact     = "elsa-exact-"  // and the name of the handle
-	NamePrograms  = "elsa-events-" // the same, of events by BPF
+	NameRing      = "elsa-ring-" // and the name of the handle
 )
 
 // handOver stops reading, for the next start to go on there: events between two of
@@ -31,16 +27,9 @@ func (p *Pipeline) handOver() {
 		return
 	}
 	conn, byConnector := p.Sources.Events.(*cnfork.Conn)
-	programs, byPrograms := p.Sources.Events.(*taskevent.Source)
-	if !byPrograms && (!byConnector || conn.Source() != cnfork.SourceProc) {
+	byConnector = byConnector && conn.Source() == cnfork.SourceProc
+	if !byConnector && !p.Sources.RingEvents {
 		return
-	}
-	if byPrograms {
-		p.eventHandles = p.handlesOf(programs, "events")
-	}
-	exact, hasExact := p.Sources.Exact.(*taskrelease.Source)
-	if hasExact {
-		p.exactHandles = p.handlesOf(exact, "exact records")
 	}
 	p.Sources.Pause()
 	for b := range p.Sources.Events.Batches() {
@@ -53,40 +42,18 @@ func (p *Pipeline) handOver() {
 		drops := conn.Drops()
 		p.meta.StoredTaskstats = &drops
 	}
-	if hasExact {
-		for b := range exact.Batches() {
+	if p.Sources.Exact != nil {
+		for b := range p.Sources.Exact.Batches() {
 			p.takeExact(b)
 		}
 	}
-	if p.exactHandles != nil {
-		lost := exact.Lost()
-		p.meta.StoredExact = &lost
-	}
-	switch {
-	case !p.Engine.Doubtless():
-	case byConnector:
+	if byConnector && p.Engine.Doubtless() {
 		drops := conn.Drops()
 		p.meta.Stored = &drops
-	case p.eventHandles != nil:
-		lost := programs.Lost()
-		p.meta.StoredEvents = &lost
 	}
 }
 
-// handlesOf returns the handles of a source, whose programs the end of its Run
-// detaches; nil if they cannot be kept.
-func (p *Pipeline) handlesOf(s interface {
-	Handles() (tracepoint.Handles, error)
-}, what string) tracepoint.Handles {
-	h, err := s.Handles()
-	if err != nil {
-		p.Log.Warn("cannot keep "+what+" over the restart", "err", err)
-		return nil
-	}
-	return h
-}
-
-// keepSources stores the sources after the commit of what goes with them. Closing
+// keepSources stores the sockets after the commit of what goes with them. Closing
 // leaves alone what is stored.
 func (p *Pipeline) keepSources() {
 	if conn, ok := p.Sources.Events.(*cnfork.Conn); ok && p.meta.Stored != nil && p.keep(NameEvents, conn.Descriptor()) {
@@ -94,21 +61,6 @@ func (p *Pipeline) keepSources() {
 	}
 	if conn, ok := p.Sources.Taskstats.(*taskstats.Conn); ok && p.meta.StoredTaskstats != nil && p.keep(NameTaskstats, conn.Descriptor()) {
 		conn.Detach()
-	}
-	if p.meta.StoredEvents != nil {
-		p.keepHandles(NamePrograms, p.eventHandles)
-	}
-	p.eventHandles.Close()
-	p.keepHandles(NameExact, p.exactHandles)
-	p.exactHandles.Close()
-}
-
-// keepHandles stores all handles of programs, which is of use only together.
-func (p *Pipeline) keepHandles(prefix string, h tracepoint.Handles) {
-	for name, fd := range h {
-		if !p.keep(prefix+name, fd) {
-			return
-		}
 	}
 }
 

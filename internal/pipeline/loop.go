@@ -18,6 +18,7 @@ const expireInterval = 10 * time.Second
 // the last commit could not be made. It must be called once.
 func (p *Pipeline) Run(ctx context.Context) error {
 	defer close(p.stopped)
+	defer p.settle()
 	tick := time.NewTicker(p.Interval)
 	defer tick.Stop()
 	expire := time.NewTicker(expireInterval)
@@ -35,6 +36,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 				return errSource(ctx, "events")
 			}
 			p.takeEvents(b)
+			if err := p.stepIfFull(); err != nil {
+				return err
+			}
 		case b, ok := <-batches(p.Sources.Taskstats):
 			if !ok {
 				return errSource(ctx, "taskstats")
@@ -57,7 +61,11 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			if err := p.step(); err != nil {
 				return err
 			}
-			p.commit()
+			if p.disk.now == nil {
+				p.begin(newSave())
+			}
+		case w := <-p.disk.written:
+			p.ended(w)
 		}
 	}
 }
@@ -66,11 +74,17 @@ func (p *Pipeline) Run(ctx context.Context) error {
 // taken out of turn: in a storm a second's would be tens of megabytes.
 const heldMax = 4096
 
+// stepIfFull takes a step out of turn if much is held, and commits if much of the ring
+// is kept.
 func (p *Pipeline) stepIfFull() error {
-	if p.Engine.Held() < max(p.full, heldMax) {
+	ring := p.ringFull() && p.disk.now == nil
+	if !ring && p.Engine.Held() < max(p.full, heldMax) {
 		return nil
 	}
 	err := p.step()
+	if ring && err == nil {
+		p.begin(newSave())
+	}
 	p.full = 2 * p.Engine.Held() // what still waits does not make the next step due
 	return err
 }
@@ -86,6 +100,7 @@ func (p *Pipeline) expire() error {
 // finish is the last step: everything that died by now is on its bill, and the
 // living are sampled, since their records may come while nobody reads.
 func (p *Pipeline) finish() error {
+	p.settle()
 	err := p.step()
 	p.handOver()
 	err = errors.Join(err, p.Engine.SampleMembers(readNow()))

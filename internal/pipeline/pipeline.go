@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package pipeline is the one goroutine that owns the engine. It reads the
-// sources in the barrier order, joins the ledger, commits, and serves requests in
-// between. What must not hold it up (samples of the living, reads of the history)
-// runs outside, in the goroutine that asks.
+// sources in the barrier order, joins the ledger, makes up commits, and serves
+// requests in between. What must not hold it up runs outside: samples of the living and
+// reads of the history in the goroutine that asks, and all that waits for the disk,
+// commits and new segments of the ledger, in one that writes.
 package pipeline
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"elsa/internal/engine"
@@ -18,7 +20,6 @@ import (
 	"elsa/pkg/ledger"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
-	"elsa/pkg/tracepoint"
 	"elsa/pkg/usage"
 )
 
@@ -27,10 +28,25 @@ type Sources struct {
 	Events           stream.Source[cnfork.Event]
 	Taskstats, Exact stream.Source[acct.Record] // nil when off
 	Ledger           ledger.Ledger              // nil when off
+	// Ring is what events or exact records come by, or both; nil where none does.
+	Ring Ring
+	// RingEvents: events do.
+	RingEvents bool
 	// Pause ends the reading of all streams.
 	Pause func()
 	// Reopen subscribes to events anew; nil for a source that does not fall silent.
 	Reopen func() (stream.Source[cnfork.Event], error)
+}
+
+// Ring is the buffer that BPF programs write to. What was read of it stays until it is
+// freed, for the next start to read it again after a crash.
+type Ring interface {
+	// ID is the kernel's, unique within a boot.
+	ID() uint32
+	// Free lets the kernel overwrite what is before a position.
+	Free(before uint64)
+	// Kept is how much of it is not free, of how much, in bytes.
+	Kept() (bytes, of uint64)
 }
 
 // Keeper keeps descriptors over a planned restart of the service.
@@ -54,7 +70,7 @@ type Options struct {
 	RunRetention time.Duration
 	// Service is what is known of the sources; the pipeline adds what changes.
 	Service usage.Service
-	// Observe is told how long each commit took.
+	// Observe is told how long each commit took, with the wait for the disk.
 	Observe func(time.Duration)
 	Keeper  Keeper
 	// Notify tells the service manager a state; see sd_notify(3).
@@ -76,6 +92,10 @@ type Pipeline struct {
 	position ledger.Position
 	// skipped is what of the ledger was no record.
 	skipped ledger.Skipped
+	// disk is what is on its way to the database.
+	disk disk
+	// committed is a snapshot of what was committed last, or shortly before.
+	committed atomic.Pointer[usage.Snapshot]
 	// mark is the number of the last barrier.
 	mark uint64
 	// full is with how many held records a step is due out of turn; see heldMax.
@@ -86,9 +106,8 @@ type Pipeline struct {
 	watch watch
 	// replay tells of the ledger's backlog at the start; nil once that is read.
 	replay *replay
-	// Handles of the programs of events and of releases, for the manager to keep, at
-	// the stop.
-	eventHandles, exactHandles tracepoint.Handles
+	// read is how far the ring was read, by lane.
+	read struct{ events, releases stream.Cursor }
 	// told are the errors that were logged last, by what fails.
 	told map[string]string
 	// requests run in the pipeline's goroutine.
@@ -101,6 +120,6 @@ func New(o Options) *Pipeline {
 	return &Pipeline{
 		Options: o, tick: schedulerTick(), told: map[string]string{},
 		readers:  readers{sampler: o.Proc.NewSampler(), known: map[groups.Key]*sample{}},
-		requests: make(chan func()), stopped: make(chan struct{}),
+		requests: make(chan func()), stopped: make(chan struct{}), disk: disk{written: make(chan *writing, 1)},
 	}
 }

@@ -130,9 +130,9 @@ func TestParts(t *testing.T) {
 func TestNothingBeforeRescan(t *testing.T) {
 	looks := map[string]func(*Pipeline) error{
 		"a commit":      (*Pipeline).commit,
-		"a request":     func(p *Pipeline) error { return Turn{p}.Sync(false) },
+		"a request":     func(p *Pipeline) error { return Turn{p: p}.Sync(false) },
 		"a step":        (*Pipeline).step,
-		"a sample":      func(p *Pipeline) error { return Turn{p}.list() },
+		"a sample":      func(p *Pipeline) error { return Turn{p: p}.list() },
 		"the expiry":    (*Pipeline).expire,
 		"the page":      func(p *Pipeline) error { return p.Engine.EachMember(1, readNow(), func(groups.Life) {}) },
 		"a status":      func(p *Pipeline) error { _, err := p.view(); return err },

@@ -4,10 +4,9 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"time"
 
-	"elsa/internal/engine"
-	"elsa/internal/tally"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
@@ -20,17 +19,18 @@ const detailBudget = 25 * time.Millisecond
 // fewMembers is with how many members each round samples all in detail.
 const fewMembers = 200
 
-// refresh samples every live member, puts the samples on the bills and calls
-// show, in the pipeline's goroutine. What show sees is durable: no counter falls
-// even over a crash. Only where the disk fails it is shown all the same.
-func (p *Pipeline) refresh(ctx context.Context, show func(*engine.Engine) error) error {
+// refresh samples every live member, puts the samples on the bills and returns a
+// snapshot of them. What that shows is durable: no counter falls even over a crash.
+// While the disk hangs it is what was committed last, and only where the disk fails it
+// is what is in memory.
+func (p *Pipeline) refresh(ctx context.Context) (*usage.Snapshot, error) {
 	r := &p.readers
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.round++
 	r.work = r.work[:0]
 	if err := p.Do(ctx, Turn.list); err != nil {
-		return err
+		return nil, err
 	}
 	deadline := time.Now().Add(detailBudget)
 	for _, s := range r.work {
@@ -47,7 +47,9 @@ func (p *Pipeline) refresh(ctx context.Context, show func(*engine.Engine) error)
 			delete(r.known, k)
 		}
 	}
-	return p.Do(ctx, func(t Turn) error {
+	var shown *usage.Snapshot
+	var unsaved time.Time
+	err := p.Do(ctx, func(t Turn) error {
 		// The dead and the living are of one moment: else two quick looks would show
 		// what ended in a second as used in between.
 		if err := t.Step(); err != nil {
@@ -58,9 +60,33 @@ func (p *Pipeline) refresh(ctx context.Context, show func(*engine.Engine) error)
 				t.Engine().TakeSample(s.key, &s.proc)
 			}
 		}
-		t.Commit() // it says itself when it fails
-		return show(t.Engine())
+		var err error
+		shown, err = t.show()
+		unsaved = p.disk.since(readNow())
+		return err
 	})
+	if errors.Is(err, errHang) {
+		if last := p.committed.Load(); last != nil {
+			shown := *last
+			shown.Service.Unsaved = unsaved
+			return &shown, nil
+		}
+	}
+	if unsafe := (*NotSafeError)(nil); errors.As(err, &unsafe) {
+		err = nil // it was told when the commit failed
+	}
+	return shown, err
+}
+
+// show takes a snapshot and has it committed.
+func (t Turn) show() (*usage.Snapshot, error) {
+	begin := time.Now()
+	s, err := t.p.view()
+	t.p.readers.took = time.Since(begin)
+	if err == nil {
+		*t.durable = t.p.commitSoon(s)
+	}
+	return s, err
 }
 
 // list notes the members to sample.
@@ -75,25 +101,6 @@ func (t Turn) list() error {
 		s.round = r.round
 		r.work = append(r.work, s)
 	})
-}
-
-// View computes every bill as of now without sampling the living anew.
-func (t Turn) View() (*usage.Snapshot, error) { return t.p.view() }
-
-func (p *Pipeline) view() (*usage.Snapshot, error) {
-	v := p.Service
-	v.Suspended = p.watch.suspended
-	v.Counts = tally.Counts{tally.SkippedBytes: p.skipped.Bytes, tally.LinesLost: p.skipped.Lost, tally.Gaps: p.skipped.Gaps}
-	if exact, ok := p.Sources.Exact.(interface{ Incomplete() uint64 }); ok {
-		v.Counts[tally.ExactIncomplete] = exact.Incomplete()
-	}
-	if lines := p.Sources.Ledger; lines != nil {
-		if end, err := lines.End(); err == nil {
-			v.BacklogBytes = lines.Backlog(p.position, end)
-		}
-	}
-	v.StoreBytes = p.Store.Size()
-	return p.Engine.Snapshot(v, readNow())
 }
 
 // settleTimeout bounds how long a reader waits for the best record of every

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"sync"
+	"time"
 
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -18,6 +19,7 @@ type readers struct {
 	known   map[groups.Key]*sample
 	round   uint64
 	work    []*sample
+	took    time.Duration // to compute the last snapshot
 }
 
 type sample struct {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"time"
 
-	"elsa/internal/engine"
 	"elsa/pkg/usage"
 )
 
@@ -61,14 +60,8 @@ func (p *Pipeline) makeSnapshots() {
 		if mine == nil {
 			return
 		}
-		var took time.Duration
-		mine.err = p.refresh(context.Background(), func(*engine.Engine) (err error) {
-			begin := time.Now()
-			mine.s, err = p.view()
-			took = time.Since(begin)
-			return err
-		})
+		mine.s, mine.err = p.refresh(context.Background())
 		close(mine.done)
-		time.Sleep(min(rest*took, maxRest))
+		time.Sleep(min(rest*p.readers.took, maxRest))
 	}
 }

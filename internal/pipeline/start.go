@@ -25,6 +25,7 @@ func (p *Pipeline) Restore(st *store.State, resumed bool, terminal io.Writer) er
 	p.replay = newReplay(p.Log, terminal, p.Notify)
 	p.setClocks()
 	p.meta, p.position = st.Meta, st.Meta.Position
+	p.goOnReading(st.Meta.Ring)
 	switch rebooted := p.Engine.Load(st, boot, readNow()); {
 	case rebooted:
 		err = p.afterReboot(st)
@@ -38,7 +39,7 @@ func (p *Pipeline) Restore(st *store.State, resumed bool, terminal io.Writer) er
 	}
 	fault.Point(fault.RestoreJoined)
 	p.meta.CleanStop = false
-	p.meta.Stored, p.meta.StoredEvents, p.meta.StoredTaskstats, p.meta.StoredExact = nil, nil, nil, nil
+	p.meta.Stored, p.meta.StoredTaskstats = nil, nil
 	if err := p.commit(); err != nil {
 		return err
 	}

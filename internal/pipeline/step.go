@@ -53,6 +53,7 @@ func (p *Pipeline) step() error {
 	fault.Point(fault.StepJoined)
 	p.Engine.EndStep(readNow())
 	p.watchClock()
+	p.watchDisk()
 	for _, err := range p.Engine.TakeRuleErrors() {
 		p.Log.Warn("a rule leaves processes out; it is told once, and counted", "err", err)
 	}
@@ -68,34 +69,41 @@ func (p *Pipeline) drain() error {
 	p.mark++
 	s := &p.Sources
 	s.Events.Mark(p.mark)
-	waitTaskstats, waitExact := s.Taskstats != nil, s.Exact != nil
-	if waitTaskstats {
+	if s.Taskstats != nil {
 		s.Taskstats.Mark(p.mark)
 	}
-	if waitExact {
+	if s.Exact != nil {
 		s.Exact.Mark(p.mark)
 	}
 	timeout := time.NewTimer(drainTimeout)
 	defer timeout.Stop()
-	for waitEvents := true; waitEvents || waitTaskstats || waitExact; {
+	// What comes after the barrier waits: of one ring all is read up to one place.
+	events, taskstats, exact := s.Events.Batches(), batches(s.Taskstats), batches(s.Exact)
+	for events != nil || taskstats != nil || exact != nil {
 		select {
-		case b, ok := <-s.Events.Batches():
+		case b, ok := <-events:
 			if !ok {
 				return errors.New("read events: stream ended")
 			}
-			waitEvents = waitEvents && b.Barrier < p.mark
+			if b.Barrier >= p.mark {
+				events = nil
+			}
 			p.takeEvents(b)
-		case b, ok := <-batches(s.Taskstats):
+		case b, ok := <-taskstats:
 			if !ok {
 				return errors.New("read taskstats: stream ended")
 			}
-			waitTaskstats = waitTaskstats && b.Barrier < p.mark
+			if b.Barrier >= p.mark {
+				taskstats = nil
+			}
 			p.takeTaskstats(b)
-		case b, ok := <-batches(s.Exact):
+		case b, ok := <-exact:
 			if !ok {
 				return errors.New("read exact: stream ended")
 			}
-			waitExact = waitExact && b.Barrier < p.mark
+			if b.Barrier >= p.mark {
+				exact = nil
+			}
 			p.takeExact(b)
 		case <-timeout.C:
 			return fmt.Errorf("drain streams: no answer in %v", drainTimeout)
@@ -105,6 +113,7 @@ func (p *Pipeline) drain() error {
 }
 
 func (p *Pipeline) takeEvents(b *stream.Batch[cnfork.Event]) {
+	p.read.events = b.At
 	p.setClocks() // the machine may have slept since the last step
 	p.Engine.Events(b.Items, b.Lost, b.Rejected, readNow())
 	p.Sources.Events.Release(b)
@@ -116,6 +125,9 @@ func (p *Pipeline) takeTaskstats(b *stream.Batch[acct.Record]) {
 }
 
 func (p *Pipeline) takeExact(b *stream.Batch[acct.Record]) {
+	was := p.read.releases
+	p.read.releases = b.At
+	p.Engine.LoseExact(b.At.Processes-was.Processes, b.At.CPU-was.CPU, readNow())
 	p.Engine.Exact(b.Items, b.Lost, b.Rejected, readNow())
 	p.Sources.Exact.Release(b)
 }
@@ -175,10 +187,6 @@ func batches[T any](s stream.Source[T]) <-chan *stream.Batch[T] {
 
 // Step brings the bills up to date with everything that died by now.
 func (t Turn) Step() error { return t.p.step() }
-
-// Commit makes everything durable. When it fails, the change stands in memory and
-// is committed as soon as it can be.
-func (t Turn) Commit() error { return t.p.commit() }
 
 // Sync makes the engine know every process there is at the call: the request may
 // be about one whose fork is not read yet, or was lost. What was forked before

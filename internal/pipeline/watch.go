@@ -36,11 +36,9 @@ func (p *Pipeline) watchLedger() {
 		p.Log.Info("accounting goes on", "deaths_without_line", n[tally.Missing])
 	}
 	now := readNow().Boot
-	if owned, ok := p.Sources.Ledger.(*ledger.Owned); ok && w.suspended && now > w.retry {
+	if w.suspended && now > w.retry {
 		w.retry = now.Add(reclaimInterval)
-		if err := owned.Reclaim(); err != nil {
-			p.Log.Debug("accounting cannot be switched on again", "err", err)
-		}
+		p.disk.reclaim = true
 	}
 }
 
@@ -62,6 +60,9 @@ func (p *Pipeline) watchClock() {
 }
 
 func (p *Pipeline) whySuspended() string {
+	if p.disk.now != nil && !p.disk.since(readNow()).IsZero() {
+		return "the disk of " + p.Sources.Ledger.Path() + " does not answer, as while its file system is frozen"
+	}
 	space, err := ledger.SpaceState(p.Sources.Ledger.Path())
 	if err == nil && space.Available < space.Resume {
 		return "the file system of " + p.Sources.Ledger.Path() + " is nearly full; free some space, or see kernel.acct in proc(5)"

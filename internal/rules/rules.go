@@ -81,9 +81,10 @@ type Match struct {
 }
 
 // Match returns the groups that the process should be in. unseen tells that there
-// may be more: a rule asked for what cannot be told any more. Such a rule matches
-// nothing, and where the first that matches counts, those after it do not either.
-func (s *Set) Match(f Facts) (found []Match, unseen bool) {
+// may be more: it is the first rule that asked for what cannot be told any more, or nil.
+// Such a rule matches nothing, and where the first that matches counts, those after it
+// do not either.
+func (s *Set) Match(f Facts) (found []Match, unseen *Rule) {
 	f.Unseen()
 	for i := range s.Rules {
 		r := &s.Rules[i]
@@ -93,7 +94,9 @@ func (s *Set) Match(f Facts) (found []Match, unseen bool) {
 		}
 		switch {
 		case f.Unseen():
-			unseen = true
+			if unseen == nil {
+				unseen = r
+			}
 			if s.Mode != All {
 				return found, unseen
 			}

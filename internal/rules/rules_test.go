@@ -86,8 +86,8 @@ func TestMatch(t *testing.T) {
 				}
 				var got []string
 				matches, unseen := s.Match(tt.p)
-				if unseen {
-					t.Error("something was not seen")
+				if unseen != nil {
+					t.Errorf("%v was not seen", unseen)
 				}
 				for _, m := range matches {
 					got = append(got, m.Group)
@@ -156,13 +156,13 @@ func TestMatchUnseen(t *testing.T) {
 		name, list string
 		mode       Mode
 		want       []string
-		unseen     bool
+		unseen     string
 	}{
-		{"all", "[{group: a, env: {CI: z}, command: make}, {group: b, command: make}, {group: c, command: make, executable: '*'}]", All, []string{"b"}, true},
-		{"the first", "[{group: a, command: make}, {group: b, executable: '*'}]", First, []string{"a"}, false},
-		{"none after what is not known", "[{group: a, executable: '/x'}, {group: b, command: make}]", First, nil, true},
-		{"what is known decides", "[{group: a, executable: '*', command: cc}, {group: b, command: make}]", First, []string{"b"}, false},
-		{"a name that is not known", "[{group: '{{.Exe}}', command: make}, {group: b, command: make}]", All, []string{"b"}, true},
+		{"all", "[{group: a, env: {CI: z}, command: make}, {group: b, command: make}, {group: c, command: make, executable: '*'}]", All, []string{"b"}, "a"},
+		{"the first", "[{group: a, command: make}, {group: b, executable: '*'}]", First, []string{"a"}, ""},
+		{"none after what is not known", "[{group: a, executable: '/x'}, {group: b, command: make}]", First, nil, "a"},
+		{"what is known decides", "[{group: a, executable: '*', command: cc}, {group: b, command: make}]", First, []string{"b"}, ""},
+		{"a name that is not known", "[{group: '{{.Exe}}', command: make}, {group: b, command: make}]", All, []string{"b"}, "{{.Exe}}"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := parse("match: " + string(tt.mode) + "\nlist: " + tt.list)
@@ -176,8 +176,12 @@ func TestMatchUnseen(t *testing.T) {
 				for _, m := range found {
 					got = append(got, m.Group)
 				}
-				if diff := cmp.Diff(tt.want, got); diff != "" || unseen != tt.unseen {
-					t.Errorf("unseen: %v, want %v; groups (-want +got):\n%s", unseen, tt.unseen, diff)
+				first := ""
+				if unseen != nil {
+					first = unseen.Group
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" || first != tt.unseen {
+					t.Errorf("unseen: %q, want %q; groups (-want +got):\n%s", first, tt.unseen, diff)
 				}
 			}
 		})

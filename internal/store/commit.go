@@ -3,169 +3,207 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
-	"encoding/json"
+	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
 
 	"elsa/internal/fault"
-	"elsa/pkg/acct"
-	"elsa/pkg/clock"
-	"elsa/pkg/groups"
+	"elsa/internal/history"
 	"elsa/pkg/usage"
 )
 
-// Tx is one transaction of changes. The first error of any of its methods rolls
-// it back, and is returned by Commit.
-type Tx struct {
-	meta, groups, sets, members, deaths *bolt.Bucket
-	history, origins                    *bolt.Bucket
-
-	bolt  *bolt.Tx
-	store *Store
-	n     uint32 // deaths put
-	err   error
+// Commit runs f on a new Tx and writes it.
+func (s *Store) Commit(f func(*Tx)) error {
+	tx := &Tx{}
+	f(tx)
+	return s.Write(tx)
 }
 
-// Commit runs f in one transaction and returns once it is on disk. When f or
-// the disk fails, nothing is changed.
-func (s *Store) Commit(f func(*Tx)) error {
-	deaths := s.deaths
-	err := s.db.Update(func(btx *bolt.Tx) error {
-		tx := &Tx{
-			meta: btx.Bucket(bucketMeta), groups: btx.Bucket(bucketGroups), sets: btx.Bucket(bucketSets),
-			members: btx.Bucket(bucketMembers), deaths: btx.Bucket(bucketDeaths), store: s, bolt: btx,
-			history: btx.Bucket(bucketHistory), origins: btx.Bucket(bucketOrigins),
-		}
-		tx.history.FillPercent = 0.9 // in order of time: pages stay full
-		f(tx)
-		for i := tx.n; i < s.deaths; i++ {
-			tx.note(tx.deaths.Delete(key32(i)))
-		}
-		s.deaths = tx.n
-		tx.note(fault.Point(fault.CommitTransaction))
-		return tx.err
-	})
+// Write puts all changes of tx in one transaction and returns once it is on disk.
+// When that fails, nothing is changed, but see [Tx.Applied]. It waits for the disk as
+// long as that takes.
+func (s *Store) Write(tx *Tx) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.broken
+	if err == nil {
+		err = s.write(tx)
+		s.measure()
+	}
 	if err != nil {
-		s.deaths = deaths
-		return fmt.Errorf("commit to database %s: %w", s.db.Path(), err)
+		return fmt.Errorf("commit to database %s: %w", s.path, err)
 	}
 	return nil
 }
 
-func (tx *Tx) note(err error) {
-	if tx.err == nil {
-		tx.err = err
+func (s *Store) write(tx *Tx) error {
+	sums, ended, id := s.digests, false, 0
+	err := sound(func() error {
+		err := s.db.Update(func(btx *bolt.Tx) error {
+			id = btx.ID()
+			return write(btx, &sums, func(w *writing) error { return w.all(tx, s.deaths) })
+		})
+		if err != nil && id != 0 {
+			// The last write of all may have failed after it was made.
+			err = errors.Join(err, s.db.View(func(now *bolt.Tx) error {
+				tx.applied = now.ID() == id
+				return nil
+			}))
+		}
+		ended = true
+		return err
+	})
+	if !ended {
+		s.broken = err
 	}
+	if err == nil {
+		tx.applied = true
+	}
+	if tx.applied {
+		s.digests, s.deaths = sums, tx.deaths
+	}
+	return err
 }
 
-// Clear forgets all groups, sets and members, to be put again. It may come at any
-// point of the transaction: what was put before is forgotten, too.
-func (tx *Tx) Clear() {
-	tx.groups, tx.sets, tx.members = tx.renew(bucketGroups), tx.renew(bucketSets), tx.renew(bucketMembers)
+// writing is a transaction of bbolt under way.
+type writing struct {
+	tx      *bolt.Tx
+	buckets [numBuckets]bucket
 }
 
-// renew puts an empty bucket in the place of one. To delete key by key would skip
-// some where the transaction has changed the bucket: a cursor does not stand still
-// while its page changes.
-func (tx *Tx) renew(name []byte) *bolt.Bucket {
-	tx.note(tx.bolt.DeleteBucket(name))
-	b, err := tx.bolt.CreateBucketIfNotExists(name)
-	if err != nil {
-		tx.note(err)
-		return tx.bolt.Bucket(name)
+// write calls f and then puts the digests, which f brings up to date.
+func write(btx *bolt.Tx, sums *digests, f func(*writing) error) error {
+	w := &writing{tx: btx}
+	for in, name := range buckets {
+		w.buckets[in] = bucket{btx.Bucket(name), in, &sums[in]}
 	}
-	return b
+	w.buckets[inHistory].FillPercent = 0.9 // in order of time: pages stay full
+	if err := f(w); err != nil {
+		return err
+	}
+	sealed, _ := seal(inMeta, keyDigests, sums.append(nil, uint64(btx.ID())))
+	return w.buckets[inMeta].Put(keyDigests, sealed)
 }
 
-// Meta puts the service's state.
-func (tx *Tx) Meta(m Meta) { tx.note(putJSON(tx.meta, keyMeta, m)) }
-
-// Held puts the precise records whose lines were not joined, in place of those
-// put before. They are few, and there are none but at a planned stop.
-func (tx *Tx) Held(rs []acct.Record) {
-	if len(rs) == 0 {
-		tx.note(tx.meta.Delete(keyHeld))
-		return
+// all makes the changes of a Tx, in their order.
+func (w *writing) all(tx *Tx, deaths uint32) error {
+	if tx.err != nil {
+		return tx.err
 	}
-	tx.note(putJSON(tx.meta, keyHeld, rs))
-}
-
-// PutGroup puts a group, new or changed.
-func (tx *Tx) PutGroup(g groups.Group) { tx.note(putJSON(tx.groups, key32(g.ID), g)) }
-
-// DeleteGroup forgets a group.
-func (tx *Tx) DeleteGroup(id uint32) { tx.note(tx.groups.Delete(key32(id))) }
-
-// PutSet puts a set's groups and bill. A set without groups, other than the two
-// that always exist, is forgotten.
-func (tx *Tx) PutSet(id groups.SetID, gs []uint32, u *usage.Usage) {
-	if len(gs) == 0 && id > groups.Unattributed {
-		tx.note(tx.sets.Delete(key32(uint32(id))))
-		return
-	}
-	ids := make(list, len(gs))
-	for i, g := range gs {
-		ids[i] = uint64(g)
-	}
-	// bbolt keeps the value until the commit: no shared buffer.
-	tx.note(tx.sets.Put(key32(uint32(id)), usageList(u).append(ids.append(nil))))
-}
-
-// PutMember puts a life that must be known after a crash.
-func (tx *Tx) PutMember(l groups.Life, a usage.Account) {
-	flags := uint64(0)
-	for i, on := range []bool{l.Inferred, l.Unproven, l.HasAccount} {
-		if on {
-			flags |= 1 << i
+	for i := range tx.changes {
+		c := &tx.changes[i]
+		b := &w.buckets[c.in]
+		var err error
+		switch c.does {
+		case puts:
+			err = b.put(c.key, c.value)
+		case deletes:
+			err = b.delete(c.key)
+		case clears:
+			err = w.clear(c.in)
+		case adds:
+			err = w.add(c.key, c.usage)
+		case drops:
+			tx.dropped, err = w.drop(c.key, c.most)
+		case addsUp:
+			tx.addedUp, err = w.addUp(c.key, c.value, c.most)
+		case finds:
+			tx.next, tx.found = w.find(c.key)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	v := list{uint64(l.PPID), uint64(l.Set), uint64(l.Exit), flags, uint64(l.Start.Grain())}.append(make([]byte, 0, 64))
-	v = measureList(&a.Base).append(v)
-	v = measureList(&a.Last).append(v)
-	tx.note(tx.members.Put(memberKey(l.Key()), v))
-}
-
-// DeleteMember forgets a life.
-func (tx *Tx) DeleteMember(k groups.Key) { tx.note(tx.members.Delete(memberKey(k))) }
-
-// PutDeath puts a death that waits for its exact record. Every transaction must
-// put all of them: those of the transaction before are forgotten.
-func (tx *Tx) PutDeath(d usage.OpenDeath) {
-	v := list{uint64(d.Key.PID), uint64(d.Key.Start.Boot()), uint64(d.Set), uint64(d.Reported), uint64(d.Grade),
-		flag(d.Key.Start.Grain() != clock.Second), uint64(d.Key.Start.Grain()), flag(d.Lined), flag(d.Exited)}.append(nil)
-	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
-		v = measureList(m).append(v)
+	for i := tx.deaths; i < deaths; i++ {
+		if err := w.buckets[inDeaths].delete(key32(i)); err != nil {
+			return err
+		}
 	}
-	v = cellList(&d.Cell).append(v)
-	tx.note(tx.deaths.Put(key32(tx.n), v))
-	tx.n++
+	return errors.Join(tx.last, fault.Point(fault.CommitTransaction))
 }
 
-func flag(on bool) uint64 {
-	if on {
-		return 1
+// clear puts an empty bucket in the place of one. To delete key by key would skip
+// some where the transaction has changed the bucket: a cursor does not stand still
+// while its page changes.
+func (w *writing) clear(in int) error {
+	if err := w.tx.DeleteBucket(buckets[in]); err != nil {
+		return err
 	}
-	return 0
+	b, err := w.tx.CreateBucket(buckets[in])
+	w.buckets[in].Bucket, *w.buckets[in].digest = b, digest{}
+	return err
 }
 
-func putJSON(b *bolt.Bucket, key []byte, v any) error {
-	data, err := json.Marshal(v)
+// add adds to a cell of the history.
+func (w *writing) add(key []byte, more *usage.Usage) error {
+	b := &w.buckets[inHistory]
+	value, err := b.get(key)
 	if err != nil {
 		return err
 	}
-	return b.Put(key, data)
+	sum := *more
+	if value != nil {
+		l, _, err := readList(value)
+		if err != nil {
+			return b.named(err)
+		}
+		sum = l.usage()
+		sum.Add(more)
+	}
+	return b.put(key, usageList(&sum).append(nil))
 }
 
-func key32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
-
-func memberKey(k groups.Key) []byte {
-	b := binary.BigEndian.AppendUint32(make([]byte, 0, 12), uint32(k.PID))
-	return binary.BigEndian.AppendUint64(b, uint64(k.Start.Boot()))
+// drop deletes what is before a key, the first and so many at most, and returns how
+// many there were.
+func (w *writing) drop(before []byte, most int) (n int, err error) {
+	b := &w.buckets[inHistory]
+	c := b.Cursor()
+	for k, v := c.First(); k != nil && n < most && bytes.Compare(k, before) < 0; k, v = c.First() {
+		if err := errors.Join(b.forget(k, v), c.Delete()); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
-// pidAndStart decodes what memberKey encodes.
-func pidAndStart(b []byte) (pid int32, start clock.Boot) {
-	return int32(binary.BigEndian.Uint32(b)), clock.Boot(binary.BigEndian.Uint64(b[4:]))
+// addUp adds the cells of hours behind the first and before last to those of the hour
+// first, so many at most, and returns how many there were.
+func (w *writing) addUp(first, last []byte, most int) (n int, err error) {
+	b := &w.buckets[inHistory]
+	c := b.Cursor()
+	hour := binary.BigEndian.Uint32(first)
+	var key history.Key
+	from := key32(hour + 1)
+	for k, v := c.Seek(from); k != nil && n < most && bytes.Compare(k, last) < 0; k, v = c.Seek(from) {
+		value, _, err := unseal(inHistory, k, v)
+		if err != nil {
+			return n, b.named(err)
+		}
+		l, _, err := readList(value)
+		if err := errors.Join(err, cellOfKey(k, &key)); err != nil {
+			return n, b.named(err)
+		}
+		more := l.usage()
+		if err := errors.Join(b.forget(k, v), c.Delete()); err != nil {
+			return n, err
+		}
+		key.Hour = hour
+		if err := w.add(keyOfCell(&key), &more); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// find is the first hour from the given one on that the history has.
+func (w *writing) find(from []byte) (hour uint32, ok bool) {
+	if k, _ := w.buckets[inHistory].Cursor().Seek(from); len(k) >= 4 {
+		return binary.BigEndian.Uint32(k), true
+	}
+	return 0, false
 }

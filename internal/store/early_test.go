@@ -3,18 +3,134 @@
 package store
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	bolt "go.etcd.io/bbolt"
 
 	"elsa/internal/history"
+	"elsa/internal/lineage"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
+
+// early is a database of schema 1, as its versions laid it out, with what f puts
+// there; without the buckets named in lacks, which early versions did not make.
+func early(t testing.TB, f func(*bolt.Tx) error, lacks ...string) *Store {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "elsa.db")
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range buckets {
+			if slices.Contains(lacks, string(name)) {
+				continue
+			}
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		meta, err := json.Marshal(Meta{Created: day, NextGroup: 1})
+		b := tx.Bucket(buckets[inMeta])
+		return errors.Join(err, b.Put(keySchema, []byte{1}), b.Put(keyMeta, meta), f(tx))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(path, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// A database of a version before there was a history gets what it lacks.
+func TestOpenEarlyDatabase(t *testing.T) {
+	s := early(t, func(*bolt.Tx) error { return nil }, "history", "origins")
+	if err := s.Commit(func(tx *Tx) { tx.PutOrigin(lineage.Origin{}) }); err != nil {
+		t.Error(err)
+	}
+	if err := s.Verify(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The file in testdata was made by a version of schema 1. It is brought up to the
+// present one, has the same figures, and goes on from there.
+func TestUpgrade(t *testing.T) {
+	data, err := os.ReadFile("testdata/schema1.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "elsa.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s, err := Open(path, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := mustLoad(t, s)
+		if len(st.Groups) != 2 || len(st.Sets) != 2 || len(st.Members) != 2 || len(st.Deaths) != 2 || len(st.Origins) != 2 ||
+			len(st.Ancestors) != 2 || len(st.Held) != 2 || st.Sets[1].ID != 5 || st.Sets[1].Usage[usage.User] == 0 || st.Members[1].Account.Base.CPU() == 0 {
+			t.Errorf("the state has lost something: %+v", st)
+		}
+		var ended, user uint64
+		if err := s.History(0, 1<<32-1, func(_ *history.Key, u *usage.Usage) error {
+			ended, user = ended+u[usage.Ended], user+u[usage.User]
+			return nil
+		}); err != nil || ended != 200*201/2 || user != 200e9 {
+			t.Errorf("history of %d deaths and %d ns: %v", ended, user, err)
+		}
+		if err := errors.Join(s.Verify(), s.Commit(func(tx *Tx) { tx.DeleteMember(groups.Key{PID: 9}); put(st)(tx) }), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now, err := os.ReadFile(path); err != nil || bytes.Equal(now, data) {
+		t.Errorf("nothing was brought up: %v", err)
+	}
+}
+
+// A file of schema 1 that cannot be read is refused, and stays as it is.
+func TestUpgradeRefused(t *testing.T) {
+	data, err := os.ReadFile("testdata/schema1.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(data, []byte(`"BootID"`))
+	if at < 0 {
+		t.Fatal("no state in the file")
+	}
+	for at >= 0 { // also in copies that are free
+		data[at] = '!'
+		at = bytes.Index(data, []byte(`"BootID"`))
+	}
+	path := filepath.Join(t.TempDir(), "elsa.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Open(path, day); err == nil {
+		s.Close()
+		t.Error("it is opened")
+	} else if said := err.Error(); !strings.Contains(said, "restore a backup") || strings.Contains(said, "\n") {
+		t.Error(said)
+	}
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
+		t.Errorf("it was changed: %v", err)
+	}
+}
 
 // What a version of old wrote, number by number, gives the same figures now.
 func TestEarlyFigures(t *testing.T) {
@@ -31,32 +147,22 @@ func TestEarlyFigures(t *testing.T) {
 	}
 	death := list{8, 9, 5, 4, 1, 1} // it ends with whether its start is known
 	cell := list{490000, 1000, 's' << 56, 0}
-	s := openTemp(t)
-	if err := s.db.Update(func(tx *bolt.Tx) error {
+	s := early(t, func(tx *bolt.Tx) error {
 		for _, p := range []struct {
 			bucket, key, value []byte
 		}{
-			{bucketSets, key32(5), figures.append(list{7}.append(nil))},
-			{bucketMembers, memberKey(groups.Key{PID: 12, Start: 34}), one.append(one.append(list{1, 5, 0, 1}.append(nil)))},
-			{bucketDeaths, key32(0), cell.append(one.append(one.append(one.append(death.append(nil)))))},
-			{bucketDeaths, key32(1), one.append(one.append(one.append(death[:5].append(nil))))},
-			{bucketHistory, keyOfCell(&history.Key{Hour: 490000, Command: "sh"}), figures.append(nil)},
+			{buckets[inSets], key32(5), figures.append(list{7}.append(nil))},
+			{buckets[inMembers], memberKey(groups.Key{PID: 12, Start: 34}), one.append(one.append(list{1, 5, 0, 1}.append(nil)))},
+			{buckets[inDeaths], key32(0), cell.append(one.append(one.append(one.append(death.append(nil)))))},
+			{buckets[inDeaths], key32(1), one.append(one.append(one.append(death[:5].append(nil))))},
+			{buckets[inHistory], keyOfCell(&history.Key{Hour: 490000, Command: "sh"}), figures.append(nil)},
 		} {
 			if err := tx.Bucket(p.bucket).Put(p.key, p.value); err != nil {
 				return err
 			}
 		}
 		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	path := s.db.Path()
-	s.Close()
-	s, err := Open(filepath.Clean(path), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	})
 	st := mustLoad(t, s)
 	want := usage.OpenDeath{
 		Key: groups.Key{PID: 8, Start: ungrained(9)}, Set: 5, Base: wantOne, Charged: wantOne, Estimate: wantOne, Reported: 4, Grade: 1,

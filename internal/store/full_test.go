@@ -131,8 +131,8 @@ func TestNoFieldIsLost(t *testing.T) {
 	cells := []any{cell, unattributed}
 	if err := s.Commit(func(tx *Tx) {
 		put(want)(tx)
-		tx.PutCell(&cell.Key, &cell.Usage)
-		tx.PutCell(&unattributed.Key, &unattributed.Usage)
+		tx.AddCell(&cell.Key, &cell.Usage)
+		tx.AddCell(&unattributed.Key, &unattributed.Usage)
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -69,89 +69,35 @@ func (l list) cell(set groups.SetID) usage.Cell {
 	return c
 }
 
-// Cell reads what the history has of a cell, as this transaction left it; zero
-// when it has nothing.
-func (tx *Tx) Cell(k *history.Key) usage.Usage {
-	v := tx.history.Get(keyOfCell(k))
-	if v == nil {
-		return usage.Usage{}
-	}
-	l, _, err := readList(v)
-	tx.note(err)
-	return l.usage()
-}
-
-// PutCell puts a cell of the history.
-func (tx *Tx) PutCell(k *history.Key, u *usage.Usage) {
-	tx.note(tx.history.Put(keyOfCell(k), usageList(u).append(nil)))
-}
-
-// DropHistory forgets cells of hours before the given one, the oldest first and
-// so many at most, and returns how many there were.
-func (tx *Tx) DropHistory(before uint32, most int) (n int) {
-	c := tx.history.Cursor()
-	for k, _ := c.First(); k != nil && n < most && bytes.Compare(k, key32(before)) < 0; k, _ = c.First() {
-		tx.note(c.Delete())
-		n++
-	}
-	return n
-}
-
-// NextHour is the first hour from the given one on that the history has; false
-// when it has none.
-func (tx *Tx) NextHour(from uint32) (hour uint32, ok bool) {
-	if k, _ := tx.history.Cursor().Seek(key32(from)); len(k) >= 4 {
-		return binary.BigEndian.Uint32(k), true
-	}
-	return 0, false
-}
-
-// AddUp adds the cells of hours from first+1 to before last to those of the
-// hour first, so many at most, and returns how many there were. No sum over all
-// these hours changes.
-func (tx *Tx) AddUp(first, last uint32, most int) (n int) {
-	c := tx.history.Cursor()
-	var key history.Key
-	for k, v := c.Seek(key32(first + 1)); k != nil && n < most && bytes.Compare(k, key32(last)) < 0; k, v = c.Seek(key32(first + 1)) {
-		l, _, err := readList(v)
-		tx.note(errors.Join(err, cellOfKey(k, &key)))
-		if tx.err != nil {
-			return n
-		}
-		tx.note(c.Delete())
-		key.Hour = first
-		u, more := tx.Cell(&key), l.usage()
-		u.Add(&more)
-		tx.PutCell(&key, &u)
-		n++
-	}
-	return n
-}
-
 // History calls f for every cell of the hours from first to before last, in
 // order of time. f must not keep the key's Groups.
 func (s *Store) History(first, last uint32, f func(*history.Key, *usage.Usage) error) error {
-	err := s.db.View(func(tx *bolt.Tx) error {
-		c := tx.Bucket(bucketHistory).Cursor()
-		end := key32(last)
-		var key history.Key
-		for k, v := c.Seek(key32(first)); k != nil && bytes.Compare(k, end) < 0; k, v = c.Next() {
-			if err := cellOfKey(k, &key); err != nil {
-				return err
-			}
-			l, _, err := readList(v)
-			if err != nil {
-				return err
-			}
-			u := l.usage()
-			if err := f(&key, &u); err != nil {
-				return err
-			}
-		}
-		return nil
+	err := sound(func() error {
+		return s.db.View(func(tx *bolt.Tx) error { return each(tx, first, last, f) })
 	})
 	if err != nil {
 		return fmt.Errorf("read history: %w", err)
+	}
+	return nil
+}
+
+func each(tx *bolt.Tx, first, last uint32, f func(*history.Key, *usage.Usage) error) error {
+	b := bucket{Bucket: tx.Bucket(buckets[inHistory]), in: inHistory}
+	c, end := b.Cursor(), key32(last)
+	var key history.Key
+	for k, v := c.Seek(key32(first)); k != nil && bytes.Compare(k, end) < 0; k, v = c.Next() {
+		value, _, err := unseal(inHistory, k, v)
+		if err != nil {
+			return b.named(err)
+		}
+		l, _, err := readList(value)
+		if err := errors.Join(err, cellOfKey(k, &key)); err != nil {
+			return b.named(err)
+		}
+		u := l.usage()
+		if err := f(&key, &u); err != nil {
+			return err
+		}
 	}
 	return nil
 }

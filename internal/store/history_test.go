@@ -36,9 +36,7 @@ func TestHistory(t *testing.T) {
 	}
 	put := func(tx *Tx) {
 		for i := range cells {
-			u := tx.Cell(&cells[i])
-			u.Add(&usage.Usage{usage.Ended: uint64(i) + 1, usage.User: uint64(time.Second)})
-			tx.PutCell(&cells[i], &u)
+			tx.AddCell(&cells[i], &usage.Usage{usage.Ended: uint64(i) + 1, usage.User: uint64(time.Second)})
 		}
 	}
 	if err := s.Commit(put); err != nil {
@@ -67,26 +65,25 @@ func TestHistory(t *testing.T) {
 	if diff := cmp.Diff(want[1:4], read(6, 7)); diff != "" {
 		t.Errorf("hour 6 (-want +got):\n%s", diff)
 	}
-	if err := s.Commit(func(tx *Tx) {
-		for from, want := range map[uint32]uint32{0: 5, 6: 6, 7: 7, 8: 0} {
-			if hour, ok := tx.NextHour(from); hour != want || ok != (want > 0) {
-				t.Errorf("the next hour from %d is %d, %v", from, hour, ok)
-			}
+	for from, want := range map[uint32]uint32{0: 5, 6: 6, 7: 7, 8: 0} {
+		var tx Tx
+		tx.FindHour(from)
+		if err := s.Write(&tx); err != nil {
+			t.Fatal(err)
 		}
-	}); err != nil {
-		t.Fatal(err)
+		if hour, ok := tx.Hour(); hour != want || ok != (want > 0) {
+			t.Errorf("the next hour from %d is %d, %v", from, hour, ok)
+		}
 	}
 	stop := errors.New("stop")
 	if err := s.History(0, 9, func(*history.Key, *usage.Usage) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("error of f: %v", err)
 	}
 	for _, n := range []int{2, 2, 0} { // 5 of which 4 are before hour 7
-		if err := s.Commit(func(tx *Tx) {
-			if got := tx.DropHistory(7, 2); got != n {
-				t.Errorf("dropped %d, want %d", got, n)
-			}
-		}); err != nil {
-			t.Fatal(err)
+		var tx Tx
+		tx.DropHistory(7, 2)
+		if err := s.Write(&tx); err != nil || tx.Dropped() != n {
+			t.Errorf("dropped %d, want %d: %v", tx.Dropped(), n, err)
 		}
 	}
 	if diff := cmp.Diff(want[4:], read(0, 1<<32-1)); diff != "" {
@@ -106,7 +103,7 @@ func BenchmarkHistoryDay(b *testing.B) {
 					if err := s.Commit(func(tx *Tx) {
 						for c := range commands {
 							k := history.Key{Hour: 490000 + hour, UID: uint32(c % 3), Groups: []uint32{uint32(c % 4)}, Command: fmt.Sprint("command", c)}
-							tx.PutCell(&k, &usage.Usage{
+							tx.AddCell(&k, &usage.Usage{
 								usage.Ended: uint64(c), usage.User: 123456789, usage.System: 2345678, usage.Elapsed: 1e10, usage.MinorFaults: 12345, usage.MajorFaults: 3,
 								usage.ReadBytes: 1 << 20, usage.WriteBytes: 1 << 16, usage.ReadChars: 1 << 22, usage.WriteChars: 1 << 20, usage.MaxRSS: 1 << 24,
 								usage.VoluntarySwitches: 500, usage.InvoluntarySwitches: 100, usage.Exact: uint64(c),

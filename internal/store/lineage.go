@@ -9,26 +9,7 @@ import (
 	"elsa/internal/lineage"
 )
 
-var keyAncestors = []byte("ancestors") // in meta → JSON of ancestors
-
 func originKey(o *lineage.Origin) []byte { return binary.BigEndian.AppendUint64(key32(o.Group), o.Seq) }
-
-// PutOrigin puts who brought a process into a group.
-func (tx *Tx) PutOrigin(o lineage.Origin) {
-	tx.note(putJSON(tx.origins, originKey(&o), originJSON{o, encodeKey(o.Key)}))
-}
-
-// DeleteOrigin forgets an origin.
-func (tx *Tx) DeleteOrigin(o lineage.Origin) { tx.note(tx.origins.Delete(originKey(&o))) }
-
-// PutAncestors puts the ended ancestors of live members.
-func (tx *Tx) PutAncestors(all []lineage.Ancestor) {
-	encoded := make([]ancestorJSON, len(all))
-	for i, a := range all {
-		encoded[i] = ancestorJSON{a, encodeKey(a.Key)}
-	}
-	tx.note(putJSON(tx.meta, keyAncestors, encoded))
-}
 
 func (st *State) readAncestors(v []byte) error {
 	var encoded []ancestorJSON

@@ -3,12 +3,10 @@
 package store
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	bolt "go.etcd.io/bbolt"
 
 	"elsa/internal/lineage"
 	"elsa/pkg/clock"
@@ -47,35 +45,5 @@ func TestLineage(t *testing.T) {
 	}
 	if diff := cmp.Diff([]lineage.Ancestor{a}, st.Ancestors); diff != "" {
 		t.Errorf("ancestors (-want +got):\n%s", diff)
-	}
-}
-
-// A database of a version before there was a history gets what it lacks.
-func TestOpenEarlyDatabase(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "db")
-	s, err := Open(path, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.db.Update(func(tx *bolt.Tx) error {
-		for _, b := range later {
-			if err := tx.DeleteBucket(b); err != nil {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	s.Close()
-	if s, err = Open(path, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.Commit(func(tx *Tx) { tx.PutOrigin(lineage.Origin{}) }); err != nil {
-		t.Error(err)
-	}
-	if err := s.Verify(); err != nil {
-		t.Error(err)
 	}
 }

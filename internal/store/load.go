@@ -5,6 +5,7 @@ package store
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,41 +19,48 @@ import (
 // Load reads the whole state.
 func (s *Store) Load() (*State, error) {
 	st := &State{}
-	err := sound(func() error { return s.load(st) })
+	err := sound(func() error {
+		return s.db.View(st.load)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read database %s: %w", s.db.Path(), err)
+		return nil, fmt.Errorf("read database %s: %w", s.path, damaged(err))
 	}
 	return st, nil
 }
 
-func (s *Store) load(st *State) error {
-	return s.db.View(func(tx *bolt.Tx) error {
-		if err := json.Unmarshal(tx.Bucket(bucketMeta).Get(keyMeta), &st.Meta); err != nil {
-			return fmt.Errorf("read state: %w", err)
+func (st *State) load(tx *bolt.Tx) error {
+	meta := bucket{Bucket: tx.Bucket(buckets[inMeta]), in: inMeta}
+	if meta.Get(keyMeta) == nil {
+		return errors.New("state is missing")
+	}
+	for _, r := range []struct {
+		key  []byte
+		read func([]byte) error
+	}{
+		{keyMeta, func(v []byte) error { return json.Unmarshal(v, &st.Meta) }},
+		{keyHeld, func(v []byte) error { return json.Unmarshal(v, &st.Held) }},
+		{keyAncestors, st.readAncestors},
+	} {
+		v, err := meta.get(r.key)
+		if err == nil && v != nil {
+			err = r.read(v)
 		}
-		if v := tx.Bucket(bucketMeta).Get(keyHeld); v != nil {
-			if err := json.Unmarshal(v, &st.Held); err != nil {
-				return fmt.Errorf("read held records: %w", err)
-			}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", r.key, err)
 		}
-		if v := tx.Bucket(bucketMeta).Get(keyAncestors); v != nil {
-			if err := st.readAncestors(v); err != nil {
-				return fmt.Errorf("read ancestors: %w", err)
-			}
+	}
+	for _, r := range []struct {
+		in   int
+		read func(k, v []byte) error
+	}{
+		{inGroups, st.readGroup}, {inSets, st.readSet}, {inMembers, st.readMember}, {inDeaths, st.readDeath}, {inOrigins, st.readOrigin},
+	} {
+		b := bucket{Bucket: tx.Bucket(buckets[r.in]), in: r.in}
+		if err := b.each(r.read); err != nil {
+			return fmt.Errorf("read %s: %w", buckets[r.in], err)
 		}
-		for _, r := range []struct {
-			bucket []byte
-			read   func(k, v []byte) error
-		}{
-			{bucketGroups, st.readGroup}, {bucketSets, st.readSet},
-			{bucketMembers, st.readMember}, {bucketDeaths, st.readDeath}, {bucketOrigins, st.readOrigin},
-		} {
-			if err := tx.Bucket(r.bucket).ForEach(r.read); err != nil {
-				return fmt.Errorf("read %s: %w", r.bucket, err)
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func (st *State) readGroup(_, v []byte) error {
@@ -67,6 +75,9 @@ func (st *State) readGroup(_, v []byte) error {
 	return nil
 }
 
+// maxSet bounds the ids of sets, for which memory is made.
+const maxSet = 1 << 24
+
 func (st *State) readSet(k, v []byte) error {
 	ids, v, err := readList(v)
 	if err != nil {
@@ -77,6 +88,9 @@ func (st *State) readSet(k, v []byte) error {
 		return errShort
 	}
 	set := Set{ID: groups.SetID(binary.BigEndian.Uint32(k)), Usage: u.usage()}
+	if set.ID >= maxSet {
+		return fmt.Errorf("set %d is more than there can be", set.ID)
+	}
 	for _, id := range ids {
 		set.Groups = append(set.Groups, uint32(id))
 	}
@@ -122,6 +136,9 @@ func (st *State) readDeath(_, v []byte) error {
 		Reported: time.Duration(l[3]), Grade: uint8(l[4]),
 		// Early versions did not store these; nearly every death has both.
 		Lined: len(l) <= 7 || l[7] == 1, Exited: len(l) <= 8 || l[8] == 1,
+	}
+	if len(l) > 10 {
+		d.At, d.Looked = clock.Boot(l[9]), l[10] == 1
 	}
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		var ml list

@@ -73,17 +73,16 @@ func TestStartsWithoutGrain(t *testing.T) {
 		{12_345_678_901, 1, clock.Stamped, clock.Stamped},
 		{12_340_000_000, 0, clock.Tick, clock.Second},
 	} {
-		s := openTemp(t)
-		if err := s.db.Update(func(tx *bolt.Tx) error {
+		s := early(t, func(tx *bolt.Tx) error {
 			var empty []byte
 			for range 3 {
 				empty = list{}.append(empty)
 			}
 			id := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, 5), uint64(tt.at))
-			if err := tx.Bucket(bucketMembers).Put(id, append(list{1, 0, 0, 0}.append(nil), empty...)); err != nil {
+			if err := tx.Bucket(buckets[inMembers]).Put(id, append(list{1, 0, 0, 0}.append(nil), empty...)); err != nil {
 				return err
 			}
-			if err := tx.Bucket(bucketDeaths).Put(key32(0), append(list{5, uint64(tt.at), 0, 0, 0, tt.known}.append(nil), empty...)); err != nil {
+			if err := tx.Bucket(buckets[inDeaths]).Put(key32(0), append(list{5, uint64(tt.at), 0, 0, 0, tt.known}.append(nil), empty...)); err != nil {
 				return err
 			}
 			origin, err := json.Marshal(struct {
@@ -94,7 +93,7 @@ func TestStartsWithoutGrain(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if err := tx.Bucket(bucketOrigins).Put(originKey(&lineage.Origin{Seq: 1}), origin); err != nil {
+			if err := tx.Bucket(buckets[inOrigins]).Put(originKey(&lineage.Origin{Seq: 1}), origin); err != nil {
 				return err
 			}
 			ancestors, err := json.Marshal([]struct {
@@ -104,10 +103,8 @@ func TestStartsWithoutGrain(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return tx.Bucket(bucketMeta).Put(keyAncestors, ancestors)
-		}); err != nil {
-			t.Fatal(err)
-		}
+			return tx.Bucket(buckets[inMeta]).Put(keyAncestors, ancestors)
+		})
 		got := keysIn(t, s)
 		of := func(g clock.Grain) groups.Key {
 			return groups.Key{PID: 5, Start: clock.At(clock.Boot(tt.at), g)}

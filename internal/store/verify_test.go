@@ -50,7 +50,7 @@ func TestVerifyRehearsesDeaths(t *testing.T) {
 	if err := s.Verify(); err != nil {
 		t.Error(err)
 	}
-	err := s.Commit(func(tx *Tx) { tx.PutCell(&history.Key{Groups: many.Groups}, &usage.Usage{}) })
+	err := s.Commit(func(tx *Tx) { tx.AddCell(&history.Key{Groups: many.Groups}, &usage.Usage{}) })
 	if err == nil {
 		t.Error("a key of so many groups was put: there is nothing to rehearse")
 	}

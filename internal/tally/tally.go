@@ -12,6 +12,12 @@ type Counter int
 // Counts are the counters since the start of the service.
 type Counts [Counters]uint64
 
+// Named is a part of a counter.
+type Named struct {
+	Name  string
+	Count uint64
+}
+
 // Add adds what d counted.
 func (c *Counts) Add(d *Counts) {
 	for i, n := range d {
@@ -117,6 +123,7 @@ var (
 	records     = Family{"elsa_records_total", "Accounting records received from the kernel.", "source"}
 	recordsLost = Family{"elsa_records_lost_total", "Accounting records the kernel could not deliver.", "source"}
 	limited     = Family{"elsa_limited_total", "What was left out because a limit was reached.", "limit"}
+	rulesMissed = Family{"elsa_rules_missed_total", "Processes that ended before a rule could look at them, by the group of the first that could not.", "rule"}
 	joined      = Family{"elsa_records_joined_total", "Deaths put on the bill, by how their records were joined.", "how"}
 )
 
@@ -159,7 +166,7 @@ var table = [Counters]Info{
 	SamplesDenied: {Samples, "denied", one("elsa_samples_denied_total", "Samples of live processes without I/O, for want of permission."), "", "samples", "without I/O: not permitted", "without I/O: not permitted", false},
 
 	Ruled:     {Rules, "applied", one("elsa_rules_applied_total", "Processes that a rule put in a group."), "", "rules", "process put in a group", "processes put in groups", false},
-	RulesLate: {Rules, "missed", one("elsa_rules_missed_total", "Processes that ended before the rules could look at them."), "", "rules", "ended unseen", "ended unseen", false},
+	RulesLate: {Rules, "missed", &rulesMissed, "(any)", "rules", "ended unseen", "ended unseen", false},
 
 	ProcessGroups: {Limited, "process_groups", &limited, "process_groups", "limited", "group too many for a process", "groups too many for a process", false},
 	HistoryGroups: {Limited, "history_groups", &limited, "history_groups", "limited", "bill under (other) for that", "bills under (other) for that", false},

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"elsa/internal/outbox"
 	"elsa/internal/tally"
@@ -35,7 +34,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 		if i%100 != 0 {
 			continue
 		}
-		client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		client := &http.Client{Timeout: outbox.Whole / 2, Transport: &http.Transport{DisableKeepAlives: true}}
 		if status, body := get(t, client, "http://"+s.Addr().String()+"/", "", ""); status != 200 || body != "hello" {
 			t.Fatalf("after %d silent connections: %d %q", i, status, body)
 		}
@@ -64,13 +63,10 @@ func TestSlowReadersDoNotStarveScrapes(t *testing.T) {
 		}
 		defer c.Close()
 		io.WriteString(c, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-		begin := time.Now()
+		// Long for a busy machine, and less than the slow ones may take at most.
+		client := &http.Client{Timeout: outbox.Whole / 2, Transport: &http.Transport{DisableKeepAlives: true}}
 		if status, body := get(t, client, "http://"+s.Addr().String()+"/metrics", "", ""); status != 200 || len(body) != 10<<20 {
 			t.Fatalf("behind %d readers that are slow: %d, %d bytes", i, status, len(body))
-		}
-		if took := time.Since(begin); took > outbox.Stall {
-			t.Errorf("behind %d readers that are slow it took %v", i, took)
 		}
 	}
 	if n.Count(tally.Answers) == 0 {

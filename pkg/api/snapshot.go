@@ -90,6 +90,12 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 			TotalCPUSeconds:        s.Total.CPU().Seconds(),
 		},
 	}
+	if !v.Committed.IsZero() {
+		st.Committed = v.Committed.UTC()
+	}
+	if !v.Unsaved.IsZero() {
+		st.UnsavedSince = v.Unsaved.UTC()
+	}
 	showCounts(&st, &v.Counts)
 	return st
 }

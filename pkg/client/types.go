@@ -202,6 +202,13 @@ type Status struct {
 	// Precision is that of all ended processes since Created.
 	Precision    Precision          `json:"precision"`
 	Conservation StatusConservation `json:"conservation"`
+
+	// Committed is when all that was known was in the database last. UnsavedSince is
+	// since when the disk fails, or does not answer, as while its file system is
+	// frozen: figures are those of then, and nothing is lost. It is left out while the
+	// disk takes what it is given.
+	Committed    time.Time `json:"committed,omitzero"`
+	UnsavedSince time.Time `json:"unsaved_since,omitzero"`
 }
 
 // StatusSources says where the figures come from.

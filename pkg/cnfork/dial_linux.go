@@ -24,8 +24,9 @@ type Config struct {
 	// Source is the dialect. Default SourceAuto.
 	Source Source
 	// Buffer is the size to ask for the socket's receive buffer, in bytes. The
-	// kernel doubles it and takes only what is used. Default 64 MiB, room for
-	// about 160,000 events. More than net.core.rmem_max takes CAP_NET_ADMIN.
+	// kernel doubles it and takes memory only for what waits there. Default
+	// [stream.Room]: with 8 GiB of memory room for some 600,000 events, for a reader
+	// that is stopped in a storm. More than net.core.rmem_max takes CAP_NET_ADMIN.
 	Buffer int
 	// AckTimeout bounds the wait for the kernel's answer to LISTEN. Default
 	// one second.
@@ -36,7 +37,7 @@ type Config struct {
 
 func (cfg *Config) setDefaults() {
 	if cfg.Buffer == 0 {
-		cfg.Buffer = 64 << 20
+		cfg.Buffer = stream.Room()
 	}
 	if cfg.AckTimeout == 0 {
 		cfg.AckTimeout = time.Second

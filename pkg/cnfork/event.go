@@ -99,6 +99,9 @@ type Event struct {
 	Start clock.Boot
 	// ForkerStart is the same of Forker.
 	ForkerStart clock.Boot
+	// Peak is the most memory that was resident at once of the program that the process
+	// executed last, in bytes: of Exit, and zero when it is not known.
+	Peak uint64
 	// Of Exec: real user and group id, command name (NUL padded), and the id of
 	// the control group in the unified hierarchy (the inode of its directory).
 	UID, GID uint32

@@ -170,9 +170,9 @@ func (c *Catalog) TouchAll() {
 // Changed reports whether Flush has anything to tell.
 func (c *Catalog) Changed() bool { return len(c.changed) > 0 }
 
-// Flush calls put for every group that is new or changed, and del for the ids of
-// those that were deleted, in order of their ids: a database takes many new keys
-// faster so. It tells the same again until Done.
+// Flush calls put for every group that is new or changed since the last Flush, and
+// del for the ids of those that were deleted, in order of their ids: a database takes
+// many new keys faster so.
 func (c *Catalog) Flush(put func(Group), del func(id uint32)) {
 	for _, id := range slices.Sorted(maps.Keys(c.changed)) {
 		if g := c.byID[id]; g != nil {
@@ -181,7 +181,5 @@ func (c *Catalog) Flush(put func(Group), del func(id uint32)) {
 			del(id)
 		}
 	}
+	clear(c.changed)
 }
-
-// Done says that what Flush told is safe.
-func (c *Catalog) Done() { clear(c.changed) }

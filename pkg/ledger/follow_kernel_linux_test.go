@@ -15,7 +15,7 @@ import (
 // by renaming meanwhile, as logrotate and accton do it.
 func TestKernelFollow(t *testing.T) {
 	needAccounting(t)
-	const storms, each, rotations = 2, 1500, 10
+	const storms, each, rotations = 2, 500, 10
 	k := &rotator{path: filepath.Join(t.TempDir(), "pacct")}
 	k.fakeKernel = newFakeKernel(t) // for its rename; accounting is real
 	k.create()

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
 
 	"elsa/pkg/acct"
 )
@@ -21,6 +22,7 @@ import (
 // the kernel wrote between the copy and the cut, and is a gap each time. It is
 // expected to cut the file to nothing: what it leaves is read again.
 type Follower struct {
+	mu    sync.Mutex // held by every call
 	path  string
 	files []*followed // in the order they were written; the last is still
 	first Position    // what the zero Position means
@@ -219,6 +221,8 @@ func (f *Follower) poll() error {
 
 // End implements [Ledger].
 func (f *Follower) End() (Position, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for range 3 {
 		err := f.poll()
 		p := f.pos // if there is no file yet
@@ -247,6 +251,8 @@ func (f *Follower) End() (Position, error) {
 // Read implements [Ledger]. When it finds the file truncated it returns with
 // what there was; the next End is in the file that goes on.
 func (f *Follower) Read(from, to Position, emit func([]acct.Record) error) (Position, Skipped, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if from.IsZero() {
 		from = f.first
 	}
@@ -279,6 +285,8 @@ func (f *Follower) Read(from, to Position, emit func([]acct.Record) error) (Posi
 
 // ReadBackward implements [Ledger].
 func (f *Follower) ReadBackward(from, to Position, emit func([]acct.Record) error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	err := f.each(from, to, true, func(w *followed, _ fileStat, m mark, end int64) error {
 		return f.scan.readBackward(w.file, m.offset, end, emit)
 	})
@@ -290,6 +298,8 @@ func (f *Follower) ReadBackward(from, to Position, emit func([]acct.Record) erro
 
 // Backlog implements [Ledger].
 func (f *Follower) Backlog(from, to Position) (n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.each(from, to, false, func(_ *followed, _ fileStat, m mark, end int64) error {
 		n += max(end-m.offset, 0)
 		return nil
@@ -330,6 +340,8 @@ func (f *Follower) each(from, to Position, backward bool, do func(w *followed, s
 
 // Release implements [Ledger]. Nothing is deleted: the files are another's.
 func (f *Follower) Release(pos Position) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for len(f.files) > 1 && f.files[0].number < pos.Segment {
 		f.files[0].file.Close()
 		f.forget(f.files[0].head)

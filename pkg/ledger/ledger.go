@@ -24,8 +24,9 @@ import (
 // kernel wrote them, as records of version 3; the versions without a pid, and
 // the lines that acct(2) writes for its living caller, are counted and left out.
 //
-// A Ledger is for one goroutine. No method waits for records to come; they only
-// do file I/O.
+// A Ledger is for two goroutines: Release and Rotate change files, which takes as long
+// as the disk takes, and may be called in another one than all the rest. Close is for
+// when both have ended. No method waits for records to come; they only do file I/O.
 type Ledger interface {
 	// End is the position behind the last whole record on file now. A process
 	// whose death was announced by the process connector before the call has

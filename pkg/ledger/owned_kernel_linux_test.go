@@ -24,7 +24,7 @@ func needAccounting(t *testing.T) {
 // read, released and taken over all the time: each is there once.
 func TestKernelOwned(t *testing.T) {
 	needAccounting(t)
-	const storms, each = 3, 1500
+	const storms, each = 3, 400
 	opt := OwnOptions{SegmentSize: 64 * acct.BSDSize}
 	dir := filepath.Join(t.TempDir(), "pacct")
 	o, err := Own(dir, Position{}, opt)

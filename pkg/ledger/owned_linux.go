@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
 
 	"elsa/internal/fault"
 	"elsa/pkg/acct"
@@ -39,11 +40,17 @@ type Owned struct {
 	dir  segmentDir
 	opt  OwnOptions
 	kern kernel
+	scan scanner // of who reads
+
+	// mu is held by who reads, and by who releases and rotates while it changes these
+	// two, but not while it waits for the disk or the kernel:
+	mu   sync.RWMutex
 	segs []uint64 // on disk, ascending; the last is the current one
 	cur  *os.File // the last of segs
+
+	// Of who releases and rotates:
 	kept Position // up to where Release was called
 	off  bool     // switched off, as the backlog is full
-	scan scanner
 }
 
 var _ Ledger = (*Owned)(nil)
@@ -134,12 +141,14 @@ func (o *Owned) advance(number uint64) error {
 		o.dir.remove(number)
 		return err
 	}
-	if o.cur != nil {
-		o.cur.Close()
+	o.mu.Lock()
+	was := o.cur
+	o.cur, o.segs = f, append(o.segs, number)
+	o.mu.Unlock()
+	if was != nil {
+		was.Close()
 	}
 	fault.Point(fault.SegmentSwitched)
-	o.cur = f
-	o.segs = append(o.segs, number)
 	return nil
 }
 
@@ -160,6 +169,8 @@ func (o *Owned) checkVersion() error {
 
 // End implements [Ledger].
 func (o *Owned) End() (Position, error) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
 	st, err := statFile(o.cur)
 	if err != nil {
 		return Position{}, fmt.Errorf("find the end of accounting: %w", err)
@@ -224,6 +235,8 @@ func (o *Owned) Backlog(from, to Position) (n int64) {
 // each calls f with the stretch of each segment between two positions. Segments
 // that are gone are passed over.
 func (o *Owned) each(from, to Position, backward bool, f func(file *os.File, number uint64, start, end int64) error) error {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
 	segs := slices.Clone(o.segs)
 	if backward {
 		slices.Reverse(segs)
@@ -274,7 +287,9 @@ func (o *Owned) Release(pos Position) error {
 			return fmt.Errorf("release accounting: %w", err)
 		}
 		fault.Point(fault.SegmentReleased)
+		o.mu.Lock()
 		o.segs = o.segs[1:]
+		o.mu.Unlock()
 	}
 	return nil
 }
@@ -347,7 +362,11 @@ func (o *Owned) release() error {
 }
 
 // Path implements [Ledger].
-func (o *Owned) Path() string { return o.dir.path(o.last()) }
+func (o *Owned) Path() string {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.dir.path(o.last())
+}
 
 // Close implements [Ledger]: accounting is off as it was before Own, unless
 // another program took it meanwhile.

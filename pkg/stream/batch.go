@@ -10,7 +10,23 @@
 // consumer's hands once it sees the number. No timeouts are involved.
 package stream
 
-import "context"
+import (
+	"context"
+	"time"
+)
+
+// Cursor is how far a source was read that a later run can go on with. A source that
+// ends with its run has none: all is zero.
+type Cursor struct {
+	// Position is behind the last item: it grows by what is read, in bytes.
+	Position uint64
+	// Lost is how much was delivered as lost, ever.
+	Lost uint64
+	// Processes and CPU are the ends of processes among that, and the CPU time of
+	// what ended, as far as they are known in sum.
+	Processes uint64        `json:",omitempty"`
+	CPU       time.Duration `json:",omitempty"`
+}
 
 // Batch is what a source delivers at once. Its slices belong to the consumer
 // until it hands the batch back with [Source.Release].
@@ -26,12 +42,14 @@ type Batch[T any] struct {
 	// Barrier is the number last given to Mark when this batch ends a drain,
 	// and zero otherwise. It never decreases among non-zero values.
 	Barrier uint64
+	// At is where the source was after this batch.
+	At Cursor
 }
 
 // Reset empties b for reuse and keeps its memory.
 func (b *Batch[T]) Reset() {
 	b.Items = b.Items[:0]
-	b.Lost, b.Rejected, b.Barrier = 0, 0, 0
+	b.Lost, b.Rejected, b.Barrier, b.At = 0, 0, 0, Cursor{}
 }
 
 // Source is a stream of T with one producer, its Run, and one consumer.

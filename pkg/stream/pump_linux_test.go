@@ -52,10 +52,33 @@ func (q *queue) get() (n int, ok bool) {
 	}
 }
 
+// source is a pump with one outlet.
+type source struct {
+	*Pump
+	*Outlet[int]
+}
+
+func (s *source) Mark(n uint64) { s.Pump.Mark(n) }
+
+// feed reads a queue into the batches of one outlet.
+type feed struct {
+	take    func(b *Batch[int]) (int, bool, error)
+	finish  func(*Batch[int]) error
+	holding func() bool
+}
+
+func newSource(q *queue, f feed, opt OutletOptions, pause time.Duration) (s *source, err error) {
+	s = &source{Outlet: NewOutlet(opt, f.finish)}
+	s.Pump, err = NewPump(q.fd, Queue{
+		Take: func() (int, bool, error) { return f.take(s.Batch()) }, Holding: f.holding,
+	}, pause, s.Outlet)
+	return s, err
+}
+
 // run starts a pump, and stops it when the test ends.
-func run(t *testing.T, q *queue, feed Feed[int], opt PumpOptions) *Pump[int] {
+func run(t *testing.T, q *queue, f feed, opt OutletOptions, pause time.Duration) *source {
 	t.Helper()
-	p, err := NewPump(q.fd, feed, opt)
+	p, err := newSource(q, f, opt, pause)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +97,7 @@ func run(t *testing.T, q *queue, feed Feed[int], opt PumpOptions) *Pump[int] {
 	return p
 }
 
-func receive(t *testing.T, p *Pump[int]) (b Batch[int]) {
+func receive(t *testing.T, p *source) (b Batch[int]) {
 	t.Helper()
 	select {
 	case got, ok := <-p.Batches():
@@ -95,8 +118,8 @@ func receive(t *testing.T, p *Pump[int]) (b Batch[int]) {
 func TestPumpHolding(t *testing.T) {
 	q := newQueue(t)
 	held, looks := 0, 0
-	p := run(t, q, Feed[int]{
-		Take: func(b *Batch[int]) (int, bool, error) {
+	p := run(t, q, feed{
+		take: func(b *Batch[int]) (int, bool, error) {
 			n, ok := q.get()
 			switch {
 			case ok:
@@ -110,9 +133,9 @@ func TestPumpHolding(t *testing.T) {
 			}
 			return 0, true, nil
 		},
-		Finish:  func(*Batch[int]) error { return nil },
-		Holding: func() bool { return held != 0 },
-	}, PumpOptions{Take: 1, Items: 4, Queue: 2, Pause: time.Millisecond})
+		finish:  func(*Batch[int]) error { return nil },
+		holding: func() bool { return held != 0 },
+	}, OutletOptions{Take: 1, Items: 4, Queue: 2}, time.Millisecond)
 	for n := 1; n < 4; n++ {
 		q.put(t, n)
 		if b := receive(t, p); !slices.Equal(b.Items, []int{n}) {
@@ -128,8 +151,8 @@ func TestPumpBatches(t *testing.T) {
 	for n := range 10 {
 		q.put(t, n)
 	}
-	p := run(t, q, Feed[int]{
-		Take: func(b *Batch[int]) (int, bool, error) {
+	p := run(t, q, feed{
+		take: func(b *Batch[int]) (int, bool, error) {
 			n, ok := q.get()
 			if ok {
 				b.Items = append(b.Items, n)
@@ -137,8 +160,8 @@ func TestPumpBatches(t *testing.T) {
 			}
 			return 0, true, nil
 		},
-		Finish: func(b *Batch[int]) error { b.Lost = uint64(len(b.Items)); return nil },
-	}, PumpOptions{Take: 1, Items: 4, Queue: 8, Pause: time.Hour})
+		finish: func(b *Batch[int]) error { b.Lost = uint64(len(b.Items)); return nil },
+	}, OutletOptions{Take: 1, Items: 4, Queue: 8}, time.Hour)
 	p.Mark(7)
 	var items []int
 	for barrier := uint64(0); barrier != 7; {
@@ -157,10 +180,10 @@ func TestPumpBatches(t *testing.T) {
 func TestPumpError(t *testing.T) {
 	q := newQueue(t)
 	broken := errors.New("broken")
-	p, err := NewPump(q.fd, Feed[int]{
-		Take:   func(b *Batch[int]) (int, bool, error) { b.Items = append(b.Items, 1); return 1, false, broken },
-		Finish: func(*Batch[int]) error { return nil },
-	}, PumpOptions{Take: 1, Items: 4, Queue: 2})
+	p, err := newSource(q, feed{
+		take:   func(b *Batch[int]) (int, bool, error) { b.Items = append(b.Items, 1); return 1, false, broken },
+		finish: func(*Batch[int]) error { return nil },
+	}, OutletOptions{Take: 1, Items: 4, Queue: 2}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

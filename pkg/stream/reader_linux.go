@@ -13,9 +13,10 @@ import (
 )
 
 // Reader takes datagrams off a socket and delivers what they decode to: it is
-// the [Pump] of a socket.
+// the [Pump] of a socket, with one [Outlet].
 type Reader[T any] struct {
-	*Pump[T]
+	*Pump
+	*Outlet[T]
 	fd     int
 	decode func(Message, *Batch[T])
 	finish func(*Batch[T])
@@ -54,9 +55,8 @@ func NewReader[T any](fd int, decode func(m Message, b *Batch[T]), opt Options) 
 	r.rx.init(opt.Datagrams, opt.Size)
 	r.drops.Store(opt.Drops)
 	var err error
-	r.Pump, err = NewPump(fd, Feed[T]{Take: r.take, Finish: r.count}, PumpOptions{
-		Take: opt.Datagrams, Items: opt.Items, Queue: opt.Queue, Pause: opt.Pause,
-	})
+	r.Outlet = NewOutlet(OutletOptions{Take: opt.Datagrams, Items: opt.Items, Queue: opt.Queue}, r.count)
+	r.Pump, err = NewPump(fd, Queue{Take: r.take}, opt.Pause, r.Outlet)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (r *Reader[T]) Await(ctx context.Context, ok func() bool) error {
 		r.cur = <-r.free
 	}
 	for {
-		n, _, err := r.take(r.cur)
+		n, _, err := r.take()
 		if err != nil {
 			return err
 		}
@@ -95,6 +95,9 @@ func (r *Reader[T]) Await(ctx context.Context, ok func() bool) error {
 		}
 	}
 }
+
+// Mark implements [Source].
+func (r *Reader[T]) Mark(n uint64) { r.Pump.Mark(n) }
 
 // Descriptor returns the socket, which the Reader goes on owning. It may be
 // sent on, or handed to another process.
@@ -134,7 +137,7 @@ func (r *Reader[T]) Close() error {
 
 // take decodes what one system call brings, and returns how many datagrams that
 // is.
-func (r *Reader[T]) take(b *Batch[T]) (n int, empty bool, err error) {
+func (r *Reader[T]) take() (n int, empty bool, err error) {
 	for {
 		n, err := r.rx.receive(r.fd)
 		switch err {
@@ -148,7 +151,7 @@ func (r *Reader[T]) take(b *Batch[T]) (n int, empty bool, err error) {
 			return 0, false, fmt.Errorf("receive from socket: %w", err)
 		}
 		for i := range n {
-			r.decode(r.rx.message(i), b)
+			r.decode(r.rx.message(i), r.cur)
 		}
 		r.unread = true
 		return n, n < len(r.rx.hdrs), nil // fewer than asked for: the kernel met the end of the queue

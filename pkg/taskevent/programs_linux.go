@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	ofTask   = "task_struct"
-	ofSignal = "signal_struct"
-	ofCred   = "cred"
+	ofTask    = "task_struct"
+	ofSignal  = "signal_struct"
+	ofCred    = "cred"
+	ofMM      = "mm_struct"
+	ofCounter = "percpu_counter"
 )
 
 // The registers of all programs. The first two hold the tracepoint's arguments.
@@ -42,6 +44,8 @@ type point struct {
 	// helpers calls functions of the kernel and stores what they return.
 	helpers asm.Instructions
 	fields  []field
+	// more stores what is no field.
+	more func(t tracepoint.Types) (asm.Instructions, error)
 }
 
 var (
@@ -53,13 +57,14 @@ var (
 // fork was told is told for sure.
 var points = []point{
 	{
-		name: "elsa_exit", tracepoint: "sched_process_exit", kind: kindExit, size: exitSample,
+		name: "exit", tracepoint: "sched_process_exit", kind: kindExit, size: exitSample,
 		skip:    skipUnlessLast,
 		helpers: asm.Instructions{asm.FnKtimeGetNs.Call(), asm.StoreMem(sample, sampleTime, asm.R0, asm.DWord)},
 		fields:  []field{{sampleTGID, 4, task, tgid}, {sampleStart, 8, task, started}},
+		more:    storePeak,
 	},
 	{
-		name: "elsa_exec", tracepoint: "sched_process_exec", kind: kindExec, size: execSample,
+		name: "exec", tracepoint: "sched_process_exec", kind: kindExec, size: execSample,
 		helpers: asm.Instructions{asm.FnGetCurrentCgroupId.Call(), asm.StoreMem(sample, sampleCgroup, asm.R0, asm.DWord)},
 		fields: []field{
 			{sampleTGID, 4, task, tgid}, {sampleStart, 8, task, started},
@@ -69,7 +74,7 @@ var points = []point{
 		},
 	},
 	{
-		name: "elsa_fork", tracepoint: "sched_process_fork", kind: kindFork, size: forkSample, child: true,
+		name: "fork", tracepoint: "sched_process_fork", kind: kindFork, size: forkSample, child: true,
 		skip: skipThread,
 		fields: []field{
 			{sampleTGID, 4, child, tgid}, {sampleStart, 8, child, []step{{ofTask, "start_boottime"}}},
@@ -108,17 +113,57 @@ func skipUnlessLast(t tracepoint.Types) (asm.Instructions, error) {
 	return asm.Instructions{signal, live, asm.JNE.Imm32(asm.R2, 0, "out")}, err
 }
 
+// storePeak stores get_mm_hiwater_rss() of include/linux/mm.h, in pages. Before Linux
+// 6.16 the memory is given back when the end is told.
+func storePeak(t tracepoint.Types) (asm.Instructions, error) {
+	none := asm.Instructions{asm.Mov.Imm(asm.R2, 0).WithSymbol("peak"), asm.StoreMem(sample, samplePeak, asm.R2, asm.DWord)}
+	if told, err := TellsPeak(); err != nil || !told {
+		return none, err
+	}
+	mm, err := t.Load(scratch, task, ofTask, "mm")
+	if err != nil {
+		return nil, err
+	}
+	peak, err := t.Load(asm.R2, scratch, ofMM, "hiwater_rss")
+	if err != nil {
+		return nil, err
+	}
+	counters, _, err := t.Member(ofMM, "rss_stat")
+	if err != nil {
+		return nil, err
+	}
+	count, _, err := t.Member(ofCounter, "count")
+	if err != nil {
+		return nil, err
+	}
+	insns := asm.Instructions{
+		asm.Mov.Imm(asm.R2, 0),
+		mm, asm.JEq.Imm(scratch, 0, "peak"), // a kernel thread
+		asm.Mov.Imm(asm.R3, 0),
+	}
+	for _, kind := range [...]int{0, 1, 3} { // MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES
+		at := int(counters) + kind*t.Size(ofCounter) + int(count)
+		insns = append(insns, asm.LoadMem(asm.R4, scratch, int16(at), asm.DWord), asm.Add.Reg(asm.R3, asm.R4))
+	}
+	insns = append(insns, peak, asm.JSGE.Reg(asm.R2, asm.R3, "peak"), asm.Mov.Reg(asm.R2, asm.R3))
+	return append(insns, asm.StoreMem(sample, samplePeak, asm.R2, asm.DWord).WithSymbol("peak")), nil
+}
+
+// TellsPeak reports whether the end of a process comes with its peak of memory, as it
+// does from Linux 6.16 on.
+func TellsPeak() (bool, error) { return tellsLast() }
+
 // tellsLast reports whether the kernel tells which thread of a process is its last.
 func tellsLast() (bool, error) {
 	n, err := tracepoint.Arguments("sched_process_exit")
 	return n > 1, err
 }
 
-// programs writes the programs for the running kernel.
-func programs() (all []tracepoint.Program, err error) {
-	t, err := tracepoint.KernelTypes(ofTask, ofSignal, ofCred)
+// Programs implements [tracepoint.Decoder].
+func (*Decoder) Programs() (all []tracepoint.Program, err error) {
+	t, err := tracepoint.KernelTypes(ofTask, ofSignal, ofCred, ofMM, ofCounter)
 	if err != nil {
-		return nil, tracepoint.Explain(err)
+		return nil, err
 	}
 	for i := range points {
 		insns, err := points[i].write(t)
@@ -142,7 +187,7 @@ func (p *point) write(t tracepoint.Types) (insns asm.Instructions, err error) {
 		}
 		insns = append(insns, skip...)
 	}
-	insns = append(insns, tracepoint.Reserve(sample, p.size)...)
+	insns = append(insns, tracepoint.Reserve(sample, p.size, "full")...)
 	insns = append(insns, asm.StoreImm(sample, sampleKind, int64(p.kind), asm.Word))
 	insns = append(insns, p.helpers...)
 	for _, f := range p.fields {
@@ -157,5 +202,13 @@ func (p *point) write(t tracepoint.Types) (insns asm.Instructions, err error) {
 		}
 		insns = append(insns, asm.StoreMem(sample, int16(f.at), scratch, tracepoint.Width(f.size)))
 	}
-	return slices.Concat(insns, tracepoint.Submit(sample), tracepoint.Drop()), nil
+	if p.more != nil {
+		more, err := p.more(t)
+		if err != nil {
+			return nil, err
+		}
+		insns = append(insns, more...)
+	}
+	return slices.Concat(insns, tracepoint.Submit(sample),
+		tracepoint.Label("full", tracepoint.LostEvent()), tracepoint.Done(tracepoint.Event)), nil
 }

@@ -22,6 +22,7 @@ import (
 	"elsa/pkg/cnfork"
 	"elsa/pkg/proc"
 	"elsa/pkg/stream"
+	"elsa/pkg/tracepoint"
 )
 
 // roles are what spawned copies of the test binary can be asked to do, besides
@@ -57,36 +58,37 @@ func need(t testing.TB) {
 
 // follow runs a source and collects what it delivers until it is told to end.
 type follow struct {
-	*Source
+	*tracepoint.Lane[cnfork.Event]
 	t      testing.TB
 	events []cnfork.Event
 	lost   uint64
 	mark   uint64
 }
 
-func dial(t testing.TB, cfg Config) *follow {
+// dial opens a source whose ring holds so many bytes, and runs it.
+func dial(t testing.TB, ringBytes int) *follow {
 	t.Helper()
 	need(t)
-	s, err := Dial(t.Context(), cfg)
+	lane := tracepoint.NewLane(&Decoder{}, stream.Cursor{})
+	s, err := tracepoint.Open(t.Context(), tracepoint.Config{RingBytes: ringBytes}, lane)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return run(t, s)
-}
-
-func run(t testing.TB, s *Source) *follow {
+	if err := Prove(s.Peek); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	go func() { done <- lane.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		for range s.Batches() {
+		for range lane.Batches() {
 		}
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	return &follow{Source: s, t: t}
+	return &follow{Lane: lane, t: t}
 }
 
 // barrier collects all that happened before the call.
@@ -221,7 +223,7 @@ func TestKernelBPFEvents(t *testing.T) {
 		}, []string{"self forks a", "a executes exe", "a ends"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := dial(t, Config{RingBytes: 1 << 20})
+			f := dial(t, 1<<20)
 			f.barrier()
 			f.events = nil // of the proof
 			from := proc.Now()
@@ -267,7 +269,7 @@ func TestKernelBPFCgroup(t *testing.T) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		t.Fatal(err)
 	}
-	f := dial(t, Config{RingBytes: 1 << 20})
+	f := dial(t, 1<<20)
 	cmd := exec.Command("/bin/true")
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
 	if err := cmd.Run(); err != nil {
@@ -297,7 +299,7 @@ func TestKernelBPFCgroup(t *testing.T) {
 // TestKernelBPFOrder forks from several processes at once: no process is told of
 // before its fork or after its end, and none twice.
 func TestKernelBPFOrder(t *testing.T) {
-	f := dial(t, Config{RingBytes: 8 << 20})
+	f := dial(t, 8<<20)
 	f.barrier()
 	f.events = nil
 	var children []*kerneltest.Child

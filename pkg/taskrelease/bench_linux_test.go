@@ -24,16 +24,16 @@ func BenchmarkKernelReceive(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer stats.Close()
-	s, err := Dial(b.Context(), Config{RingBytes: 64 << 20})
+	source, s, err := dial(64 << 20)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.Close()
+	defer source.Close()
 	storm := kerneltest.Spawn(b, "storm", strconv.Itoa(b.N))
 	storm.Pids()
 	storm.Wait()
 	for gathered := false; !gathered; {
-		st, err := s.programs.Loaded()[0].Stats()
+		st, err := source.Programs()[0].Stats()
 		if err != nil {
 			b.Fatal(err)
 		}

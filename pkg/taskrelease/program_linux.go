@@ -34,10 +34,9 @@ var (
 		{sampleRuntime, 8, fromTask, "se.sum_exec_runtime", true},
 		{sampleRchar, 8, fromTask, "ioac.rchar", false},
 		{sampleWchar, 8, fromTask, "ioac.wchar", false},
-		{sampleSyscr, 8, fromTask, "ioac.syscr", false},
-		{sampleSyscw, 8, fromTask, "ioac.syscw", false},
 		{sampleReadBytes, 8, fromTask, "ioac.read_bytes", false},
 		{sampleWriteBytes, 8, fromTask, "ioac.write_bytes", false},
+		{sampleDelay, 8, fromTask, "sched_info.run_delay", false},
 	}
 	leaderFields = []sampleField{
 		{sampleFolded, 8, fromSignal, "sum_sched_runtime", true},
@@ -65,7 +64,7 @@ var (
 // fields that this kernel lacks; they read as zero.
 func newProgram(t tracepoint.Types) (prog tracepoint.Program, missing []string, err error) {
 	const (
-		task, signal, sample, cred = asm.R6, asm.R7, asm.R8, asm.R9
+		task, signal, sample, cred, ranAs = asm.R6, asm.R7, asm.R8, asm.R9, asm.R9
 	)
 	bases := map[string]asm.Register{fromTask: task, fromSignal: signal, fromCred: cred}
 	loadSignal, err := t.Load(signal, task, fromTask, "signal")
@@ -104,13 +103,14 @@ func newProgram(t tracepoint.Types) (prog tracepoint.Program, missing []string, 
 	if err != nil {
 		return prog, nil, err
 	}
-	reserve := func(size int32) asm.Instructions {
-		return append(tracepoint.Reserve(sample, size), asm.StoreMem(sample, sampleKey, signal, asm.DWord))
+	ran, err := t.Load(ranAs, task, fromTask, "se.sum_exec_runtime")
+	if err != nil {
+		return prog, nil, err
 	}
-	label := func(name string, insns asm.Instructions) asm.Instructions {
-		insns[0] = insns[0].WithSymbol(name)
-		return insns
+	reserve := func(size int32, full string) asm.Instructions {
+		return append(tracepoint.Reserve(sample, size, full), asm.StoreMem(sample, sampleKey, signal, asm.DWord))
 	}
+	label := tracepoint.Label
 	insns := slices.Concat(
 		asm.Instructions{
 			asm.LoadMem(task, asm.R1, 0, asm.DWord), // the tracepoint's argument
@@ -121,7 +121,7 @@ func newProgram(t tracepoint.Types) (prog tracepoint.Program, missing []string, 
 			loadExitSignal,
 			asm.JSLT.Imm32(asm.R1, 0, "thread"),
 		},
-		reserve(leaderSample),
+		reserve(leaderSample, "no room"),
 		both,
 		asm.Instructions{loadCred},
 		asm.Instructions{asm.JEq.Imm(cred, 0, "discard")},
@@ -131,11 +131,14 @@ func newProgram(t tracepoint.Types) (prog tracepoint.Program, missing []string, 
 			asm.Mov.Reg(asm.R1, sample),
 			asm.Mov.Imm(asm.R2, 0),
 			asm.FnRingbufDiscard.Call(),
+			asm.Ja.Label("out"),
 		}),
-		tracepoint.Drop(),
-		label("thread", reserve(threadSample)),
+		label("thread", reserve(threadSample, "no room for a thread")),
 		both,
 		tracepoint.Submit(sample),
+		label("no room", asm.Instructions{ran}), tracepoint.LostRelease(ranAs, true),
+		label("no room for a thread", asm.Instructions{ran}), tracepoint.LostRelease(ranAs, false),
+		tracepoint.Done(tracepoint.Release),
 	)
-	return tracepoint.Program{Name: "elsa_exact", Tracepoint: "sched_process_free", Instructions: insns}, missing, nil
+	return tracepoint.Program{Name: "exact", Tracepoint: "sched_process_free", Instructions: insns}, missing, nil
 }

@@ -15,7 +15,8 @@ import (
 )
 
 // The program at sched_process_free writes one of two samples for each task
-// that is freed, in the machine's byte order: a short one for a thread that
+// that is freed, in the machine's byte order, told apart by their size, which no other
+// sample in the ring has: a short one for a thread that
 // did not lead its process, a long one that begins alike for a leader. These
 // are the offsets in them. Fields of eight bytes are counts or nanoseconds.
 const (
@@ -25,29 +26,28 @@ const (
 	sampleRuntime    = 16 // u64 task->se.sum_exec_runtime, final by now
 	sampleRchar      = 24 // u64 task->ioac.rchar
 	sampleWchar      = 32 // u64 task->ioac.wchar
-	sampleSyscr      = 40 // u64 task->ioac.syscr
-	sampleSyscw      = 48 // u64 task->ioac.syscw
-	sampleReadBytes  = 56 // u64 task->ioac.read_bytes
-	sampleWriteBytes = 64 // u64 task->ioac.write_bytes
-	threadSample     = 72
+	sampleReadBytes  = 40 // u64 task->ioac.read_bytes
+	sampleWriteBytes = 48 // u64 task->ioac.write_bytes
+	sampleDelay      = 56 // u64 task->sched_info.run_delay
+	threadSample     = 64
 
-	sampleFolded    = 72  // u64 signal->sum_sched_runtime
-	sampleUtime     = 80  // u64 signal->utime
-	sampleStime     = 88  // u64 signal->stime
-	sampleStart     = 96  // u64 task->start_boottime
-	sampleMinFlt    = 104 // u64 signal->min_flt
-	sampleMajFlt    = 112 // u64 signal->maj_flt
-	sampleNvcsw     = 120 // u64 signal->nvcsw
-	sampleNivcsw    = 128 // u64 signal->nivcsw
-	sampleMaxRSS    = 136 // u64 signal->maxrss, in pages
-	sampleComm      = 144 // char[16] task->comm
-	sampleExit      = 160 // u32 task->exit_code
-	sampleGroupExit = 164 // u32 signal->group_exit_code
-	sampleSigFlags  = 168 // u32 signal->flags
-	sampleAcctFlag  = 172 // u32 signal->pacct.ac_flag
-	sampleUID       = 176 // u32 task->real_cred->uid
-	sampleGID       = 180 // u32 task->real_cred->gid
-	leaderSample    = 184
+	sampleFolded    = 64  // u64 signal->sum_sched_runtime
+	sampleUtime     = 72  // u64 signal->utime
+	sampleStime     = 80  // u64 signal->stime
+	sampleStart     = 88  // u64 task->start_boottime
+	sampleMinFlt    = 96  // u64 signal->min_flt
+	sampleMajFlt    = 104 // u64 signal->maj_flt
+	sampleNvcsw     = 112 // u64 signal->nvcsw
+	sampleNivcsw    = 120 // u64 signal->nivcsw
+	sampleMaxRSS    = 128 // u64 signal->maxrss, in pages
+	sampleComm      = 136 // char[16] task->comm
+	sampleExit      = 152 // u32 task->exit_code
+	sampleGroupExit = 156 // u32 signal->group_exit_code
+	sampleSigFlags  = 160 // u32 signal->flags
+	sampleAcctFlag  = 164 // u32 signal->pacct.ac_flag
+	sampleUID       = 168 // u32 task->real_cred->uid
+	sampleGID       = 172 // u32 task->real_cred->gid
+	leaderSample    = 176
 )
 
 // signalGroupExit is SIGNAL_GROUP_EXIT of include/linux/sched/signal.h: the
@@ -64,10 +64,9 @@ func decodeUse(r *acct.Record, b []byte) {
 	r.CPU = time.Duration(ne.Uint64(b[sampleRuntime:]))
 	r.ReadChars = ne.Uint64(b[sampleRchar:])
 	r.WriteChars = ne.Uint64(b[sampleWchar:])
-	r.ReadCalls = ne.Uint64(b[sampleSyscr:])
-	r.WriteCalls = ne.Uint64(b[sampleSyscw:])
 	r.ReadBytes = ne.Uint64(b[sampleReadBytes:])
 	r.WriteBytes = ne.Uint64(b[sampleWriteBytes:])
+	r.CPUDelay = time.Duration(ne.Uint64(b[sampleDelay:]))
 }
 
 // addUse adds what decodeUse read of another task of the process.
@@ -75,10 +74,9 @@ func addUse(r, v *acct.Record) {
 	r.CPU += v.CPU
 	r.ReadChars += v.ReadChars
 	r.WriteChars += v.WriteChars
-	r.ReadCalls += v.ReadCalls
-	r.WriteCalls += v.WriteCalls
 	r.ReadBytes += v.ReadBytes
 	r.WriteBytes += v.WriteBytes
+	r.CPUDelay += v.CPUDelay
 }
 
 // decodeLeader reads what only a leader's sample has. pageSize is the kernel's.
@@ -139,6 +137,7 @@ type sampleJoin struct {
 }
 
 type heldLeader struct {
+	at       uint64 // where the sample began in the ring
 	rec      acct.Record
 	sample   [leaderSample]byte
 	missing  uint32 // tasks whose samples may still come
@@ -156,14 +155,15 @@ func newSampleJoin(pageSize int, hold time.Duration) *sampleJoin {
 	}
 }
 
-// add takes one sample and appends the records that it completes to out. now
-// is any monotonic clock in nanoseconds. ok is false when b is no sample.
-func (j *sampleJoin) add(out []acct.Record, b []byte, now int64) (records []acct.Record, ok bool) {
+// add takes one sample, which began at a position in the ring, and appends the
+// records that it completes to out. now is any monotonic clock in nanoseconds. ok is
+// false when b is no sample.
+func (j *sampleJoin) add(out []acct.Record, b []byte, at uint64, now int64) (records []acct.Record, ok bool) {
 	switch len(b) {
 	case threadSample:
 		return j.thread(out, b), true
 	case leaderSample:
-		return j.leader(out, b, now), true
+		return j.leader(out, b, at, now), true
 	}
 	return out, false
 }
@@ -195,7 +195,7 @@ func (j *sampleJoin) thread(out []acct.Record, b []byte) []acct.Record {
 	return out
 }
 
-func (j *sampleJoin) leader(out []acct.Record, b []byte, now int64) []acct.Record {
+func (j *sampleJoin) leader(out []acct.Record, b []byte, at uint64, now int64) []acct.Record {
 	key := binary.NativeEndian.Uint64(b[sampleKey:])
 	if h, ok := j.held[key]; ok { // the address is in use again: nothing more will come
 		j.incomplete++
@@ -212,7 +212,7 @@ func (j *sampleJoin) leader(out []acct.Record, b []byte, now int64) []acct.Recor
 		return out
 	}
 	h := j.spareHeld.Get()
-	h.rec, h.missing, h.deadline = *r, tasks-1, now+int64(j.hold)
+	h.at, h.rec, h.missing, h.deadline = at, *r, tasks-1, now+int64(j.hold)
 	copy(h.sample[:], b)
 	j.held[key] = h
 	return out[:len(out)-1]
@@ -246,6 +246,16 @@ func (j *sampleJoin) expire(out []acct.Record, now int64) []acct.Record {
 		}
 	}
 	return out
+}
+
+// oldest is where the first of the samples began that are held back.
+func (j *sampleJoin) oldest() (at uint64, some bool) {
+	for _, h := range j.held {
+		if !some || h.at < at {
+			at, some = h.at, true
+		}
+	}
+	return at, some
 }
 
 func (j *sampleJoin) deliver(out []acct.Record, key uint64, h *heldLeader) []acct.Record {

@@ -32,7 +32,7 @@ func comm(s string) (c [16]byte) {
 
 func TestExactRecord(t *testing.T) {
 	s := newSample(leaderSample, 0xffff888101000000, 4711, 1, 10_000_000).
-		u64(sampleRchar, 1).u64(sampleWchar, 2).u64(sampleSyscr, 3).u64(sampleSyscw, 4).
+		u64(sampleRchar, 1).u64(sampleWchar, 2).u64(sampleDelay, 3).
 		u64(sampleReadBytes, 4096).u64(sampleWriteBytes, 8192).
 		u64(sampleFolded, 9_000_000).u64(sampleUtime, 4_000_000).u64(sampleStime, 12_000_000).
 		u64(sampleStart, 123_456_789_012).
@@ -45,16 +45,16 @@ func TestExactRecord(t *testing.T) {
 		ExitCode: 0x300, Comm: comm("fifteen letters"), Start: 123_456_789_012,
 		User: 2500 * time.Microsecond, System: 7500 * time.Microsecond, CPU: 10 * time.Millisecond,
 		MinorFaults: 5, MajorFaults: 6, ReadBytes: 4096, WriteBytes: 8192, ReadChars: 1, WriteChars: 2,
-		ReadCalls: 3, WriteCalls: 4, MaxRSS: 3 * 16384, VoluntarySwitches: 7, InvoluntarySwitches: 8,
+		CPUDelay: 3, MaxRSS: 3 * 16384, VoluntarySwitches: 7, InvoluntarySwitches: 8,
 	}
-	got, ok := newSampleJoin(16384, time.Second).add(nil, s, 0)
+	got, ok := newSampleJoin(16384, time.Second).add(nil, s, 0, 0)
 	if diff := cmp.Diff([]acct.Record{want}, got); !ok || diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
 
 	// Killed as a whole: the leader's own code does not count.
 	s.u32(sampleSigFlags, 0x4).u32(sampleGroupExit, 9)
-	got, _ = newSampleJoin(16384, time.Second).add(nil, s, 0)
+	got, _ = newSampleJoin(16384, time.Second).add(nil, s, 0, 0)
 	if got[0].ExitCode != 9 {
 		t.Errorf("exit code %#x after a group exit, want 0x9", got[0].ExitCode)
 	}
@@ -127,7 +127,7 @@ func TestExactJoin(t *testing.T) {
 				if s.add == nil {
 					out = j.expire(nil, s.at)
 				} else {
-					out, _ = j.add(nil, s.add, s.at)
+					out, _ = j.add(nil, s.add, 0, s.at)
 				}
 				var got []death
 				for _, r := range out {
@@ -148,7 +148,7 @@ func TestExactJoin(t *testing.T) {
 func TestExactJoinBounded(t *testing.T) {
 	j := newSampleJoin(4096, time.Second)
 	for key := range uint64(5 * j.limit) {
-		j.add(nil, newSample(threadSample, key, uint32(key), 2, 1), 0)
+		j.add(nil, newSample(threadSample, key, uint32(key), 2, 1), 0, 0)
 	}
 	if n := len(j.threads) + len(j.old); n > 2*j.limit {
 		t.Errorf("%d sums kept, limit is twice %d", n, j.limit)
@@ -190,7 +190,7 @@ func TestModelExactJoin(t *testing.T) {
 		var out []acct.Record
 		for len(pending) > 0 {
 			i := rng.IntN(len(pending))
-			out, _ = j.add(out, pending[i][0], 0)
+			out, _ = j.add(out, pending[i][0], 0, 0)
 			if pending[i] = pending[i][1:]; len(pending[i]) == 0 {
 				pending = append(pending[:i], pending[i+1:]...)
 			}
@@ -230,7 +230,7 @@ func FuzzExactJoin(f *testing.F) {
 			}
 			s := newSample(size, uint64(data[1]%8), uint32(data[1]/8%2), uint32(data[2]%4), uint64(data[3]))
 			data = data[3:]
-			out, ok := j.add(nil, s, now)
+			out, ok := j.add(nil, s, 0, now)
 			if !ok {
 				t.Fatal("a sample was rejected")
 			}
@@ -243,7 +243,7 @@ func FuzzExactJoin(f *testing.F) {
 		if delivered != leaders || len(j.held) != 0 {
 			t.Fatalf("%d processes, %d records, %d held", leaders, delivered, len(j.held))
 		}
-		if _, ok := j.add(nil, data, 0); ok {
+		if _, ok := j.add(nil, data, 0, 0); ok {
 			t.Fatalf("took %d bytes for a sample", len(data))
 		}
 	})
@@ -255,6 +255,6 @@ func BenchmarkExactJoin(b *testing.B) {
 	out := make([]acct.Record, 0, 1)
 	b.ReportAllocs()
 	for b.Loop() {
-		out, _ = j.add(out[:0], s, 0)
+		out, _ = j.add(out[:0], s, 0, 0)
 	}
 }

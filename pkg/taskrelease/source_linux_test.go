@@ -20,6 +20,8 @@ import (
 
 	"elsa/internal/kerneltest"
 	"elsa/pkg/acct"
+	"elsa/pkg/stream"
+	"elsa/pkg/tracepoint"
 )
 
 // roles are what spawned copies of the test binary can be asked to do, besides
@@ -27,7 +29,7 @@ import (
 var roles = map[string]kerneltest.Role{
 	// dial prints how Dial went.
 	"dial": func([]string) int {
-		s, err := Dial(context.Background(), Config{RingBytes: 1 << 16})
+		s, _, err := dial(1 << 16)
 		fmt.Println(err)
 		if err == nil {
 			s.Close()
@@ -50,9 +52,23 @@ func need(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root, kerneltest.BTF, kerneltest.BPF)
 }
 
+// dial opens a source whose ring holds so many bytes.
+func dial(ringBytes int) (*tracepoint.Source, *release, error) {
+	d := NewDecoder()
+	lane := tracepoint.NewLane(d, stream.Cursor{})
+	s, err := tracepoint.Open(context.Background(), tracepoint.Config{RingBytes: ringBytes}, lane)
+	return s, &release{lane, d}, err
+}
+
+// release is the stream of records and what makes them.
+type release struct {
+	*tracepoint.Lane[acct.Record]
+	*Decoder
+}
+
 // run collects what a running source delivers.
 type run struct {
-	*Source
+	*release
 	t       *testing.T
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next batch
@@ -64,14 +80,14 @@ type run struct {
 func start(t *testing.T) *run {
 	t.Helper()
 	need(t)
-	s, err := Dial(t.Context(), Config{RingBytes: 1 << 20})
+	_, s, err := dial(1 << 20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(s.Missing()) > 0 {
 		t.Logf("this kernel has no %v", s.Missing())
 	}
-	e := &run{Source: s, t: t, changed: make(chan struct{}), records: make(map[int32][]acct.Record)}
+	e := &run{release: s, t: t, changed: make(chan struct{}), records: make(map[int32][]acct.Record)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -337,7 +353,7 @@ func TestKernelExactStorm(t *testing.T) {
 // Reading allocates nothing per record.
 func TestKernelExactAllocates(t *testing.T) {
 	need(t)
-	s, err := Dial(t.Context(), Config{RingBytes: 1 << 20})
+	_, s, err := dial(1 << 20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,12 +401,12 @@ func TestKernelExactLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stats.Close()
-	s, err := Dial(t.Context(), Config{RingBytes: 1})
+	source, s, err := dial(1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	runs := func() uint64 {
-		st, err := s.programs.Loaded()[0].Stats()
+		st, err := source.Programs()[0].Stats()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -413,11 +429,12 @@ func TestKernelExactLoss(t *testing.T) {
 	done := make(chan error, 1)
 	s.Mark(1)
 	go func() { done <- s.Run(ctx) }()
-	items, lost, rejected := uint64(0), uint64(0), uint64(0)
+	items, lost, rejected, at := uint64(0), uint64(0), uint64(0), stream.Cursor{}
 	for b := range s.Batches() {
 		items += uint64(len(b.Items))
 		lost += b.Lost
 		rejected += b.Rejected
+		at = b.At
 		if b.Barrier == 1 {
 			cancel()
 		}
@@ -425,6 +442,12 @@ func TestKernelExactLoss(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+	if at.Lost != lost || at.Processes > lost || at.Processes < lost*9/10 {
+		t.Errorf("%d lost in all, of them %d processes; in batches %d", at.Lost, at.Processes, lost)
+	}
+	if each := at.CPU / time.Duration(max(at.Processes, 1)); each < 10*time.Microsecond || each > 100*time.Millisecond {
+		t.Errorf("%d processes are lost that ran for %v, %v each", at.Processes, at.CPU, each)
 	}
 	// What was delivered is at most a page of samples, and those of threads of
 	// other programs are no items.
@@ -448,11 +471,11 @@ func TestKernelExactBarrier(t *testing.T) {
 // After Close the kernel has nothing of ours.
 func TestKernelExactClose(t *testing.T) {
 	need(t)
-	s, err := Dial(t.Context(), Config{})
+	s, lane, err := dial(1 << 16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := s.programs.Loaded()[0].Info()
+	info, err := s.Programs()[0].Info()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -465,7 +488,7 @@ func TestKernelExactClose(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.Mark(1) // must do nothing, not write to a descriptor that is another's
+	lane.Mark(1) // must do nothing, not write to a descriptor that is another's
 	for end := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
 		p, err := ebpf.NewProgramFromID(id)
 		if errors.Is(err, os.ErrNotExist) {
@@ -537,7 +560,7 @@ func TestKernelExactMissingFields(t *testing.T) {
 	}
 
 	rename("sum_sched_runtime")
-	s, err := Dial(t.Context(), Config{})
+	s, _, err := dial(1 << 16)
 	if err == nil {
 		s.Close()
 		t.Fatal("went on without the runtime")

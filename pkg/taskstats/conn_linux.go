@@ -25,8 +25,8 @@ import (
 // its default.
 type Config struct {
 	// ReadBuffer is the socket's receive buffer in bytes; the kernel doubles
-	// it. A thread's end takes 1280 bytes of that, or 2304 if its process has
-	// or had others. Default 64 MiB.
+	// it, and takes memory only for what waits there. A thread's end takes 1280 bytes
+	// of that, or 2304 if its process has or had others. Default [stream.Room].
 	ReadBuffer int
 	// Queue is the number of batches in circulation. Default 16.
 	Queue int
@@ -82,7 +82,7 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 
 func dial(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.ReadBuffer <= 0 {
-		cfg.ReadBuffer = 64 << 20
+		cfg.ReadBuffer = stream.Room()
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

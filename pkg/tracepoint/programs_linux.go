@@ -2,37 +2,32 @@
 
 // Package tracepoint attaches BPF programs to the kernel's tracepoints and reads
 // what they write. The programs are written in this process, by the type
-// information of the running kernel, and share one ring buffer. Packages taskevent
-// and taskrelease have the programs.
+// information of the running kernel, and share one ring buffer, which one goroutine
+// reads: what they tell is in one order. Packages taskevent and taskrelease have the
+// programs, and know what their samples mean.
 package tracepoint
 
 import (
-	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"sync"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 )
 
 // What the programs call the maps.
 const (
 	ringMap  = "ring"
-	dropsMap = "drops"
+	stateMap = "state"
 )
 
 // Program is one program and the tracepoint it is attached to.
 type Program struct {
-	// Name is the program's, for bpftool(8): at most 15 letters, digits and
-	// underscores.
+	// Name is the program's, for bpftool(8): at most 10 letters.
 	Name string
 	// Tracepoint is its name without the class, as "sched_process_fork". The
 	// program gets a pointer to the tracepoint's arguments (tp_btf).
@@ -40,62 +35,34 @@ type Program struct {
 	Instructions asm.Instructions
 }
 
-// Programs are programs that run, and the ring that they write to. One goroutine
-// reads.
-type Programs struct {
-	ring    *ebpf.Map
-	drops   *ebpf.Map
-	counter *ebpf.Memory
-	loaded  []*ebpf.Program
-	links   []link.Link
-	reader  *ringbuf.Reader
-	sample  ringbuf.Record
-	lost    uint64 // samples dropped, as told by Lost
-	closing sync.Once
+// programs are programs that run, and their maps.
+type programs struct {
+	ring   *ebpf.Map
+	state  *ebpf.Map
+	loaded []*ebpf.Program
+	links  []link.Link
 }
 
-// Attach loads programs and attaches them in their order. From then on each sample
-// is kept until it is read. ring is the size of the ring buffer in bytes, rounded up
-// to a power of two of pages; the kernel takes all of it at once, and it counts twice
-// as resident memory of the process. name is the ring's.
-//
-// It needs CAP_BPF and CAP_PERFMON (or root), and before kernel 5.11
-// CAP_SYS_RESOURCE or a locked-memory limit above the ring's size. The error says
-// what is missing.
-func Attach(ctx context.Context, name string, ring int, programs []Program) (*Programs, error) {
-	p := &Programs{}
-	if err := p.attach(ctx, name, ring, programs); err != nil {
-		p.Close()
-		return nil, Explain(err)
-	}
-	return p, nil
-}
-
-func (p *Programs) attach(ctx context.Context, name string, ring int, programs []Program) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+// attach makes the maps, loads programs and attaches them in their order.
+func (p *programs) attach(ringBytes int, written []Program) error {
 	var err error
-	p.ring, err = newMap(&ebpf.MapSpec{Name: name, Type: ebpf.RingBuf, MaxEntries: ringSize(ring)})
+	p.ring, err = newMap(&ebpf.MapSpec{Name: "elsa_ring", Type: ebpf.RingBuf, MaxEntries: ringSize(ringBytes)})
 	if err != nil {
 		return fmt.Errorf("make ring buffer: %w", err)
 	}
-	p.drops, err = newMap(&ebpf.MapSpec{
-		Name: "elsa_drops", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE,
+	p.state, err = newMap(&ebpf.MapSpec{
+		Name: "elsa_state", Type: ebpf.Array, KeySize: 4, ValueSize: stateBytes, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE,
 	})
 	if err != nil {
-		return fmt.Errorf("make drop counter: %w", err)
+		return fmt.Errorf("make state of programs: %w", err)
 	}
-	if p.loaded, err = p.load(programs); err != nil {
-		return err
-	}
-	if err := p.open(); err != nil {
+	if p.loaded, err = p.load(written); err != nil {
 		return err
 	}
 	for i, loaded := range p.loaded {
 		l, err := link.AttachTracing(link.TracingOptions{Program: loaded})
 		if err != nil {
-			return fmt.Errorf("attach to %s: %w", programs[i].Tracepoint, err)
+			return fmt.Errorf("attach to %s: %w", written[i].Tracepoint, err)
 		}
 		p.links = append(p.links, l)
 	}
@@ -104,14 +71,14 @@ func (p *Programs) attach(ctx context.Context, name string, ring int, programs [
 
 // load loads programs that write to the maps. The caller closes those that it
 // returns, also with an error.
-func (p *Programs) load(programs []Program) (loaded []*ebpf.Program, err error) {
-	for _, program := range programs {
+func (p *programs) load(written []Program) (loaded []*ebpf.Program, err error) {
+	for _, program := range written {
 		spec := &ebpf.ProgramSpec{
-			Name: program.Name, Type: ebpf.Tracing, AttachType: ebpf.AttachTraceRawTp, AttachTo: program.Tracepoint,
+			Name: "elsa_" + program.Name, Type: ebpf.Tracing, AttachType: ebpf.AttachTraceRawTp, AttachTo: program.Tracepoint,
 			License:      "GPL", // what the kernel asks of a tracing program
 			Instructions: program.Instructions,
 		}
-		for name, m := range map[string]*ebpf.Map{ringMap: p.ring, dropsMap: p.drops} {
+		for name, m := range map[string]*ebpf.Map{ringMap: p.ring, stateMap: p.state} {
 			if err := spec.Instructions.AssociateMap(name, m); err != nil {
 				return loaded, err
 			}
@@ -125,72 +92,43 @@ func (p *Programs) load(programs []Program) (loaded []*ebpf.Program, err error) 
 	return loaded, nil
 }
 
-// open makes the maps readable.
-func (p *Programs) open() (err error) {
-	if p.counter, err = p.drops.Memory(); err != nil {
-		return fmt.Errorf("map drop counter: %w", err)
-	}
-	if p.reader, err = ringbuf.NewReader(p.ring); err != nil {
-		return fmt.Errorf("open ring buffer: %w", err)
-	}
-	p.reader.SetDeadline(time.Unix(1, 0)) // reads return what is there
-	return nil
-}
-
-// FD is a descriptor that can be polled for samples. It is the ring's.
-func (p *Programs) FD() int { return p.ring.FD() }
-
-// Next takes the next sample off the ring; it is valid until the call after. ok is
-// false when there is none. It does not block.
-func (p *Programs) Next() (sample []byte, ok bool, err error) {
-	err = p.reader.ReadInto(&p.sample)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, false, nil
-	}
+// id is the ring's in the kernel.
+func (p *programs) id() (uint32, error) {
+	info, err := p.ring.Info()
 	if err != nil {
-		return nil, false, fmt.Errorf("read ring buffer: %w", err)
+		return 0, fmt.Errorf("read about ring buffer: %w", err)
 	}
-	return p.sample.RawSample, true, nil
+	id, ok := info.ID()
+	if !ok {
+		return 0, errors.New("read about ring buffer: it has no id")
+	}
+	return uint32(id), nil
 }
 
-// Lost returns how many samples found the ring full since the last call: all of
-// them, since the programs count in one place, atomically.
-func (p *Programs) Lost() uint64 {
-	var b [8]byte
-	_, _ = p.counter.ReadAt(b[:], 0) // cannot fail: eight bytes are mapped
-	lost := binary.NativeEndian.Uint64(b[:])
-	since := lost - p.lost
-	p.lost = lost
-	return since
+// misses is how often programs from one to another did not run because a program ran
+// on the CPU already. Kernels before 5.12 do not say.
+func (p *programs) misses(from, to int) (n uint64) {
+	for _, l := range p.loaded[from:to] {
+		if s, err := l.Stats(); err == nil {
+			n += s.RecursionMisses
+		}
+	}
+	return n
 }
 
-// Told returns how many samples Lost has told of by now.
-func (p *Programs) Told() uint64 { return p.lost }
-
-// Loaded are the programs in their order, for what the kernel tells of them. They
-// stay the owner's.
-func (p *Programs) Loaded() []*ebpf.Program { return p.loaded }
-
-// Close detaches the programs and frees their memory. Calling it again does
-// nothing.
-func (p *Programs) Close() error {
+func (p *programs) close() error {
 	var errs []error
-	p.closing.Do(func() {
-		for _, l := range p.links {
-			errs = append(errs, l.Close())
+	for _, l := range p.links {
+		errs = append(errs, l.Close())
+	}
+	for _, l := range p.loaded {
+		errs = append(errs, l.Close())
+	}
+	for _, m := range []*ebpf.Map{p.ring, p.state} {
+		if m != nil {
+			errs = append(errs, m.Close())
 		}
-		if p.reader != nil {
-			errs = append(errs, p.reader.Close())
-		}
-		for _, l := range p.loaded {
-			errs = append(errs, l.Close())
-		}
-		for _, m := range []*ebpf.Map{p.ring, p.drops} {
-			if m != nil {
-				errs = append(errs, m.Close())
-			}
-		}
-	})
+	}
 	return errors.Join(errs...)
 }
 
@@ -217,7 +155,7 @@ func ringSize(bytes int) uint32 {
 	return uint32(size)
 }
 
-// Explain adds the mend to errors of [Attach] and [KernelTypes] that have one.
+// Explain adds the mend to errors of [Open] and [KernelTypes] that have one.
 func Explain(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):

@@ -81,6 +81,9 @@ func (t Types) Member(structure, path string) (offset int16, size int, err error
 	return int16(off), min(size, 8), nil
 }
 
+// Size is that of a structure in bytes.
+func (t Types) Size(structure string) int { return int(t[structure].Size) }
+
 // findMember looks in typ and in the anonymous structures inside it.
 func findMember(typ btf.Type, name string) (btf.Member, btf.Bits, bool) {
 	var members []btf.Member
@@ -108,54 +111,4 @@ func findMember(typ btf.Type, name string) (btf.Member, btf.Bits, bool) {
 func (t Types) Load(dst, src asm.Register, structure, path string) (asm.Instruction, error) {
 	off, size, err := t.Member(structure, path)
 	return asm.LoadMem(dst, src, off, Width(size)), err
-}
-
-// Width returns the size of a load or store of 1, 2, 4 or 8 bytes.
-func Width(bytes int) asm.Size {
-	switch bytes {
-	case 1:
-		return asm.Byte
-	case 2:
-		return asm.Half
-	case 4:
-		return asm.Word
-	}
-	return asm.DWord
-}
-
-// Reserve returns the instructions that reserve size bytes in the ring and point
-// sample there. They go to "drop", which is [Drop], if the ring is full.
-func Reserve(sample asm.Register, size int32) asm.Instructions {
-	return asm.Instructions{
-		asm.LoadMapPtr(asm.R1, 0).WithReference(ringMap),
-		asm.Mov.Imm(asm.R2, size),
-		asm.Mov.Imm(asm.R3, 0),
-		asm.FnRingbufReserve.Call(),
-		asm.JEq.Imm(asm.R0, 0, "drop"),
-		asm.Mov.Reg(sample, asm.R0),
-	}
-}
-
-// Submit returns the instructions that hand the sample over and end the program.
-// The reader is woken only when it had read everything (flags 0).
-func Submit(sample asm.Register) asm.Instructions {
-	return asm.Instructions{
-		asm.Mov.Reg(asm.R1, sample),
-		asm.Mov.Imm(asm.R2, 0),
-		asm.FnRingbufSubmit.Call(),
-		asm.Mov.Imm(asm.R0, 0),
-		asm.Return(),
-	}
-}
-
-// Drop returns the end of a program: "drop" counts a sample that found the ring
-// full, and "out" leaves.
-func Drop() asm.Instructions {
-	return asm.Instructions{
-		asm.LoadMapValue(asm.R1, 0, 0).WithReference(dropsMap).WithSymbol("drop"),
-		asm.Mov.Imm(asm.R2, 1),
-		asm.StoreXAdd(asm.R1, asm.R2, asm.DWord),
-		asm.Mov.Imm(asm.R0, 0).WithSymbol("out"),
-		asm.Return(),
-	}
 }

@@ -25,6 +25,15 @@ func (j *Join) Sample(key groups.Key, set groups.SetID, m *Measure) bool {
 	return more != Measure{}
 }
 
+// Peak says, at the end of a process, how much memory the program it executed last
+// had resident at most, in bytes; zero says nothing. Of a process without an account
+// all memory is its set's, and the records tell it.
+func (j *Join) Peak(key groups.Key, bytes uint64) {
+	if acc := j.accounts[key]; acc != nil {
+		acc.peak = bytes
+	}
+}
+
 // Move splits the bill of a live process: what it used up to its last sample
 // stays with the set it was in, and what comes goes to the set it is in now.
 // With whole, all that was not billed before goes to the new set.

@@ -54,6 +54,9 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	exit := clock.Boot(0)
 	if line != nil {
 		d.estimate = measureOf(line)
+		if acc != nil && d.midLife() {
+			d.estimate[MaxRSS] = max(d.estimate[MaxRSS], acc.peak)
+		}
 	} else if exit = life.Exit; exit > life.Start.Boot() {
 		d.estimate[Elapsed] = uint64(exit.Sub(life.Start.Boot()))
 	}
@@ -177,9 +180,9 @@ func (d *death) perfect(ex *acct.Record) Measure {
 	if d.grade == sampled {
 		rest = d.estimate
 		rest[User], rest[System] = 0, 0
-		if d.midLife() && rest[MaxRSS] > 0 {
-			m[MaxRSS] = rest[MaxRSS]
-		}
+	}
+	if d.midLife() && d.estimate[MaxRSS] > 0 {
+		m[MaxRSS] = d.estimate[MaxRSS]
 	}
 	m.raise(&rest)
 	return m
@@ -237,6 +240,9 @@ func (j *Join) report(d *death, cpu time.Duration) {
 
 // countJoined counts a death by the best record it got.
 func (j *Join) countJoined(d *death) {
+	if !d.told {
+		j.lost.found(d.base.CPU() + d.charged.CPU())
+	}
 	switch d.grade {
 	case exact:
 		j.Settled.Exact++

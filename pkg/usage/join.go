@@ -62,6 +62,7 @@ type Join struct {
 	opened   int              // in open
 	idle     []*death         // to be used again
 	late     []acct.Record    // to be used again by Step
+	lost     lost
 }
 
 // Joined counts deaths by what was known of them.
@@ -83,6 +84,7 @@ type Settled struct{ Exact, Sampled, Rounded uint64 }
 type account struct {
 	set        groups.SetID
 	base, last Measure
+	peak       uint64 // see Peak
 }
 
 // NewJoin returns an empty join.

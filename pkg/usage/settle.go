@@ -41,6 +41,7 @@ func (j *Join) Step(now clock.Boot, orphan func(*acct.Record) bool) {
 			j.Joined.Unmatched++
 		}
 	}
+	j.settleLost(now)
 	if cap(j.late) > maxIdle {
 		j.late = nil // give a storm's memory back
 	}

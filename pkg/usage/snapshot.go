@@ -49,10 +49,16 @@ type Service struct {
 	// Counts are the service's own counters since start.
 	Counts tally.Counts
 
+	// RulesMissed are the processes in Counts[tally.RulesLate], by rule.
+	RulesMissed []tally.Named
+
 	// BacklogBytes is what the ledger holds that is not joined yet.
 	BacklogBytes int64
 	// Processes and Members count live processes: all, and those in a group.
 	Processes, Members int
+	// Committed is when all that was known was in the database last. Unsaved is since
+	// when the disk fails, or does not answer; zero if it takes what it is given.
+	Committed, Unsaved time.Time
 	// StoreBytes is the size of the database file.
 	StoreBytes int64
 	// ConservationRatio is (groups + ungrouped + unattributed) CPU over the

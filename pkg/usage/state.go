@@ -26,6 +26,10 @@ type OpenDeath struct {
 	// Lined tells that it has a ledger line, Exited that its exit status was
 	// counted.
 	Lined, Exited bool
+	// At is when it was charged, zero in an old database, and Looked that its process
+	// was looked at since; see [Join.Look].
+	At     clock.Boot
+	Looked bool
 }
 
 // TakeChanged calls f with the stored part of every set's bill that changed
@@ -67,7 +71,7 @@ func (j *Join) OpenDeaths(f func(OpenDeath)) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
 			if !d.final {
-				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell, d.lined, d.exited})
+				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell, d.lined, d.exited, d.at, d.looked})
 			}
 		}
 	}
@@ -95,7 +99,7 @@ func (j *Join) RestoreDeath(o OpenDeath, at clock.Boot) {
 	d := j.newDeath()
 	*d = death{at: at, key: o.Key, set: o.Set, begin: j.second(o.Key.Start), base: o.Base, charged: o.Charged,
 		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade), cell: o.Cell,
-		lined: o.Lined, exited: o.Exited}
+		lined: o.Lined, exited: o.Exited, looked: o.Looked}
 	j.wait(d)
 }
 

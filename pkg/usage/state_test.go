@@ -223,7 +223,7 @@ func TestRestoredIsStored(t *testing.T) {
 	}
 	j := newTestJoin(true)
 	j.RestoreSet(3, u)
-	j.RestoreDeath(d, now)
+	j.RestoreDeath(d, d.At)
 	j.RestoreAccount(life.Key(), 3, a)
 	j.OpenDeaths(func(got OpenDeath) {
 		if diff := cmp.Diff(d, got); diff != "" {

@@ -162,7 +162,7 @@ func TestKernelCountersNeverFall(t *testing.T) {
 func TestKernelTaskstatsLoss(t *testing.T) {
 	needKernel(t)
 	d := start(t, "--exact", "off", "--taskstats-buffer", "4096")
-	truth := d.workload("a", "storm", "20000", "2")
+	truth := d.workload("a", "storm", "4000", "2")
 	u := d.usage("a")
 	if got, want := u.Usage.ProcessesEnded, uint64(truth.Processes); got != want {
 		t.Errorf("%d processes ended, want %d", got, want)

@@ -41,7 +41,7 @@ func random(t testing.TB) *rand.Rand {
 func TestKernelCrash(t *testing.T) {
 	needKernel(t)
 	rnd := random(t)
-	randomly, rounds := 6, 1
+	randomly, rounds := 3, 1
 	if soak() {
 		randomly, rounds = 250, 4
 	}

@@ -94,8 +94,9 @@ func TestKernelDiskFull(t *testing.T) {
 	want := uint64(l.end().Processes)
 	r := d.report()
 	s := d.status()
-	if n := strings.Count(d.said(), "cannot do commit"); n != times {
-		t.Errorf("%d times full, told %d times", times, n)
+	// A commit may find a little room between two that find none.
+	if n, again := strings.Count(d.said(), "cannot do commit"), strings.Count(d.said(), "commit works again"); n != again {
+		t.Errorf("%d times full, told %d times, and %d times that it was over", times, n, again)
 	}
 	if len(r.Groups) != groups+1 {
 		t.Errorf("%d groups, %d were made", len(r.Groups), groups+1)

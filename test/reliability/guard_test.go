@@ -73,14 +73,63 @@ func TestKernelGuard(t *testing.T) {
 	row(t, "Dead for long: the guard switches accounting off", times, want, lost+less, doubled, "all until then are on the bill")
 }
 
+// The guard switches accounting off also when the database is damaged: just then
+// no elsad starts any more.
+func TestKernelGuardDamaged(t *testing.T) {
+	needKernel(t)
+	d := newDaemon(t, t.TempDir())
+	d.start()
+	d.ctl("group", "create", "kept")
+	d.kill()
+	good, err := os.ReadFile(d.database())
+	if err != nil {
+		t.Fatal(err)
+	}
+	grows := func() bool {
+		before := d.size()
+		exec.Command("true").Run()
+		return d.size() != before
+	}
+	tried := 0
+	for _, spoiled := range [][]byte{make([]byte, len(good)), good[:5000], {}, nil} {
+		if spoiled == nil {
+			err = os.Remove(d.database())
+		} else {
+			err = os.WriteFile(d.database(), spoiled, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !grows() {
+			t.Fatal("accounting is off after a crash")
+		}
+		if out, err := exec.Command(filepath.Join(bin, "elsad"), "--stop-accounting", "--state-dir", d.state()).CombinedOutput(); err != nil || grows() {
+			t.Errorf("with a database of %d bytes accounting is on: %v: %s", len(spoiled), err, out)
+		}
+		if err := os.WriteFile(d.database(), good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.start()
+		if groupOf(t, d.report(), "kept").Name != "kept" {
+			t.Error("the backup is not taken over")
+		}
+		d.kill()
+		if good, err = os.ReadFile(d.database()); err != nil {
+			t.Fatal(err)
+		}
+		tried++
+	}
+	row(t, "… with a database that is damaged, cut, empty or gone", tried, 0, 0, 0, "accounting is off; a backup goes on")
+}
+
 // Nobody takes the lines, as nothing can be committed. The segments stop growing
 // at their bound; deaths go on the bills without a line, and when commits work
 // accounting goes on.
 func TestKernelBacklogBound(t *testing.T) {
 	needKernel(t)
-	const bound = 256 << 10
+	const bound = 128 << 10
 	d := newDaemon(t, t.TempDir(), "--commit-interval", "100ms")
-	d.start(fmt.Sprintf("ELSA_FAULT_SIZES=segment=16384,total=%d", bound), "ELSA_FAULT=commit.transaction=enospc:150@10")
+	d.start(fmt.Sprintf("ELSA_FAULT_SIZES=segment=16384,total=%d", bound), "ELSA_FAULT=commit.transaction=enospc:80@10")
 	l := d.load("proved", nil, "churn", "cbz", "2", "1000")
 	stop := overrun(t)
 	largest := int64(0)

@@ -51,8 +51,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// soak tells whether the long forms are wanted.
-func soak() bool { return os.Getenv("ELSA_SOAK") != "" }
+func soak() bool { return kerneltest.Soak() }
 
 // needKernel is what every test here needs.
 func needKernel(t testing.TB) {
@@ -62,21 +61,9 @@ func needKernel(t testing.TB) {
 	kerneltest.LockAccounting(t)
 }
 
-// row adds a line to the table: what was broken, how often, and what of the
-// deaths was lost or counted twice.
 func row(t *testing.T, fault string, tried int, deaths, lost, doubled uint64, note string) {
 	t.Helper()
-	t.Logf("%s: tried %d times, %d deaths, %d lost, %d doubled; %s", fault, tried, deaths, lost, doubled, note)
-	path := os.Getenv("ELSA_RELIABILITY")
-	if path == "" || t.Failed() {
-		return
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fmt.Fprintf(f, "| %s | %d | %d | %d | %d | %s | `%s` |\n", fault, tried, deaths, lost, doubled, note, t.Name())
+	kerneltest.Row(t, fault, tried, deaths, lost, doubled, note)
 }
 
 // differ says how many of want are not in got, and how many too many are.
@@ -118,6 +105,7 @@ func newDaemon(t testing.TB, dir string, args ...string) *daemon {
 			return
 		}
 		d.kill()
+		d.unpin()
 		if t.Failed() {
 			t.Logf("the last elsad said:\n%s", d.said())
 		}

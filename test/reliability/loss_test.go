@@ -16,7 +16,7 @@ import (
 // a bill, once; and what cannot be proved to be a group's is unattributed.
 func TestKernelLoss(t *testing.T) {
 	needKernel(t)
-	rescans := uint64(40)
+	rescans := uint64(20)
 	if soak() {
 		rescans = 500
 	}

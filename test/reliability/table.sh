@@ -14,7 +14,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 began=$(date +%s)
 ELSA_RELIABILITY=$work/rows ELSA_KERNEL=require \
-	"${GO:-go}" test -count=1 -timeout 60m -v ./test/reliability 2>&1 | tee "$work/log" | grep -Ev '^(=== |PASS$)'
+	"${GO:-go}" test -count=1 -timeout 60m -p 1 -v ./test/reliability ./internal/store 2>&1 | tee "$work/log" | grep -Ev '^(=== |PASS$)'
 minutes=$((($(date +%s) - began + 59) / 60))
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
 {

@@ -61,12 +61,12 @@ func (d *daemon) storm(group string, n int) (made uint64, most int) {
 	}
 }
 
-// Short processes go through a group: 20,000, or a million. None is lost, elsad
+// Short processes go through a group: 8,000, or a million. None is lost, elsad
 // needs no more memory at the end than when it was warm, and its database has
 // not grown by more than its page allocation.
 func TestKernelMillion(t *testing.T) {
 	needKernel(t)
-	warm, n := 10_000, 20_000
+	warm, n := 4_000, 8_000
 	if soak() {
 		warm, n = 50_000, 1_000_000
 	}

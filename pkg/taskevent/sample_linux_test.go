@@ -47,11 +47,14 @@ func TestDecode(t *testing.T) {
 		}), with(func(e *cnfork.Event) {
 			e.Kind, e.UID, e.GID, e.Cgroup, e.Comm = cnfork.Exec, 1000, 100, 7, [16]byte{'m', 'a', 'k', 'e'}
 		}), true},
-		{"exit", written(kindExit, exitSample, func(b []byte, ne binary.ByteOrder) { ne.PutUint64(b[sampleTime:], 2000) }),
-			with(func(e *cnfork.Event) { e.Kind, e.Time = cnfork.Exit, 2000 }), true},
+		{"exit", written(kindExit, exitSample, func(b []byte, ne binary.ByteOrder) {
+			ne.PutUint64(b[sampleTime:], 2000)
+			ne.PutUint64(b[samplePeak:], 3)
+		}), with(func(e *cnfork.Event) { e.Kind, e.Time, e.Peak = cnfork.Exit, 2000, 3*pageSize }), true},
 		{"of an unknown kind", written(9, exitSample, nil), base, false},
 		{"an exec in the size of an exit", written(kindExec, exitSample, nil), base, false},
-		{"short", written(kindExit, exitSample, nil)[:23], cnfork.Event{}, false},
+		{"a release", make([]byte, 64), base, false},
+		{"short", written(kindExit, exitSample, nil)[:31], cnfork.Event{}, false},
 		{"nothing", nil, cnfork.Event{}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -9,13 +9,16 @@ package taskevent
 
 import (
 	"encoding/binary"
+	"os"
 
 	"elsa/pkg/clock"
 	"elsa/pkg/cnfork"
+	"elsa/pkg/tracepoint"
 )
 
 // The programs write one of three samples, in the machine's byte order. Each begins
 // with its kind, the process id and the start. These are the offsets.
+// No other sample in the ring has one of these sizes.
 const (
 	sampleKind  = 0 // u32
 	sampleTGID  = 4 // u32 of the child for a fork
@@ -33,7 +36,8 @@ const (
 	execSample   = 48
 
 	sampleTime = 16 // u64 ns of CLOCK_MONOTONIC
-	exitSample = 24
+	samplePeak = 24 // u64 pages: the most that was resident; 0 when unknown
+	exitSample = 32
 )
 
 // The kinds of samples.
@@ -43,9 +47,43 @@ const (
 	kindExit
 )
 
+// Decoder makes events of samples. It is a [elsa/pkg/tracepoint.Decoder].
+//
+// There is an event for each process that is forked, executes a program, or
+// ends with its last thread; threads have none. Events are in the order in which they
+// happened to a process: its fork is before all else, and before its parent learns of
+// it; its end is before the next fork of its pid. The end is told when the process
+// begins to end: from Linux 6.16 on its memory is freed, its accounting record written
+// and its zombie made only after that, which takes 75 ms for each GiB.
+//
+// There are guest kernels that run no BPF program on top of process 1; what that
+// forks is not told there, and not counted as lost.
+type Decoder struct{}
+
+// Kind implements [elsa/pkg/tracepoint.Decoder].
+func (*Decoder) Kind() tracepoint.Kind { return tracepoint.Event }
+
+// Add implements [elsa/pkg/tracepoint.Decoder].
+func (*Decoder) Add(events []cnfork.Event, sample []byte, _ uint64) ([]cnfork.Event, bool) {
+	events = append(events, cnfork.Event{})
+	if !decode(sample, &events[len(events)-1]) {
+		return events[:len(events)-1], false
+	}
+	return events, true
+}
+
+// Expire implements [elsa/pkg/tracepoint.Decoder]: nothing waits.
+func (*Decoder) Expire(events []cnfork.Event) []cnfork.Event { return events }
+
+// Holding implements [elsa/pkg/tracepoint.Decoder]: nothing is held back.
+func (*Decoder) Holding() (uint64, bool) { return 0, false }
+
+// pageSize is the kernel's.
+var pageSize = uint64(os.Getpagesize())
+
 // decode makes an event of a sample. ok is false when it is none.
 func decode(b []byte, e *cnfork.Event) (ok bool) {
-	if len(b) < exitSample {
+	if len(b) < forkSample {
 		return false
 	}
 	ne := binary.NativeEndian
@@ -61,7 +99,7 @@ func decode(b []byte, e *cnfork.Event) (ok bool) {
 		e.Cgroup = ne.Uint64(b[sampleCgroup:])
 		copy(e.Comm[:], b[sampleComm:])
 	case kind == kindExit && len(b) == exitSample:
-		e.Kind, e.Time = cnfork.Exit, clock.Mono(ne.Uint64(b[sampleTime:]))
+		e.Kind, e.Time, e.Peak = cnfork.Exit, clock.Mono(ne.Uint64(b[sampleTime:])), ne.Uint64(b[samplePeak:])*pageSize
 	default:
 		return false
 	}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"cmp"
+	"slices"
+
+	"elsa/internal/rules"
+	"elsa/internal/tally"
+)
+
+// misses are the processes that rules could not look at, by the group of the first
+// rule that could not. It is not reset with the rules: counters do not fall.
+type misses map[string]uint64
+
+// What is no rule's group: no name has a parenthesis.
+const (
+	anyRule   = "(any)"   // none of the rules could look at it
+	otherRule = "(other)" // there are maxMissed others
+)
+
+// maxMissed bounds the rules that are told apart.
+const maxMissed = 100
+
+// missed counts a process that a rule could not look at, or with nil none could.
+func (e *Engine) missed(r *rules.Rule) {
+	e.counts[tally.RulesLate]++
+	name := anyRule
+	if r != nil {
+		name = r.Group
+	}
+	if _, known := e.misses[name]; !known && len(e.misses) >= maxMissed {
+		name = otherRule
+	}
+	e.misses[name]++
+}
+
+// list returns them in order of their names.
+func (m misses) list() []tally.Named {
+	list := make([]tally.Named, 0, len(m))
+	for name, n := range m {
+		list = append(list, tally.Named{Name: name, Count: n})
+	}
+	slices.SortFunc(list, func(a, b tally.Named) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
