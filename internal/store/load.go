@@ -140,6 +140,9 @@ func (st *State) readDeath(_, v []byte) error {
 	if len(l) > 10 {
 		d.At, d.Looked = clock.Boot(l[9]), l[10] == 1
 	}
+	if len(l) > 12 {
+		d.Seq, d.Status = l[11], uint32(l[12])
+	}
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		var ml list
 		if ml, v, err = readList(v); err != nil {

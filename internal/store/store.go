@@ -103,6 +103,8 @@ type Meta struct {
 	Settled *usage.Settled `json:",omitempty"`
 	// Daily: of hours before it the history has days alone, or soon will.
 	Daily uint32 `json:",omitempty"`
+	// NextRow is the number of the next row of the journal.
+	NextRow uint64 `json:",omitempty"`
 	// CleanStop is set when the service ended in order.
 	CleanStop bool
 	// Stored is set when the socket of events was stored at that stop: how much

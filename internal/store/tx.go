@@ -139,7 +139,7 @@ func (tx *Tx) DeleteMember(k groups.Key) { tx.delete(inMembers, memberKey(k)) }
 // put all of them: those of the transaction before are forgotten.
 func (tx *Tx) PutDeath(d usage.OpenDeath) {
 	v := list{uint64(d.Key.PID), uint64(d.Key.Start.Boot()), uint64(d.Set), uint64(d.Reported), uint64(d.Grade),
-		flag(d.Key.Start.Grain() != clock.Second), uint64(d.Key.Start.Grain()), flag(d.Lined), flag(d.Exited), uint64(d.At), flag(d.Looked)}.append(nil)
+		flag(d.Key.Start.Grain() != clock.Second), uint64(d.Key.Start.Grain()), flag(d.Lined), flag(d.Exited), uint64(d.At), flag(d.Looked), d.Seq, uint64(d.Status)}.append(nil)
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		v = measureList(m).append(v)
 	}
