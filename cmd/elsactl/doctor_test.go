@@ -102,7 +102,7 @@ func TestDoctor(t *testing.T) {
 		}},
 		{name: "no BPF", change: func(t *testing.T, h *host) {
 			h.events = func(context.Context) (events, error) {
-				return events{"proc", errors.Join(errors.New("fork: no answer"), errors.New("bpf: attach: operation not permitted"))}, nil
+				return events{source: "proc", passed: errors.Join(errors.New("fork: no answer"), errors.New("bpf: attach: operation not permitted"))}, nil
 			}
 		}, want: []string{"warn events: process connector answers; rules may miss processes of some milliseconds. BPF is not to be had: attach: operation not permitted"}},
 		{name: "by BPF", change: func(t *testing.T, h *host) {

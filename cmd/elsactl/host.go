@@ -22,6 +22,7 @@ import (
 	"elsa/internal/feed"
 	"elsa/pkg/client"
 	"elsa/pkg/ledger"
+	"elsa/pkg/tracepoint"
 )
 
 // host is the machine that doctor looks at. The functions are what cannot be
@@ -61,6 +62,8 @@ func thisHost(socket, stateDir string) *host {
 type events struct {
 	source string
 	passed error
+	// guarded: the kernel leaves out what happens on top of process 1.
+	guarded bool
 }
 
 func tryEvents(ctx context.Context) (events, error) {
@@ -69,7 +72,9 @@ func tryEvents(ctx context.Context) (events, error) {
 		return events{}, err
 	}
 	err = f.Close()
-	return events{f.Source().String(), f.Passed}, err
+	e := events{source: f.Source().String(), passed: f.Passed}
+	e.guarded = e.source == "bpf" && tracepoint.Guarded()
+	return e, err
 }
 
 // effective reports whether this process has a capability.
@@ -220,6 +225,9 @@ func (h *host) processEvents(ctx context.Context) {
 		h.add("events", ok, "", "fork connector (patched kernel) answers: processes, in order; rules look in /proc")
 	case "bpf":
 		h.add("events", ok, "", "BPF tells of forks, execs and ends, and at exec what rules ask for; the fork connector does not answer (this kernel has no patch)")
+		if e.guarded {
+			h.add("events", ok, "", "this kernel runs no BPF program on top of process 1: some exact records are left out, and taskstats fills in")
+		}
 	default:
 		h.add("events", warn, "run it with CAP_BPF and CAP_PERFMON on a kernel with CONFIG_DEBUG_INFO_BTF", "process connector answers; rules may miss processes of some milliseconds. BPF is not to be had: %s", lineOf(e.passed, "bpf: "))
 	}

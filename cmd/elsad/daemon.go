@@ -50,7 +50,8 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 
 	// The doors: control socket and HTTP. They are answered once we are ready.
 	refused := &tally.Shared{}
-	service := &control.Service{Refused: refused, Store: db, Proc: proc.Default, Version: build.Version()}
+	processes := proc.NewBounded(proc.Default)
+	service := &control.Service{Refused: refused, Store: db, Proc: processes, Version: build.Version()}
 	show := func(ctx context.Context) *usage.Snapshot { return service.Pipeline.Show(ctx) }
 	socket, err := api.Listen(cfg.Socket)
 	if err != nil {
@@ -79,7 +80,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		return err
 	}
 	defer closing(&err, src.close)
-	know, err := newEngine(cfg, set, src, db, refused, log)
+	know, err := newEngine(cfg, set, src, db, processes, refused, log)
 	if err != nil {
 		return err
 	}
@@ -89,8 +90,16 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	src.run(tasks, streams)
 
 	// The one goroutine that owns what is known.
+	rows, err := openJournal(cfg, state, rules.Names{}.User)
+	if err != nil {
+		return err
+	}
+	if rows != nil {
+		defer closing(&err, rows.Close)
+	}
 	p := pipeline.New(pipeline.Options{
-		Engine: know, Sources: src.Sources, Store: db, Proc: proc.Default, Service: src.service,
+		Journal: rows,
+		Engine:  know, Sources: src.Sources, Store: db, Proc: processes, Service: src.service,
 		Interval: cfg.CommitInterval, RunRetention: time.Duration(cfg.RunRetention),
 		Observe: exporter.ObserveCommit, Keeper: manager{}, Notify: notify, Log: log,
 	})
@@ -125,10 +134,10 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 }
 
 // newEngine returns an engine for what the sources can tell.
-func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, refused *tally.Shared, log *slog.Logger) (*engine.Engine, error) {
+func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, processes *proc.Bounded, refused *tally.Shared, log *slog.Logger) (*engine.Engine, error) {
 	now := engine.Now{Boot: proc.Now(), Wall: time.Now().Round(0)}
 	return engine.New(engine.Options{
-		World:   pipeline.NewWorld(proc.Default, refused),
+		World:   pipeline.NewWorld(processes, refused),
 		NoExits: src.events.Source() == cnfork.SourceFork, WholeExits: src.events.Source() == cnfork.SourceBPF, Resumed: src.resumed,
 		ExpectExact: src.Exact != nil, ExactResumed: src.exactResumed,
 		Ledger: src.Ledger != nil, LedgerSince: src.ledgerSince,
@@ -136,6 +145,7 @@ func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store
 		KnownCommands: func(hour uint32) []string { return knownCommands(db, hour, log) },
 		Rules:         set,
 		Refused:       refused,
+		Rows:          cfg.Journal == "on",
 	}, now)
 }
 

@@ -57,8 +57,9 @@ func keepRing(cfg *config.Config, ring *tracepoint.Source, names []string, log *
 		return
 	}
 	h, e := ring.Handles()
-	defer h.Close()
-	err = errors.Join(err, e)
+	if err = errors.Join(err, e); e == nil {
+		defer h.Close()
+	}
 	switch {
 	case err != nil:
 	case manager{}.Offered():

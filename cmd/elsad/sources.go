@@ -169,10 +169,14 @@ func (s *sources) takeExact(opened feed.Opened, cfg *config.Config, log *slog.Lo
 }
 
 // releasesTellAll reports whether taskstats would add nothing to the records of
-// released tasks: what those lack comes with the end of the process.
+// released tasks: what those lack comes with the end of the process, and none is left
+// out.
 func (s *sources) releasesTellAll() bool {
+	if !s.RingEvents || s.Exact == nil || len(s.service.ExactMissing) > 0 {
+		return false
+	}
 	peak, err := taskevent.TellsPeak()
-	return s.RingEvents && s.Exact != nil && len(s.service.ExactMissing) == 0 && err == nil && peak
+	return err == nil && peak && !tracepoint.Guarded()
 }
 
 func (s *sources) openTaskstats(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept) error {

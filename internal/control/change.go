@@ -4,6 +4,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -189,6 +190,9 @@ func (s *Service) check(ctx context.Context, c *change) error {
 			return err
 		}
 		p, err := s.Proc.Process(l.PID)
+		if errors.Is(err, proc.ErrBusy) {
+			return busy(int(l.PID), err)
+		}
 		if err != nil || p.Dead() || !p.Start.Same(l.Start) {
 			if i < c.named {
 				return api.NotFound("no process %d is running; none was changed", l.PID)

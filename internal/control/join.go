@@ -48,7 +48,7 @@ func (s *Service) join(t pipeline.Turn, who api.Caller, r api.JoinRequest) (out 
 	p, l, ok, err := e.Running(who.PID)
 	switch {
 	case err != nil:
-		return out, err
+		return out, busy(int(who.PID), err)
 	case !ok:
 		return out, api.NotFound("the process that asks cannot be seen from here, or has ended")
 	}

@@ -69,7 +69,7 @@ func (s *Service) PageMembers(ctx context.Context, group uint32) (members []web.
 // look adds what /proc knows of processes, outside the pipeline. One that ended
 // meanwhile is left out.
 func (s *Service) look(ctx context.Context, lives []groups.Life, detail bool, f func(groups.Life, *proc.Process, *proc.Sample, time.Time)) {
-	sampler, booted := s.Proc.NewSampler(), proc.Booted()
+	booted := proc.Booted()
 	for _, l := range lives {
 		if ctx.Err() != nil {
 			return // nobody waits for it any more
@@ -79,7 +79,7 @@ func (s *Service) look(ctx context.Context, lives []groups.Life, detail bool, f 
 			continue
 		}
 		var used proc.Sample
-		if sampler.Sample(l.PID, l.Start, &used, detail) != nil {
+		if s.Proc.Sample(l.PID, l.Start, &used, detail) != nil {
 			continue
 		}
 		f(l, &p, &used, p.Start.Boot().Wall(booted).Time())
@@ -95,5 +95,5 @@ func running(t pipeline.Turn, pid int) (p proc.Process, l groups.Life, err error
 	if err == nil && !ok {
 		err = api.NotFound("no process %d is running", pid)
 	}
-	return p, l, err
+	return p, l, busy(pid, err)
 }

@@ -49,3 +49,12 @@ func mayFill(who api.Caller, g *groups.Group, p *proc.Process, owner *uint32) er
 	}
 	return api.Conflict("group %s belongs to uid %d, who would see process %d and could delete its bill; use another, or if that is meant, say so with owner %d (elsactl group add --owner %[4]d)", g.Name, g.Owner, p.PID, g.Owner)
 }
+
+// busy is err, said to who asks, where that is of a process that could not be looked
+// at in time.
+func busy(pid int, err error) error {
+	if errors.Is(err, proc.ErrBusy) {
+		return api.Unavailable("process %d is executing a program and cannot be looked at; nothing was changed", pid)
+	}
+	return err
+}

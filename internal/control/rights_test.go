@@ -22,7 +22,7 @@ var (
 
 // sleep starts a process of a user and returns its pid. It must be called before
 // newService, whose events tell nothing of it.
-func sleep(t *testing.T, who api.Caller) int {
+func sleep(t testing.TB, who api.Caller) int {
 	t.Helper()
 	cmd := exec.Command("sleep", "600")
 	cmd.Dir = "/"
@@ -45,7 +45,7 @@ func status(err error) int {
 	return http.StatusOK
 }
 
-func (s *Service) create(t *testing.T, who api.Caller, name string) {
+func (s *Service) create(t testing.TB, who api.Caller, name string) {
 	t.Helper()
 	if _, err := s.CreateGroup(t.Context(), who, api.CreateGroupRequest{Name: name}); err != nil {
 		t.Fatal(err)

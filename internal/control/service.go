@@ -28,7 +28,7 @@ type Service struct {
 	// Store is read for reports and backups: it holds what is committed.
 	Store *store.Store
 	// Proc is where commands and CPU of live processes are read.
-	Proc proc.FS
+	Proc *proc.Bounded
 	// Version is the service's, for its status.
 	Version string
 	// Refused counts what is refused; nil counts nothing.

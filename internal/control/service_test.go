@@ -29,7 +29,7 @@ import (
 
 // newService returns a service on the running machine, with a pipeline whose
 // events are those sent to the source returned.
-func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Event]) {
+func newService(t testing.TB, text string) (*Service, *stream.Memory[cnfork.Event]) {
 	t.Helper()
 	db, err := store.Open(filepath.Join(t.TempDir(), "elsa.db"), time.Now())
 	if err != nil {
@@ -50,8 +50,9 @@ func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Even
 		}
 	}
 	refused := &tally.Shared{}
+	processes := proc.NewBounded(proc.Default)
 	e, err := engine.New(engine.Options{
-		World: pipeline.NewWorld(proc.Default, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
+		World: pipeline.NewWorld(processes, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
 		KnownCommands: func(uint32) []string { return nil }, Rules: &rules.Set{}, Refused: refused,
 	}, engine.Now{Boot: proc.Now(), Wall: time.Now()})
 	if err != nil {
@@ -59,7 +60,7 @@ func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Even
 	}
 	events := stream.NewMemory[cnfork.Event]()
 	p := pipeline.New(pipeline.Options{
-		Engine: e, Store: db, Proc: proc.Default, Interval: time.Hour, Log: slog.New(slog.DiscardHandler),
+		Engine: e, Store: db, Proc: processes, Interval: time.Hour, Log: slog.New(slog.DiscardHandler),
 		Sources: pipeline.Sources{Events: events, Taskstats: stream.NewMemory[acct.Record](), Exact: stream.NewMemory[acct.Record]()},
 	})
 	if err := p.Restore(st, false, os.Stderr); err != nil {
@@ -78,7 +79,7 @@ func newService(t *testing.T, text string) (*Service, *stream.Memory[cnfork.Even
 		}
 		db.Close()
 	})
-	return &Service{Pipeline: p, Store: db, Proc: proc.Default, Refused: refused}, events
+	return &Service{Pipeline: p, Store: db, Proc: processes, Refused: refused}, events
 }
 
 // TestGroupIsTheOneNamed lets a rule make a group while a request is served, which

@@ -79,6 +79,7 @@ func (e *Engine) unledgered(l groups.Life) bool {
 	if e.options.Ledger && l.Exit > e.options.LedgerSince {
 		e.counts[tally.Missing]++
 	}
+	delete(e.unruled, l.Key())
 	e.join.Unledgered(l, e.now.Boot)
 	e.remember(&l, nil)
 	return true

@@ -18,6 +18,9 @@ type loss struct {
 	asOf clock.Boot
 	// trusted: every event since is applied, with no loss after it.
 	trusted clock.Boot
+	// newSince is since when the last look at all processes took what it found for new:
+	// one that was busy then is looked at by the same measure.
+	newSince clock.Boot
 	// ruleable are processes to be looked at by the rules after the rescan.
 	ruleable []executed
 }

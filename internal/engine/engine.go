@@ -27,7 +27,8 @@ import (
 
 // World is the machine, as far as the engine has to look at it: at the start,
 // after loss, for rules, and to bring a live process's bill up to date. Its
-// methods are called in the goroutine that owns the engine.
+// methods are called in the goroutine that owns the engine, and do not block. A
+// process may be busy: the error then is [proc.ErrBusy]; see also Answered.
 type World interface {
 	// Process looks at one process. The error wraps fs.ErrNotExist when there is none.
 	Process(pid int32) (proc.Process, error)
@@ -35,7 +36,8 @@ type World interface {
 	Processes(buf []proc.Process) ([]proc.Process, error)
 	// Threads are the ids of a process's threads.
 	Threads(pid int32) ([]int32, error)
-	// IsThread tells whether there is a thread tid that is no process.
+	// IsThread tells whether there is a thread tid that is no process, as far as that
+	// can be seen.
 	IsThread(tid int32) bool
 	// Sample brings s, the last sample of the process or a zero one, up to date.
 	// It fails when the process is gone.
@@ -124,6 +126,10 @@ type Engine struct {
 	made     map[uint32]clock.Boot
 	// history adds up what is billed by the hour, user and command.
 	history past
+	// late are processes to which rules are applied once they can be looked at, unruled
+	// those that no rule could look at: their lines will tell their commands.
+	late    late
+	unruled map[groups.Key]struct{}
 	// ruleset decides on groups by what processes are; ruled is what it came to.
 	ruleset *rules.Set
 	ruled   ruled
@@ -163,10 +169,11 @@ func New(o Options, now Now) (*Engine, error) {
 	e := &Engine{
 		options: o, began: now.Boot, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
-		misses: misses{anyRule: 0}, made: map[uint32]clock.Boot{}, ending: map[groups.Key]uint64{},
+		misses: misses{anyRule: 0}, made: map[uint32]clock.Boot{}, ending: map[groups.Key]uint64{}, unruled: map[groups.Key]struct{}{},
 	}
 	e.tracker.NoExits, e.tracker.WholeExits = o.NoExits, o.WholeExits
 	e.join.ExpectExact, e.join.Looks = o.ExpectExact, o.ExpectExact
+	e.join.Lines = o.Ledger
 	e.lineage = lineage.New(e.eachMember)
 	rolls := history.New(e.tracker.Sets, o.Commands)
 	rolls.Known = o.KnownCommands

@@ -51,11 +51,13 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 				e.untold(forker)
 				e.tracker.ForkOf(forker, ev.PID, clock.At(ev.Start, clock.Exact))
 				e.lineage.Fork(ev.Forker, ev.PID)
+				e.forkedLate(ev.Forker, groups.Key{PID: ev.PID, Start: clock.At(ev.Start, clock.Exact)})
 			case ev.Thread():
 				e.tracker.Thread(ev.TGID)
 			default:
 				e.tracker.Fork(ev.ParentTGID, ev.PID, clock.At(at, clock.Stamped))
 				e.lineage.Fork(ev.ParentTGID, ev.PID)
+				e.forkedLate(ev.ParentTGID, groups.Key{PID: ev.PID, Start: clock.At(at, clock.Stamped)})
 			}
 		case cnfork.Exec:
 			e.counts[tally.Execs]++
@@ -152,7 +154,9 @@ func (e *Engine) untold(k groups.Key) {
 	e.lineage.Fork(1, k.PID)
 }
 
-// wentOn reports whether events go on where the last run left them, at any moment, and
-// none was lost since: a process that is not known and began before this run was in no
-// group then. Those are not stored.
-func (e *Engine) wentOn() bool { return e.options.Resumed && e.options.WholeExits && !e.loss.ever }
+// forkedLate notes a child of a process that is waited for.
+func (e *Engine) forkedLate(parent int32, child groups.Key) {
+	if e.late.fork(parent, child) {
+		e.missed(nil)
+	}
+}

@@ -70,9 +70,8 @@ func (e *Engine) GoOn(st *store.State, now Now) error {
 	e.now = now
 	for i := range st.Members {
 		m := &st.Members[i]
-		p, err := e.options.World.Process(m.Life.PID)
-		alive := err == nil && p.Start.Same(m.Life.Start) && !p.Dead()
-		e.restore(m, p.Threads, alive)
+		threads, alive := e.stillAlive(m.Life.Key())
+		e.restore(m, threads, alive)
 	}
 	if st.Meta.AsOf == 0 { // the first start
 		return e.begin()

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 
 	"elsa/pkg/clock"
@@ -32,9 +33,15 @@ func (e *Engine) Doubtless() bool { return !e.loss.pending && e.loss.gaps == 0 }
 // zero before the first.
 func (e *Engine) Trusted() clock.Boot { return e.loss.trusted }
 
+// wentOn reports whether events go on where the last run left them, at any moment, and
+// none was lost since: a process that is not known and began before this run was in no
+// group then. Those are not stored.
+func (e *Engine) wentOn() bool { return e.options.Resumed && e.options.WholeExits && !e.loss.ever }
+
 // scan makes the tracker agree with /proc; see groups.Tracker.Resync for since.
 func (e *Engine) scan(since clock.Boot) error {
 	var err error
+	e.loss.newSince = since
 	e.procs, err = e.options.World.Processes(e.procs[:0])
 	if err != nil {
 		return fmt.Errorf("scan processes: %w", err)
@@ -96,6 +103,8 @@ func (e *Engine) look(k groups.Key) (groups.Kind, clock.Start) {
 	switch {
 	case err == nil:
 		return groups.Process, p.Start
+	case errors.Is(err, proc.ErrBusy):
+		return groups.Process, k.Start // a thread executes nothing for long
 	case e.options.World.IsThread(k.PID):
 		return groups.ThreadOf, 0
 	}
@@ -110,8 +119,17 @@ func scanned(p *proc.Process) groups.Scanned {
 }
 
 // alive is the second proof that a process lives, beside its absence from a
-// listing or a count of its threads.
+// listing or a count of its threads. One that is busy is not dead.
 func (e *Engine) alive(k groups.Key) bool {
+	_, alive := e.stillAlive(k)
+	return alive
+}
+
+// stillAlive is alive, and how many threads the process has.
+func (e *Engine) stillAlive(k groups.Key) (threads int32, alive bool) {
 	p, err := e.options.World.Process(k.PID)
-	return err == nil && p.Start.Same(k.Start) && !p.Dead()
+	if errors.Is(err, proc.ErrBusy) {
+		return 1, true // what executes a program has one
+	}
+	return p.Threads, err == nil && p.Start.Same(k.Start) && !p.Dead()
 }

@@ -23,17 +23,16 @@ const (
 // maxMissed bounds the rules that are told apart.
 const maxMissed = 100
 
-// missed counts a process that a rule could not look at, or with nil none could.
-func (e *Engine) missed(r *rules.Rule) {
-	e.counts[tally.RulesLate]++
+// add counts a process that a rule could not look at, or with nil none could.
+func (m misses) add(r *rules.Rule) {
 	name := anyRule
 	if r != nil {
 		name = r.Group
 	}
-	if _, known := e.misses[name]; !known && len(e.misses) >= maxMissed {
+	if _, known := m[name]; !known && len(m) >= maxMissed {
 		name = otherRule
 	}
-	e.misses[name]++
+	m[name]++
 }
 
 // list returns them in order of their names.

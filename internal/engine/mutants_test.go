@@ -54,6 +54,10 @@ var mutants = []struct{ name, file, old, new string }{
 		"if m.Account != (usage.Account{}) {", "if m.Account.Base.CPU() < 0 {"},
 	{"who awaits a line is not handed over", "internal/engine/save.go",
 		"			e.tracker.EachAwaiting(put)\n", ""},
+	{"the history of a failed commit is lost", "internal/engine/history.go",
+		"		p.rolls.Failed()\n", "		p.rolls.Done()\n"},
+	{"what came while a commit was under way is taken for saved", "internal/history/history.go",
+		"	r.sent = r.sent[:0]\n	if r.latest", "	for _, e := range r.changed {\n		e.queued = false\n	}\n	r.sent, r.changed = r.sent[:0], nil\n	if r.latest"},
 	{"a failed commit is not made good", "internal/engine/save.go",
 		"	e.unsaved = err != nil\n", ""},
 }

@@ -35,14 +35,21 @@ func (e *Engine) rule(x executed) {
 	p := proc.Process{PID: x.pid, PPID: life.PPID, Start: x.start, UID: x.uid, GID: x.gid, Comm: x.comm}
 	if !x.told() {
 		var err error
-		if p, err = e.options.World.Process(x.pid); err != nil || !p.Start.Same(life.Start) {
-			e.missed(nil) // it ended before it could be looked at
+		if p, err = e.options.World.Process(x.pid); proc.Coming(err) {
+			e.late.wait(life.Key(), x)
+			return
+		} else if err != nil || !p.Start.Same(life.Start) {
+			e.notSeen(life.Key(), nil) // it ended before it could be looked at
 			return
 		}
 	}
-	matches, unseen := e.ruleset.Match(&facts{e.options.World.Traits(p, x.cgroup), e, life.Set})
-	if unseen != nil {
-		e.missed(unseen)
+	traits := e.options.World.Traits(p, x.cgroup)
+	matches, unseen := e.ruleset.Match(&facts{traits, e, life.Set})
+	switch {
+	case traits.Late():
+		e.late.wait(life.Key(), x)
+	case unseen != nil:
+		e.notSeen(life.Key(), unseen)
 	}
 	for _, m := range matches {
 		life, _ = e.tracker.Live(x.pid) // the match before may have moved it
@@ -73,13 +80,37 @@ func (e *Engine) full(set groups.SetID, g *groups.Group) bool {
 	return true
 }
 
-// ruleAtDeath finds the set of a process that was in no group, by its ledger
-// line: one that ended before its exec could be looked at. Only rules about
-// command and user can be told then.
+// maxUnruled bounds the processes of which is known that rules could not look at them.
+const maxUnruled = 1 << 16
+
+// missed counts a process that a rule could not look at, or with nil none could.
+func (e *Engine) missed(r *rules.Rule) {
+	e.counts[tally.RulesLate]++
+	e.misses.add(r)
+}
+
+// notSeen notes a process that a rule, or nil for any, could not look at.
+func (e *Engine) notSeen(k groups.Key, r *rules.Rule) {
+	e.missed(r)
+	if len(e.unruled) == maxUnruled {
+		clear(e.unruled)
+	}
+	e.unruled[k] = struct{}{}
+}
+
+// ruleAtDeath finds the set of a process that was in no group, or that ended before
+// its exec could be looked at, by its ledger line. Only rules about command and user
+// can be told then.
 func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
-	if len(e.ruleset.Rules) == 0 || life.Set != groups.Ungrouped || r.Flags&acct.FlagFork != 0 {
+	if len(e.ruleset.Rules) == 0 {
 		return
 	}
+	_, missed := e.unruled[life.Key()]
+	delete(e.unruled, life.Key())
+	if life.Set != groups.Ungrouped && !missed || life.Unproven || r.Flags&acct.FlagFork != 0 {
+		return
+	}
+	was := life.Set
 	ended := rules.Gone(proc.Process{PID: r.PID, UID: r.UID, GID: r.GID, Comm: r.Comm}, e.options.World)
 	matches, _ := e.ruleset.Match(&facts{ended, e, life.Set})
 	for _, m := range matches {
@@ -87,10 +118,15 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 			life.Set = e.tracker.Sets.With(life.Set, g.ID)
 		}
 	}
-	if life.Set != groups.Ungrouped {
-		e.counts[tally.Ruled]++
+	switch {
+	case life.Set == was:
+		return
+	case was == groups.Ungrouped:
 		e.tracker.CountStranger(life.Set)
+	default:
+		e.tracker.CountMoved(was, life.Set)
 	}
+	e.counts[tally.Ruled]++
 }
 
 // facts are the traits of a process, and the groups it is in.

@@ -149,8 +149,12 @@ func openReleases(ctx context.Context, o *Options, opened *Opened) error {
 		k.close()
 		k.Unfit(fmt.Errorf("resume exact records: %w", err))
 	}
+	size := releaseRing
+	if o.Buffer > 0 {
+		size = min(o.Buffer, size)
+	}
 	exact := newReleases(nil)
-	ring, err := tracepoint.Open(ctx, tracepoint.Config{RingBytes: min(o.Buffer, releaseRing)}, exact.Lane)
+	ring, err := tracepoint.Open(ctx, tracepoint.Config{RingBytes: size}, exact.Lane)
 	if err != nil {
 		return err
 	}

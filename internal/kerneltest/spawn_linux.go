@@ -39,6 +39,7 @@ var roles = map[string]Role{
 	"execthread":  execThread,  // execthread: execute "exit 0" in a thread that does not lead
 	"threads":     threads,     // threads N DURATION STATUS: burn in N threads of their own, then exit
 	"leaderfirst": leaderFirst, // leaderfirst N DURATION STATUS: the same after the leader has ended
+	"stuckexec":   stuckExec,   // stuckexec FILE PROGRAM...: execute it with FILE open until then, a [Stuck] one
 }
 
 // Main is for TestMain of a package that uses [Spawn]: it runs the role this
@@ -101,7 +102,14 @@ type Child struct {
 // has not waited for it.
 func Spawn(t testing.TB, role string, args ...string) *Child {
 	t.Helper()
+	return SpawnAs(t, nil, role, args...)
+}
+
+// SpawnAs is Spawn with the ids of another user; nil is this one's.
+func SpawnAs(t testing.TB, user *syscall.Credential, role string, args ...string) *Child {
+	t.Helper()
 	cmd := Command(role, args...)
+	cmd.SysProcAttr.Credential = user
 	// The thread that forks must stay, or Pdeathsig strikes early. Go keeps
 	// idle threads, unless a locked goroutine ends; tests do not do that.
 	stdin, err := cmd.StdinPipe()

@@ -18,7 +18,7 @@ import (
 func TestTellOnce(t *testing.T) {
 	var out bytes.Buffer
 	cfg := config.Config{LogFormat: "json", LogLevel: "info"}
-	p := New(Options{Log: cfg.Logger(&out), Proc: proc.Default})
+	p := New(Options{Log: cfg.Logger(&out), Proc: proc.NewBounded(proc.Default)})
 	for range 100 {
 		p.tell("commit", errors.New("disk full"))
 	}

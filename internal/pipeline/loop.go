@@ -55,6 +55,10 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			if err := p.stepIfFull(); err != nil {
 				return err
 			}
+		case <-p.Proc.Answered():
+			if err := p.Engine.Answered(p.Proc.TakeAnswered(), readNow()); err != nil {
+				return err
+			}
 		case f := <-p.requests:
 			f()
 		case <-tick.C:

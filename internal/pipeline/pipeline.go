@@ -62,8 +62,11 @@ type Options struct {
 	Engine  *engine.Engine
 	Sources Sources
 	Store   *store.Store
-	// Proc is where the samples of the living and the count of forks are read.
-	Proc proc.FS
+	// Journal, if not nil, is where rows go; the engine makes them then.
+	Journal *Journal
+	// Proc is where the samples of the living and the count of forks are read, and the
+	// engine's World looks at.
+	Proc *proc.Bounded
 	// Interval is the time between two commits.
 	Interval time.Duration
 	// RunRetention is how long temporary groups are kept that are done with.
@@ -119,7 +122,7 @@ type Pipeline struct {
 func New(o Options) *Pipeline {
 	return &Pipeline{
 		Options: o, tick: schedulerTick(), told: map[string]string{},
-		readers:  readers{sampler: o.Proc.NewSampler(), known: map[groups.Key]*sample{}},
+		readers:  readers{known: map[groups.Key]*sample{}},
 		requests: make(chan func()), stopped: make(chan struct{}), disk: disk{written: make(chan *writing, 1)},
 	}
 }

@@ -26,15 +26,16 @@ import (
 // nothing.
 func newPipeline(t testing.TB, db *store.Store, set *rules.Set) *Pipeline {
 	t.Helper()
+	processes := proc.NewBounded(proc.Default)
 	e, err := engine.New(engine.Options{
-		World: NewWorld(proc.Default, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
+		World: NewWorld(processes, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
 		KnownCommands: func(uint32) []string { return nil }, Rules: set,
 	}, readNow())
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := New(Options{
-		Engine: e, Store: db, Proc: proc.Default, Log: slog.New(slog.DiscardHandler),
+		Engine: e, Store: db, Proc: processes, Log: slog.New(slog.DiscardHandler),
 		Sources: Sources{Events: stream.NewMemory[cnfork.Event](), Taskstats: stream.NewMemory[acct.Record](), Exact: stream.NewMemory[acct.Record]()},
 	})
 	p.setClocks()

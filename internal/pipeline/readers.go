@@ -37,7 +37,7 @@ func (p *Pipeline) refresh(ctx context.Context) (*usage.Snapshot, error) {
 		// The oldest detail first: those of the last round that had none.
 		detail := r.round-s.detailed > 1 || len(r.work) < fewMembers
 		detail = detail && time.Now().Before(deadline)
-		s.ok = r.sampler.Sample(s.key.PID, s.key.Start, &s.proc, detail) == nil
+		s.ok = p.Proc.Sample(s.key.PID, s.key.Start, &s.proc, detail) == nil
 		if detail {
 			s.detailed = r.round
 		}

@@ -14,12 +14,11 @@ import (
 // readers sample live members for those who read, outside the pipeline's
 // goroutine, so that no reader holds it up.
 type readers struct {
-	mu      sync.Mutex
-	sampler *proc.Sampler
-	known   map[groups.Key]*sample
-	round   uint64
-	work    []*sample
-	took    time.Duration // to compute the last snapshot
+	mu    sync.Mutex
+	known map[groups.Key]*sample
+	round uint64
+	work  []*sample
+	took  time.Duration // to compute the last snapshot
 }
 
 type sample struct {

@@ -18,7 +18,7 @@ import (
 // resumed tells that they go on where the last run stopped. Progress is shown on
 // terminal, if that is one.
 func (p *Pipeline) Restore(st *store.State, resumed bool, terminal io.Writer) error {
-	boot, err := p.Proc.BootID()
+	boot, err := p.Proc.FS().BootID()
 	if err != nil {
 		return fmt.Errorf("read boot id: %w", err)
 	}

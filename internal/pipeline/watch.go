@@ -79,7 +79,7 @@ func (p *Pipeline) watchEvents() error {
 		return nil
 	}
 	w.next = now.Add(watchInterval)
-	forks, err := p.Proc.Forks()
+	forks, err := p.Proc.FS().Forks()
 	if p.tell("count forks", err); err != nil {
 		return nil // for want of a descriptor, for instance
 	}

@@ -13,11 +13,11 @@ import (
 	"elsa/pkg/proc"
 )
 
-// world is the running machine.
+// world is the running machine. It is looked at in other goroutines, for which the
+// pipeline's waits some milliseconds at most.
 type world struct {
-	proc.FS
+	*proc.Bounded
 	rules.Names
-	sampler *proc.Sampler
 	cgroups *proc.Cgroups
 	unified bool // there are no control groups beside the unified hierarchy
 	cut     *tally.Shared
@@ -25,10 +25,10 @@ type world struct {
 
 // NewWorld returns the machine that a proc tree shows, for one goroutine. cut counts
 // what was not read of a process because it was too much; nil counts nothing.
-func NewWorld(fs proc.FS, cut *tally.Shared) engine.World {
-	text, err := os.ReadFile(string(fs) + "/self/cgroup")
+func NewWorld(b *proc.Bounded, cut *tally.Shared) engine.World {
+	text, err := os.ReadFile(string(b.FS()) + "/self/cgroup")
 	return &world{
-		FS: fs, Names: rules.Names{}, sampler: fs.NewSampler(), cgroups: proc.OpenCgroups(),
+		Bounded: b.Impatient(), Names: rules.Names{}, cgroups: proc.OpenCgroups(),
 		unified: err == nil && bytes.HasPrefix(text, []byte("0::")), cut: cut,
 	}
 }
@@ -36,13 +36,13 @@ func NewWorld(fs proc.FS, cut *tally.Shared) engine.World {
 func (w *world) Processes(buf []proc.Process) ([]proc.Process, error) { return w.Snapshot(buf) }
 
 func (w *world) Sample(k groups.Key, s *proc.Sample) error {
-	return w.sampler.Sample(k.PID, k.Start, s, true)
+	return w.Bounded.Sample(k.PID, k.Start, s, true)
 }
 
 // Traits has the control group by its id, where that says all: a process at the root
 // of the unified hierarchy may be in another of version 1.
 func (w *world) Traits(p proc.Process, cgroup uint64) rules.Traits {
-	t := rules.Look(w.FS, p, w.Names, w.cut)
+	t := rules.LookBounded(w.Bounded, p, w.Names, w.cut)
 	if cgroup == 0 {
 		return t
 	}

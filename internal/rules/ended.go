@@ -32,6 +32,7 @@ func (e *Ended) UnixGroup() string { return e.names.UnixGroup(e.p.GID) }
 
 func (e *Ended) Executable() string  { e.unseen = true; return "" }
 func (e *Ended) Cgroup() string      { e.unseen = true; return "" }
+func (e *Ended) Args() string        { e.unseen = true; return "" }
 func (e *Ended) Env(string) []string { e.unseen = true; return nil }
 
 // Unseen reports whether what nobody can tell any more was asked since the last call.
@@ -40,3 +41,6 @@ func (e *Ended) Unseen() bool {
 	e.unseen = false
 	return unseen
 }
+
+// Late is false: no answer is on its way.
+func (e *Ended) Late() bool { return false }

@@ -35,6 +35,7 @@ const maxRules = 1000
 //	    unix-group: users
 //	    cgroup: /system.slice/*
 //	    parent: build
+//	    args: "*--release*"
 //	    env: {CI: "true", JOB: "*"}
 //	    limit: 1000         # groups that a template may make
 //
@@ -74,7 +75,7 @@ func Parse(n *yaml.Node) (*Set, error) {
 }
 
 // keys are the conditions, those that cost least to look at first.
-var keys = []string{"command", "user", "unix-group", "parent", "executable", "cgroup", "env"}
+var keys = []string{"command", "user", "unix-group", "parent", "executable", "cgroup", "args", "env"}
 
 func parseRule(n *yaml.Node) (Rule, error) {
 	r := Rule{Line: n.Line, Limit: defaultLimit}
@@ -150,8 +151,10 @@ func (nobody) User() string        { return "x" }
 func (nobody) UnixGroup() string   { return "x" }
 func (nobody) Executable() string  { return "/x" }
 func (nobody) Cgroup() string      { return "/x" }
+func (nobody) Args() string        { return "" }
 func (nobody) Groups() []string    { return nil }
 func (nobody) Unseen() bool        { return false }
+func (nobody) Late() bool          { return false }
 func (nobody) Env(string) []string { return []string{"x"} }
 
 // patterns reads one pattern or a list of them.

@@ -45,3 +45,28 @@ func TestEnvironmentIsBounded(t *testing.T) {
 		t.Errorf("%d bytes allocated for an environment of 8 MiB", n)
 	}
 }
+
+// TestArguments: the arguments of a process are one text, without the first; they are
+// bounded like the environment, and a process without any has none.
+func TestArguments(t *testing.T) {
+	dir := t.TempDir()
+	for pid, file := range map[string]string{
+		"7": "python3\x00-O\x00a b.py\x00", "8": "sh\x00", "9": "", "10": "x\x00" + string(bytes.Repeat([]byte{'y'}, 8<<20)),
+	} {
+		if err := os.Mkdir(filepath.Join(dir, pid), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, pid, "cmdline"), []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pid, want := range map[int32]string{7: "-O a b.py", 8: "", 9: "", 11: ""} {
+		if got := Look(proc.FS(dir), proc.Process{PID: pid}, Names{}, nil).Args(); got != want {
+			t.Errorf("arguments of %d are %q, want %q", pid, got, want)
+		}
+	}
+	var cut tally.Shared
+	if got := Look(proc.FS(dir), proc.Process{PID: 10}, Names{}, &cut).Args(); len(got) != maxMemory-2 || cut.Count(tally.ProcessMemory) != 1 {
+		t.Errorf("%d bytes of arguments, %d counted as cut", len(got), cut.Count(tally.ProcessMemory))
+	}
+}

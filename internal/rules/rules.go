@@ -8,6 +8,7 @@ package rules
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -25,10 +26,14 @@ type Traits interface {
 	UnixGroup() string        // the same for the group id
 	Executable() string       // path; empty when unknown
 	Cgroup() string           // path in the unified or first hierarchy
+	Args() string             // the arguments, with a space between two
 	Env(name string) []string // the variable's values: none or one
 	// Unseen reports whether, since the last call of Unseen, something was asked that
-	// cannot be told any more, as the process is gone. The answer means nothing then.
+	// cannot be told, as the process is gone, or busy. The answer means nothing then.
 	Unseen() bool
+	// Late reports whether, since the last call of Late, something was asked that will
+	// be told later: new traits of the process will have it.
+	Late() bool
 }
 
 // Facts are all that a rule can ask of a process.
@@ -81,7 +86,7 @@ type Match struct {
 }
 
 // Match returns the groups that the process should be in. unseen tells that there
-// may be more: it is the first rule that asked for what cannot be told any more, or nil.
+// may be more: it is the first rule that asked for what cannot be told, or not yet, or nil.
 // Such a rule matches nothing, and where the first that matches counts, those after it
 // do not either.
 func (s *Set) Match(f Facts) (found []Match, unseen *Rule) {
@@ -129,11 +134,20 @@ func (r *Rule) fulfilled(f Facts) bool {
 // looks tells that the condition may take a look at the process.
 func (c *condition) looks() bool {
 	switch c.key {
-	case "executable", "cgroup", "env":
+	case "executable", "cgroup", "args", "env":
 		return true
+	case "command":
+		return slices.ContainsFunc(c.want, pattern.long)
 	}
 	return false
 }
+
+// maxCommand is the length of the longest command name that the kernel keeps, in
+// TASK_COMM_LEN of include/linux/sched.h: it cuts others.
+const maxCommand = 15
+
+// long tells that only names match that the kernel cuts.
+func (p pattern) long() bool { return len(p)-strings.Count(string(p), "*") > maxCommand }
 
 func (c *condition) fulfilled(f Facts) bool {
 	var buf [2]string
@@ -147,11 +161,23 @@ func (c *condition) fulfilled(f Facts) bool {
 	return false
 }
 
+// commands appends the name that the kernel has cut: that of the program's file, if it
+// begins as the command does. It is looked up only where it can decide.
+func (c *condition) commands(f Facts, to []string) []string {
+	if len(f.Command()) < maxCommand || !slices.ContainsFunc(c.want, pattern.long) {
+		return to
+	}
+	if file := path.Base(f.Executable()); strings.HasPrefix(file, f.Command()) {
+		to = append(to, file)
+	}
+	return to
+}
+
 // have appends what a process has of the property that the condition is about.
 func (c *condition) have(f Facts, to []string) []string {
 	switch c.key {
 	case "command":
-		return append(to, f.Command())
+		return c.commands(f, append(to, f.Command()))
 	case "user":
 		return append(to, f.User(), strconv.FormatUint(uint64(f.UID()), 10))
 	case "unix-group":
@@ -162,6 +188,8 @@ func (c *condition) have(f Facts, to []string) []string {
 		return append(to, f.Executable())
 	case "cgroup":
 		return append(to, f.Cgroup())
+	case "args":
+		return append(to, f.Args())
 	case "env":
 		return append(to, f.Env(c.variable)...)
 	}

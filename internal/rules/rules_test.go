@@ -24,10 +24,10 @@ func parse(text string) (*Set, error) {
 }
 
 type process struct {
-	command, user, exe, cgroup string
-	uid                        uint32
-	groups                     []string
-	env                        map[string]string
+	command, user, exe, cgroup, args string
+	uid                              uint32
+	groups                           []string
+	env                              map[string]string
 }
 
 func (p process) Command() string    { return p.command }
@@ -37,8 +37,10 @@ func (p process) User() string       { return p.user }
 func (p process) UnixGroup() string  { return "users" }
 func (p process) Executable() string { return p.exe }
 func (p process) Cgroup() string     { return p.cgroup }
+func (p process) Args() string       { return p.args }
 func (p process) Groups() []string   { return p.groups }
 func (p process) Unseen() bool       { return false }
+func (p process) Late() bool         { return false }
 func (p process) Env(name string) []string {
 	if v, ok := p.env[name]; ok {
 		return []string{v}
@@ -54,6 +56,8 @@ list:
   - {group: "unit/{{.Unit}}", cgroup: "/system.slice/*"}
   - {group: jobs, env: {CI: "true", JOB: "*"}}
   - {group: deep, parent: "user/*", executable: "/opt/*/bin/?"}
+  - {group: long, command: "elaborate-program*"}
+  - {group: a, command: "python*", args: "*a.py*"}
   - {group: everyone, unix-group: users, command: "*"}
 `
 
@@ -72,6 +76,11 @@ func TestMatch(t *testing.T) {
 		{"environment", process{env: map[string]string{"CI": "true", "JOB": "7"}}, []string{"jobs", "everyone"}},
 		{"environment, other value", process{env: map[string]string{"CI": "no", "JOB": "7"}}, []string{"everyone"}},
 		{"parent and path", process{groups: []string{"x", "user/a"}, exe: "/opt/a/b/bin/c"}, []string{"deep", "everyone"}},
+		{"arguments", process{command: "python3", args: "-O a.py x"}, []string{"a", "everyone"}},
+		{"other arguments", process{command: "python3", args: "b.py"}, []string{"everyone"}},
+		{"a cut name", process{command: "elaborate-progr", exe: "/bin/elaborate-program-2"}, []string{"long", "everyone"}},
+		{"a cut name of another file", process{command: "elaborate-progr", exe: "/bin/sh"}, []string{"everyone"}},
+		{"another cut name", process{command: "elaborate-progr", exe: "/bin/elaborate-progress"}, []string{"everyone"}},
 		{"parent but no path", process{groups: []string{"user/a"}, exe: "/opt/bin"}, []string{"everyone"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,8 +114,8 @@ func TestMatch(t *testing.T) {
 func TestTry(t *testing.T) {
 	p := process{command: "make", user: "alice", uid: 1001, groups: []string{"build"}, env: map[string]string{"CI": "no"}}
 	for mode, want := range map[Mode][]Outcome{
-		All:   {Member, Closed, Mismatch, Mismatch, Mismatch, Joins},
-		First: {Member, Skipped, Skipped, Skipped, Skipped, Skipped},
+		All:   {Member, Closed, Mismatch, Mismatch, Mismatch, Mismatch, Mismatch, Joins},
+		First: {Member, Skipped, Skipped, Skipped, Skipped, Skipped, Skipped, Skipped},
 	} {
 		s, err := parse(strings.Replace(list, "%s", string(mode), 1))
 		if err != nil {
@@ -162,6 +171,8 @@ func TestMatchUnseen(t *testing.T) {
 		{"the first", "[{group: a, command: make}, {group: b, executable: '*'}]", First, []string{"a"}, ""},
 		{"none after what is not known", "[{group: a, executable: '/x'}, {group: b, command: make}]", First, nil, "a"},
 		{"what is known decides", "[{group: a, executable: '*', command: cc}, {group: b, command: make}]", First, []string{"b"}, ""},
+		{"arguments", "[{group: a, command: make, args: x}, {group: b, command: make}]", All, []string{"b"}, "a"},
+		{"a long name is not asked for where the command is short", "[{group: a, command: a-name-of-a-program}, {group: b, command: make}]", First, []string{"b"}, ""},
 		{"a name that is not known", "[{group: '{{.Exe}}', command: make}, {group: b, command: make}]", All, []string{"b"}, "{{.Exe}}"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -39,6 +39,7 @@ func (st *State) load(tx *bolt.Tx) error {
 	}{
 		{keyMeta, func(v []byte) error { return json.Unmarshal(v, &st.Meta) }},
 		{keyHeld, func(v []byte) error { return json.Unmarshal(v, &st.Held) }},
+		{keyJournal, func(v []byte) error { return json.Unmarshal(v, &st.Journal) }},
 		{keyAncestors, st.readAncestors},
 	} {
 		v, err := meta.get(r.key)

@@ -71,7 +71,7 @@ func open(path string) (*Store, error) {
 		return nil, err
 	}
 	if err := sound(s.upgrade); err != nil {
-		s.Close()
+		file.Close() // bbolt may be in the midst of something
 		return nil, err
 	}
 	s.measure()

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"elsa/internal/journal"
 	"encoding/binary"
 	"encoding/json"
 
@@ -87,6 +88,9 @@ func (tx *Tx) Clear() {
 
 // Meta puts the service's state.
 func (tx *Tx) Meta(m Meta) { tx.putJSON(inMeta, keyMeta, m) }
+
+// Journal puts how far the journal is that has the rows of this transaction.
+func (tx *Tx) Journal(p journal.Position) { tx.putJSON(inMeta, keyJournal, p) }
 
 // Held puts the precise records whose lines were not joined, in place of those
 // put before. They are few, and there are none but at a planned stop.

@@ -71,6 +71,8 @@ const (
 	ProcessGroups // a process was in as many groups as one may be, and a rule named another
 	HistoryGroups // deaths and moves of processes in more groups, by an early version
 	ProcessMemory // reads of another process's memory that were cut
+	LooksLate     // looks at processes that did not end in time
+	LooksRefused  // not made, since too many were under way
 	SumsFull      // sums of all processes that reached their ceiling
 	RuleOwners    // a rule named the group of a user, and left a process out
 	RuleGroups    // a rule has made as many groups as it may, and left a process out
@@ -182,6 +184,8 @@ var table = [Counters]Info{
 	Connections:   {Limited, "connections", &limited, "connections", "refused", "connection too many", "connections too many", false},
 	Answers:       {Limited, "answers", &limited, "answers", "refused", "answer given up", "answers given up", false},
 	ProcessMemory: {Limited, "process_memory", &limited, "process_memory", "limited", "look at a process's memory cut", "looks at processes' memory cut", false},
+	LooksLate:     {Limited, "looks_late", &limited, "looks_late", "limited", "late look at a process", "late looks at processes", false},
+	LooksRefused:  {Limited, "looks_refused", &limited, "looks_refused", "limited", "look at a process not made", "looks at processes not made", false},
 }
 
 // Info describes the counter. It must not be changed.

@@ -8,7 +8,7 @@ import "fmt"
 type Source uint8
 
 const (
-	// SourceAuto is the fork connector where it answers, and else the process
+	// SourceAuto is the fork connector where it answers, else BPF, and else the process
 	// connector.
 	SourceAuto Source = iota
 	// SourceProc is mainline's process connector.

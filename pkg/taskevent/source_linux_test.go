@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +36,23 @@ var roles = map[string]kerneltest.Role{
 			return 1
 		}
 		return int(syscall.Exec("/bin/true", []string{"true"}, nil).(syscall.Errno))
+	},
+	"uring": uring,
+	// comeandgo makes so many threads, one after the other.
+	"comeandgo": func(args []string) int {
+		n, err := strconv.Atoi(args[0])
+		if err != nil {
+			return 1
+		}
+		for range n {
+			gone := make(chan struct{})
+			go func() {
+				runtime.LockOSThread() // and never unlocked: the thread ends too
+				close(gone)
+			}()
+			<-gone
+		}
+		return 0
 	},
 }
 
@@ -206,6 +225,11 @@ func TestKernelBPFEvents(t *testing.T) {
 			c.Wait()
 		}, []string{"self forks a", "a executes exe", "a forks b, child of self", "a ends", "b ends"}},
 		{"threads", role("threads", "4", "1ms", "0"), []string{"self forks a", "a executes exe", "a ends"}},
+		{"2000 threads that come and go", role("comeandgo", "2000"), []string{"self forks a", "a executes exe", "a ends"}},
+		{"io_uring", func(t *testing.T) {
+			kerneltest.Need(t, ioUring)
+			role("uring")(t)
+		}, []string{"self forks a", "a executes exe", "a ends"}},
 		{"leader first", role("leaderfirst", "2", "5ms", "0"), []string{"self forks a", "a executes exe", "a ends"}},
 		{"exec from a thread", role("execthread"), []string{"self forks a", "a executes exe", "a executes exe", "a ends"}},
 		{"setuid", role("become"), []string{"self forks a", "a executes exe", "a executes true as 65534:65534", "a ends"}},

@@ -5,7 +5,6 @@ package taskrelease
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,15 +26,6 @@ import (
 // roles are what spawned copies of the test binary can be asked to do, besides
 // kerneltest's own.
 var roles = map[string]kerneltest.Role{
-	// dial prints how Dial went.
-	"dial": func([]string) int {
-		s, _, err := dial(1 << 16)
-		fmt.Println(err)
-		if err == nil {
-			s.Close()
-		}
-		return 0
-	},
 	// spawnwrite is write in a child, which it waits for.
 	"spawnwrite": func(args []string) int {
 		if kerneltest.Command("write", args...).Run() != nil {
@@ -502,33 +492,6 @@ func TestKernelExactClose(t *testing.T) {
 		}
 	}
 	runtime.KeepAlive(s) // or the collector might have closed it
-}
-
-// Two capabilities suffice, and without them the error names them.
-func TestKernelExactCapabilities(t *testing.T) {
-	need(t)
-	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
-	for _, tt := range []struct {
-		name string
-		caps []uintptr
-		want string
-	}{
-		{"CAP_BPF and CAP_PERFMON", []uintptr{unix.CAP_BPF, unix.CAP_PERFMON}, "<nil>"},
-		{"CAP_BPF", []uintptr{unix.CAP_BPF}, "CAP_PERFMON"},
-		{"none", nil, "CAP_BPF"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			cmd := kerneltest.Command("dial")
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody, AmbientCaps: tt.caps, Pdeathsig: syscall.SIGKILL}
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(string(out), tt.want) {
-				t.Errorf("Dial says %q, want %q in it", out, tt.want)
-			}
-		})
-	}
 }
 
 // Fields that a kernel lacks read as zero, but for those without which there

@@ -5,11 +5,13 @@ package tracepoint_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,7 +27,21 @@ import (
 	"elsa/pkg/tracepoint"
 )
 
-func TestMain(m *testing.M) { kerneltest.Main(m, nil) }
+// roles are what spawned copies of the test binary can be asked to do.
+var roles = map[string]kerneltest.Role{
+	// open prints how it went to open events and releases, and to prove events.
+	"open": func([]string) int {
+		events, releases := tracepoint.NewLane(&taskevent.Decoder{}, stream.Cursor{}), tracepoint.NewLane(taskrelease.NewDecoder(), stream.Cursor{})
+		s, err := tracepoint.Open(context.Background(), tracepoint.Config{RingBytes: 1 << 16}, events, releases)
+		if err == nil {
+			err = errors.Join(taskevent.Prove(s.Peek), s.Close())
+		}
+		fmt.Println(err)
+		return 0
+	},
+}
+
+func TestMain(m *testing.M) { kerneltest.Main(m, roles) }
 
 func need(t testing.TB) {
 	t.Helper()
@@ -172,15 +188,17 @@ func (b *both) once(pids []int32) {
 	}
 }
 
-// TestKernelRing goes through a small ring many times, with what was read given free
-// late: all is delivered once, and both lanes end at one place.
+// TestKernelRing goes through a ring and its many windows, with what was read given
+// free late: all is delivered once, and both lanes end at one place.
 func TestKernelRing(t *testing.T) {
-	b := open(t, 1<<20) // two windows
+	was := tracepoint.SetWindow(16 << 10)
+	t.Cleanup(func() { tracepoint.SetWindow(was) })
+	b := open(t, 1<<20)
 	var pids []int32
-	for range 12 {
-		pids = append(pids, fork(t, 800)...)
+	for b.at.Position < 3<<19 {
+		pids = append(pids, fork(t, 50)...)
 		b.barrier()
-		if b.at.Position != b.releasesAt.Position && b.releasesAt.Position > b.at.Position {
+		if b.releasesAt.Position > b.at.Position {
 			t.Errorf("events are read up to %d, and releases, which may be held back, up to %d", b.at.Position, b.releasesAt.Position)
 		}
 		if kept, of := b.Kept(); kept == 0 || of != 1<<20 {
@@ -189,22 +207,22 @@ func TestKernelRing(t *testing.T) {
 		b.Free(min(b.at.Position, b.releasesAt.Position))
 	}
 	b.once(pids)
-	if b.lost != 0 || b.at.Position < 2<<20 {
-		t.Errorf("%d lost; read up to %d", b.lost, b.at.Position)
+	if b.lost != 0 {
+		t.Errorf("%d lost", b.lost)
 	}
 }
 
 // TestKernelLost reads nothing while more happens than the ring holds: what is
 // delivered and what is told as lost are all, and the ring goes on.
 func TestKernelLost(t *testing.T) {
-	b := open(t, 64<<10)
-	const children = 1500
+	b := open(t, 16<<10)
+	const children = 250
 	pids := fork(t, children)
 	b.barrier()
 	if n := len(b.forks) + int(b.lost); b.lost == 0 || n < children || b.at.Lost != b.lost {
 		t.Errorf("%d forks delivered and %d events lost of %d children; in all %d", len(b.forks), b.lost, children, b.at.Lost)
 	}
-	b.once(pids[:10])
+	b.once(pids[:5])
 	b.Free(min(b.at.Position, b.releasesAt.Position))
 	lost := b.lost
 	pids = fork(t, 3)
@@ -214,7 +232,7 @@ func TestKernelLost(t *testing.T) {
 		t.Errorf("%d more lost", b.lost-lost)
 	}
 	// Releases come later. Each that found no room is a process, and is known in sum.
-	kerneltest.Eventually(t, "releases that found no room", func() bool { b.barrier(); return b.releasesAt.Processes > 100 })
+	kerneltest.Eventually(t, "releases that found no room", func() bool { b.barrier(); return b.releasesAt.Processes > 50 })
 	if at := b.releasesAt; at.Processes > at.Lost || at.CPU < time.Duration(at.Processes)*5*time.Microsecond || at.CPU > time.Duration(at.Processes)*100*time.Millisecond {
 		t.Errorf("releases lost: %+v", at)
 	}
@@ -254,7 +272,7 @@ func TestKernelResume(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			first := open(t, 1<<20)
-			known := fork(t, 100)
+			known := fork(t, 30)
 			first.barrier()
 			first.once(known)
 			at, releasesAt := first.at, first.releasesAt
@@ -263,10 +281,10 @@ func TestKernelResume(t *testing.T) {
 				t.Fatal(err)
 			}
 			kept := tt.keep(t, h)
-			twice := fork(t, 100)
+			twice := fork(t, 30)
 			first.barrier() // read, and not in any transaction
 			first.end()
-			missed := fork(t, 100)
+			missed := fork(t, 30)
 
 			second := lanes(t, at, releasesAt)
 			s, err := tracepoint.Resume(kept(), tracepoint.Config{}, second.events, second.releases)
@@ -277,7 +295,7 @@ func TestKernelResume(t *testing.T) {
 				t.Fatal(err)
 			}
 			second.run(s)
-			later := fork(t, 100)
+			later := fork(t, 30)
 			second.barrier()
 			second.once(slices.Concat(twice, missed, later))
 			for _, pid := range known {
@@ -392,25 +410,70 @@ func TestKernelUnpin(t *testing.T) {
 	})
 }
 
+// Two capabilities suffice for events and releases, and without them the error names
+// them.
+func TestKernelCapabilities(t *testing.T) {
+	need(t)
+	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
+	for _, tt := range []struct {
+		name string
+		caps []uintptr
+		want string
+	}{
+		{"CAP_BPF and CAP_PERFMON", []uintptr{unix.CAP_BPF, unix.CAP_PERFMON}, "<nil>"},
+		{"CAP_BPF", []uintptr{unix.CAP_BPF}, "CAP_PERFMON"},
+		{"none", nil, "CAP_BPF"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := kerneltest.Command("open")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody, AmbientCaps: tt.caps, Pdeathsig: syscall.SIGKILL}
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(out), tt.want) {
+				t.Errorf("it says %q, want %q in it", out, tt.want)
+			}
+		})
+	}
+}
+
+// A kernel that is not guarded has its functions traced, and one that is refuses. Which
+// it is must not depend on what is loaded besides.
+func TestKernelGuarded(t *testing.T) {
+	need(t)
+	was := tracepoint.Guarded()
+	t.Logf("guarded: %v", was)
+	open(t, 1<<16)
+	if is := tracepoint.Guarded(); is != was {
+		t.Errorf("guarded: %v, and then %v", was, is)
+	}
+}
+
 // A ring takes little resident memory, however large it is.
 func TestKernelResident(t *testing.T) {
 	need(t)
-	resident := func() int64 {
-		runtime.GC()
-		var u unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+	mapped := func() (kB int) {
+		text, err := os.ReadFile("/proc/self/status")
+		if err != nil {
 			t.Fatal(err)
 		}
-		return u.Maxrss // KiB
+		for line := range strings.Lines(string(text)) {
+			var n int
+			if _, err := fmt.Sscanf(line, "RssFile: %d kB", &n); err == nil {
+				kB += n
+			}
+			if _, err := fmt.Sscanf(line, "RssShmem: %d kB", &n); err == nil {
+				kB += n
+			}
+		}
+		return kB
 	}
-	small := open(t, 1<<20)
-	fork(t, 100)
-	small.barrier()
-	before := resident()
-	large := open(t, 64<<20)
-	fork(t, 3000)
-	large.barrier()
-	if grown := resident() - before; grown > 8<<10 {
-		t.Errorf("a ring of 64 MiB makes the process %d KiB larger", grown)
+	before := mapped()
+	b := open(t, 64<<20)
+	fork(t, 30)
+	b.barrier()
+	if grown := mapped() - before; grown < 512 || grown > 2048 {
+		t.Errorf("a ring of 64 MiB adds %d KiB to what is mapped and resident, want little more than a window of 512", grown)
 	}
 }

@@ -25,6 +25,8 @@ type Join struct {
 	ExpectExact bool
 	// Looks: deaths are named to Look, and none is charged by an estimate before.
 	Looks bool
+	// Lines: every death gets a line of the ledger, by which it is counted.
+	Lines bool
 	// Patience is how long a death waits for its exact record.
 	Patience time.Duration
 	// Tick is the scheduler's tick, the resolution of sampled CPU.

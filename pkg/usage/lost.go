@@ -45,6 +45,16 @@ func (j *Join) settleLost(now clock.Boot) {
 		return
 	}
 	j.lost = lost{}
+	for _, d := range j.open { // those whose clock was read may have been waited for since
+		for ; d != nil; d = d.next {
+			if d.standing {
+				l.found(d.base.CPU() + d.charged.CPU())
+			}
+		}
+	}
+	if j.Lines {
+		l.processes = 0 // each is counted by its line
+	}
 	if l.processes == 0 && l.cpu == 0 {
 		return
 	}

@@ -163,7 +163,7 @@ func (j *Join) Look(before, now clock.Boot, f func(groups.Key) (cpu time.Duratio
 			}
 			d.looked = found != Ending || now.Sub(d.at) > endingFor
 			if found == Standing {
-				d.final = true
+				d.final, d.standing = true, true
 				m := d.estimate
 				m.setCPU(cpu)
 				j.lift(d, &m, exact, nil)

@@ -38,8 +38,8 @@ type Service struct {
 	// Created is when the state directory was made; the service's counters
 	// begin there. Started is when this run of the service became ready.
 	Created, Started time.Time
-	// EventSource is "fork", "bpf", "proc" or "proc: " and why it is no bpf; Accounting "own", "follow:PATH" or
-	// "off"; Taskstats and Exact "on" or "off: reason".
+	// EventSource is "fork", "bpf" or "proc"; Accounting "own", "follow:PATH" or "off";
+	// Taskstats and Exact "on", "off" or "off: reason".
 	EventSource, Accounting, Taskstats, Exact string
 	// Suspended is true while the kernel holds back ledger lines.
 	Suspended bool

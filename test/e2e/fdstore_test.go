@@ -313,7 +313,9 @@ func TestKernelStoredUnfit(t *testing.T) {
 		spoil func(t *testing.T, d *daemon)
 		say   []string
 	}{
-		{"flags", func(_ *testing.T, d *daemon) { d.args = []string{"--source", "proc", "--taskstats", "off", "--exact", "off"} }, []string{
+		{"flags", func(_ *testing.T, d *daemon) {
+			d.args = []string{"--source", "proc", "--taskstats", "off", "--exact", "off"}
+		}, []string{
 			"went on with the stored events", "descriptor=elsa-taskstats", "cannot go on with the kept ring",
 		}},
 		{"another database", func(t *testing.T, d *daemon) {

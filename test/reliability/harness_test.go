@@ -35,6 +35,9 @@ import (
 var bin string // the directory of the binaries, built with fault points
 
 func TestMain(m *testing.M) {
+	if kerneltest.Spawned() {
+		kerneltest.Main(m, roles)
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "elsa-reliability")
 		if err != nil {

@@ -34,7 +34,7 @@ func TestKernelCrashGoesOn(t *testing.T) {
 	d := newDaemon(t, t.TempDir(), "--source", "bpf")
 	d.start()
 	before := d.report()
-	l := d.load("mixed", nil, "churn", "codzc", "4", "1000000")
+	l := d.load("mixed", nil, "churn", "codzc", "4", "200")
 	began, down := time.Now(), time.Duration(0)
 	wentOn := 0
 	for range kills {

@@ -27,13 +27,15 @@ hard links. *Lost* are deaths that are on no bill, *doubled* those on one too ma
 be its own may be *unattributed*, and counts as lost only if it is not that either. *Tried* is how often the fault struck.
 
 Made by \`$command\` in $minutes minutes, on Linux $(uname -r), ${cpu:-$(uname -m)}, $(nproc) CPUs, $(date -u +%F). One line again:
-\`go test -v -run 'NAME' ./test/reliability\`, with \`ELSA_SOAK=1\` in its long form; as root. \`make soak\` writes this page in
+\`go test -v -run 'NAME' ./test/reliability ./internal/store\`, with \`ELSA_SOAK=1\` in its long form; as root. \`make soak\` writes this page in
 the long form. A figure that is not zero has its reason beside it.
 
 | fault | tried | deaths | lost | doubled | | test |
 |---|--:|--:|--:|--:|---|---|
 EOF
 	cat "$work/rows"
+	echo
+	cat test/reliability/attacks.md
 	skipped=$(sed -n 's/^ *--- SKIP: \([^ ]*\).*/`\1`/p' "$work/log" | paste -sd, | sed 's/,/, /g')
 	[ -z "$skipped" ] || printf '\nLeft out in this form or on this machine: %s.\n' "$skipped"
 } >"$work/page"
