@@ -28,7 +28,7 @@ check: ## gofmt, vet, staticcheck, govulncheck, and that the pure packages need 
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	GO=$(GO) test/vuln.sh
-	GOOS=darwin $(GO) build ./pkg/acct ./pkg/api ./pkg/client ./pkg/cnfork ./pkg/groups ./pkg/ledger ./pkg/stream ./pkg/taskevent ./pkg/taskrelease ./pkg/taskstats ./pkg/usage ./internal/engine ./internal/history ./internal/lineage
+	GOOS=darwin $(GO) build ./pkg/acct ./pkg/api ./pkg/client ./pkg/cnfork ./pkg/groups ./pkg/ledger ./pkg/stream ./pkg/taskrelease ./pkg/taskstats ./pkg/usage ./internal/engine ./internal/history ./internal/lineage
 
 test: ## every test this machine can run; ELSA_KERNEL=require makes skips failures
 	test/setup.sh

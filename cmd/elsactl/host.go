@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/feed"
+	"elsa/internal/nss"
 	"elsa/pkg/client"
 	"elsa/pkg/ledger"
 	"elsa/pkg/tracepoint"
@@ -36,6 +37,7 @@ type host struct {
 	space  func(path string) (total, free uint64, err error)
 	events func(context.Context) (events, error)
 	owner  func() error
+	getent func() error
 	status func(context.Context) (client.Status, error)
 
 	found  []finding
@@ -54,6 +56,7 @@ func thisHost(socket, stateDir string) *host {
 		},
 		events: tryEvents,
 		owner:  ledger.Owner,
+		getent: nss.Asks,
 		status: func(ctx context.Context) (client.Status, error) { return client.New(socket).Status(ctx) },
 	}
 }
@@ -110,6 +113,7 @@ func (h *host) diagnose(ctx context.Context) diagnosis {
 	st, err := h.status(ctx)
 	h.accounting(err == nil && st.Sources.Accounting == "own", st.Sources.Accounting)
 	h.disk()
+	h.names(st)
 	h.service(st, err)
 	d := diagnosis{Healthy: true, Precision: precision, Findings: h.found}
 	for _, f := range h.found {
@@ -348,6 +352,29 @@ func (h *host) disk() {
 	}
 }
 
+// names says which users and unix groups cannot be resolved.
+func (h *host) names(s client.Status) {
+	n := len(h.found)
+	if err := h.getent(); err != nil {
+		h.add("names", warn, "install getent (libc-bin, glibc-common)", "users and unix groups are known from /etc/passwd and /etc/group alone, none of LDAP, SSSD or another nss module: %v", err)
+	}
+	for _, unknown := range []struct {
+		what, database string
+		names          []string
+	}{{"users", "passwd", s.Rules.UnknownUsers}, {"unix groups", "group", s.Rules.UnknownUnixGroups}} {
+		if len(unknown.names) > 0 {
+			h.add("names", warn, "see what the name service says: getent "+unknown.database+" NAME (nsswitch.conf); then systemctl reload elsad",
+				"rules name %s that the name service does not know: %s", unknown.what, visible(strings.Join(unknown.names, " ")))
+		}
+	}
+	if s.Names.Failed > 0 {
+		h.add("names", warn, "see whether getent passwd NAME answers, within 5 s", "the name service did not answer %d times; such users are known by number", s.Names.Failed)
+	}
+	if len(h.found) == n {
+		h.add("names", ok, "", "the name service is asked for users and unix groups (getent)")
+	}
+}
+
 // service judges the running elsad by what it says of itself.
 func (h *host) service(s client.Status, err error) {
 	var unreachable *client.UnreachableError
@@ -361,7 +388,7 @@ func (h *host) service(s client.Status, err error) {
 	}
 	n := len(h.found)
 	if s.Sources.Suspended {
-		h.add("elsad", fail, "free some disk space", "the kernel has suspended accounting")
+		h.add("elsad", fail, s.Sources.SuspendedCause, "no accounting records come since %s", clock(s.Sources.SuspendedSince))
 	}
 	if !s.UnsavedSince.IsZero() {
 		h.add("elsad", fail, "look at the disk of its state directory: is it full, or its file system frozen?", "nothing could be saved since %s; it is kept in memory", clock(s.UnsavedSince))

@@ -3,15 +3,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
-	"os/user"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
+	"elsa/internal/nss"
 	"elsa/pkg/client"
 )
 
@@ -64,13 +66,24 @@ func numbers(ns []int) string {
 // clock is a time for a person, in their zone.
 func clock(t time.Time) string { return t.Local().Format(time.DateTime) }
 
-// userName is the name of a user, or the number of one that has none here.
+// users are the names of users as far as they were looked up.
+var users = sync.OnceValue(func() *nss.Names { return nss.New(nil) })
+
+// usersWait is how long the name service may take, for all users that are shown.
+const usersWait = 5 * time.Second
+
+// userName is the name of a user, or the number of one that has none here. Of many
+// users all but the last are to be told to [nss.Names.User] before, so that they are
+// looked up together.
 func userName(uid uint32) string {
-	id := strconv.FormatUint(uint64(uid), 10)
-	if u, err := user.LookupId(id); err == nil {
-		return u.Username
+	name, known := users().User(uid)
+	if !known {
+		ctx, cancel := context.WithTimeout(context.Background(), usersWait)
+		defer cancel()
+		users().Look(ctx)
+		name, _ = users().User(uid)
 	}
-	return id
+	return name
 }
 
 // labelText is key=value, in order of the keys.

@@ -21,6 +21,9 @@ func listCommand(c *ctl) *cobra.Command {
 			return c.print(gs, func() {
 				t := newTable("NAME", "ID>", "STATE", "OWNER", "CREATED", "LABELS")
 				for _, g := range gs {
+					users().User(g.Owner) // all are looked up at once
+				}
+				for _, g := range gs {
 					t.row(g.Name, fmt.Sprint(g.ID), g.State, userName(g.Owner), clock(g.Created), labelText(g.Labels))
 				}
 				t.write(c.stdout)

@@ -169,6 +169,11 @@ func (c *ctl) reportTable(r *client.Report, all bool) {
 			fmt.Sprint(s.MinorFaults), fmt.Sprint(s.MajorFaults))
 	}
 	for i := range r.Rows {
+		if uid := r.Rows[i].UID; uid != nil {
+			users().User(*uid)
+		}
+	}
+	for i := range r.Rows {
 		row(rowName(r.By, &r.Rows[i]), &r.Rows[i].Spent)
 	}
 	if all && r.By == "group" {

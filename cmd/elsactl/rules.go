@@ -71,13 +71,21 @@ func rulesCheckCommand(c *ctl) *cobra.Command {
 		Use:   "check FILE",
 		Short: "Check a configuration file, options and rules",
 		Long: `Check a configuration file of elsad, options and rules, without elsad. An error
-names the line.`,
+names the line. It warns of users and unix groups that nobody here has.`,
 		Example: "  elsactl rules check /etc/elsa/elsa.yaml && systemctl reload elsad",
 		Args:    between(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set, err := readConfig(args[0])
 			if err != nil {
 				return err
+			}
+			names := users()
+			names.Want(set.Names())
+			wait, cancel := context.WithTimeout(cmd.Context(), usersWait)
+			defer cancel()
+			names.Look(wait)
+			for _, unknown := range set.Unknown(names) {
+				c.complain(fmt.Errorf("warning: %s: nobody here has the name (getent)", unknown))
 			}
 			list := []checkedRule{}
 			for i := range set.Rules {
@@ -127,7 +135,14 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t client.Rules
 	if err != nil {
 		return t, err
 	}
-	f := grouped{Process: rules.Look(proc.Default, p, rules.Names{}, nil)}
+	names := users()
+	names.Want(set.Names())
+	names.User(p.UID)
+	names.UnixGroup(p.GID)
+	wait, cancel := context.WithTimeout(ctx, usersWait)
+	names.Look(wait)
+	cancel()
+	f := grouped{Process: rules.Look(proc.Default, p, names, nil)}
 	closed := map[string]bool{}
 	e, err := c.client().Explain(ctx, pid)
 	if err == nil {
@@ -137,7 +152,8 @@ func (c *ctl) tryFile(ctx context.Context, file string, pid int) (t client.Rules
 		var all []client.Group
 		all, err = c.client().Groups(ctx)
 		for _, g := range all {
-			closed[g.Name] = g.State == "closed" || g.Owner != 0
+			lapsed := g.Temporary && g.Labels["rule"] != "" // it may open again
+			closed[g.Name] = g.State == "closed" && !lapsed || g.Owner != 0
 		}
 	}
 	if err != nil {

@@ -56,7 +56,7 @@ func countLines(s *client.Status) (lines [][2]string) {
 }
 
 func countOf(s *client.Status, i *tally.Info) uint64 {
-	sections := map[tally.Section]any{tally.Events: &s.Events, tally.Records: &s.Records, tally.Samples: &s.Samples, tally.Rules: &s.Rules}
+	sections := map[tally.Section]any{tally.Events: &s.Events, tally.Records: &s.Records, tally.Samples: &s.Samples, tally.Rules: &s.Rules, tally.Names: &s.Names}
 	switch i.Section {
 	case tally.Joined:
 		return s.Records.Joined[i.Name]
@@ -77,7 +77,7 @@ func statusTable(s client.Status) *table {
 	t.row("event source", s.Sources.Events)
 	accounting := s.Sources.Accounting
 	if s.Sources.Suspended {
-		accounting += "; SUSPENDED by the kernel: free some disk space"
+		accounting += "; SUSPENDED since " + clock(s.Sources.SuspendedSince) + ": " + s.Sources.SuspendedCause
 	}
 	t.row("accounting", accounting)
 	t.row("taskstats", s.Sources.Taskstats)

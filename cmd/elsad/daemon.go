@@ -19,6 +19,7 @@ import (
 	"elsa/internal/engine"
 	"elsa/internal/history"
 	"elsa/internal/metrics"
+	"elsa/internal/nss"
 	"elsa/internal/pipeline"
 	"elsa/internal/rules"
 	"elsa/internal/store"
@@ -74,13 +75,18 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 		return err
 	}
 
+	// Names that rules are about, also those that no file has.
+	names := nss.New(refused)
+	wantNames(ctx, names, set, log)
+	service.Names, socket.UnixGroup = names, names.GroupID
+
 	// The streams: what the kernel says about forks and deaths.
 	src, err := open(ctx, cfg, log, &state.Meta)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, src.close)
-	know, err := newEngine(cfg, set, src, db, processes, refused, log)
+	know, err := newEngine(cfg, set, names, src, db, processes, refused, log)
 	if err != nil {
 		return err
 	}
@@ -118,7 +124,8 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	tasks.Go(func() error { return api.Serve(ctx, socket, service, log) })
 	tasks.Go(func() error { return http.Run(ctx) })
 	tasks.Go(func() error { return watchPage(ctx, p, page) })
-	tasks.Go(func() error { return reload(ctx, p, cfg.File, log) })
+	tasks.Go(func() error { return reload(ctx, p, names, cfg.File, log) })
+	tasks.Go(func() error { return names.Run(ctx, func() { named(ctx, p, log) }) })
 	tasks.Go(func() error { return watchdog(ctx, p) })
 	tasks.Go(func() error { return trim(ctx, p) })
 
@@ -134,10 +141,10 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 }
 
 // newEngine returns an engine for what the sources can tell.
-func newEngine(cfg *config.Config, set *rules.Set, src *sources, db *store.Store, processes *proc.Bounded, refused *tally.Shared, log *slog.Logger) (*engine.Engine, error) {
+func newEngine(cfg *config.Config, set *rules.Set, names rules.Names, src *sources, db *store.Store, processes *proc.Bounded, refused *tally.Shared, log *slog.Logger) (*engine.Engine, error) {
 	now := engine.Now{Boot: proc.Now(), Wall: time.Now().Round(0)}
 	return engine.New(engine.Options{
-		World:   pipeline.NewWorld(processes, refused),
+		World:   pipeline.NewWorld(processes, names, refused),
 		NoExits: src.events.Source() == cnfork.SourceFork, WholeExits: src.events.Source() == cnfork.SourceBPF, Resumed: src.resumed,
 		ExpectExact: src.Exact != nil, ExactResumed: src.exactResumed,
 		Ledger: src.Ledger != nil, LedgerSince: src.ledgerSince,

@@ -13,14 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/config"
+	"elsa/internal/nss"
 	"elsa/internal/pipeline"
 	"elsa/internal/rules"
 )
 
 // reload follows SIGHUP: it reads the configuration file again and puts its
 // rules in place of the old ones. Counts go on. A bad file changes nothing.
-// Options take a restart, and it says which have changed.
-func reload(ctx context.Context, p *pipeline.Pipeline, path string, log *slog.Logger) error {
+// Options take a restart, and it says which have changed. What is known of names is
+// forgotten.
+func reload(ctx context.Context, p *pipeline.Pipeline, names *nss.Names, path string, log *slog.Logger) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, unix.SIGHUP)
 	defer signal.Stop(hup)
@@ -34,6 +36,7 @@ func reload(ctx context.Context, p *pipeline.Pipeline, path string, log *slog.Lo
 			return nil
 		case <-hup:
 		}
+		names.Forget()
 		if path == "" {
 			log.Info("nothing to read again: there is no --config")
 			continue
@@ -46,6 +49,7 @@ func reload(ctx context.Context, p *pipeline.Pipeline, path string, log *slog.Lo
 		if names := changedFlags(running, flags); len(names) > 0 {
 			log.Warn("options changed in the configuration; they take a restart", "options", strings.Join(names, " "))
 		}
+		wantNames(ctx, names, set, log)
 		err = p.Do(ctx, func(t pipeline.Turn) error {
 			if err := t.Sync(false); err != nil {
 				return err

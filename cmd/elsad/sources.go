@@ -64,6 +64,9 @@ func (s *sources) run(g *errgroup.Group, ctx context.Context) {
 		if err != nil {
 			return nil, err
 		}
+		if old, ok := s.events.(*cnfork.Conn); ok {
+			old.Forsake()
+		}
 		if err := s.stopEvents(); err != nil {
 			return nil, err
 		}

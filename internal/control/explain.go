@@ -108,7 +108,7 @@ func (s *Service) TryRules(ctx context.Context, who api.Caller, pid int) (out ap
 		var set *rules.Set
 		var facts rules.Facts
 		set, facts = e.Facts(p, l)
-		out = api.Try(set, pid, wall(proc.Booted(), l.Start.Boot()), facts, func(name string) bool { g := e.Group(name); return g != nil && (!g.Open() || g.Owner != 0) })
+		out = api.Try(set, pid, wall(proc.Booted(), l.Start.Boot()), facts, func(name string) bool { g := e.Group(name); return g != nil && (!g.Takes() || g.Owner != 0) })
 		return nil
 	})
 	return out, err

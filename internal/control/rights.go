@@ -26,7 +26,7 @@ func joinable(who api.Caller, g *groups.Group) error {
 	if err := who.MayChange(g); err != nil {
 		return err
 	}
-	if !g.Open() {
+	if !g.Takes() {
 		return api.Conflict("group %s is closed: it takes no new members", g.Name)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"elsa/internal/engine"
@@ -31,6 +32,10 @@ type Service struct {
 	Proc *proc.Bounded
 	// Version is the service's, for its status.
 	Version string
+	// Names are those that rules know.
+	Names interface {
+		Unknown() (users, unixGroups []string)
+	}
 	// Refused counts what is refused; nil counts nothing.
 	Refused *tally.Shared
 
@@ -140,7 +145,7 @@ func (s *Service) CloseGroup(ctx context.Context, who api.Caller, name string) (
 		if err != nil {
 			return err
 		}
-		if !g.Open() {
+		if !g.Takes() {
 			return api.Conflict("group %s is closed already", name)
 		}
 		t.Engine().CloseGroup(g, t.Now())
@@ -181,6 +186,9 @@ func (s *Service) Usage(ctx context.Context, who api.Caller, names []string, wai
 	return api.FromSnapshot(snap, names)
 }
 
+// maxUnknown bounds the names that a status tells.
+const maxUnknown = 20
+
 // Status reports on the service itself.
 func (s *Service) Status(ctx context.Context, who api.Caller) (st api.Status, err error) {
 	err = s.do(ctx, who, func(t pipeline.Turn) error {
@@ -191,6 +199,11 @@ func (s *Service) Status(ctx context.Context, who api.Caller) (st api.Status, er
 		st = api.StatusFromSnapshot(snap, s.Version)
 		return nil
 	})
+	if s.Names != nil {
+		users, unixGroups := s.Names.Unknown()
+		unixGroups = slices.DeleteFunc(unixGroups, func(name string) bool { return name == api.AdminGroup }) // no rule's
+		st.Rules.UnknownUsers, st.Rules.UnknownUnixGroups = users[:min(len(users), maxUnknown)], unixGroups[:min(len(unixGroups), maxUnknown)]
+	}
 	return st, err
 }
 

@@ -52,7 +52,7 @@ func newService(t testing.TB, text string) (*Service, *stream.Memory[cnfork.Even
 	refused := &tally.Shared{}
 	processes := proc.NewBounded(proc.Default)
 	e, err := engine.New(engine.Options{
-		World: pipeline.NewWorld(processes, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
+		World: pipeline.NewWorld(processes, rules.Numbers{}, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
 		KnownCommands: func(uint32) []string { return nil }, Rules: &rules.Set{}, Refused: refused,
 	}, engine.Now{Boot: proc.Now(), Wall: time.Now()})
 	if err != nil {

@@ -3,6 +3,8 @@
 package engine
 
 import (
+	"time"
+
 	"elsa/pkg/groups"
 )
 
@@ -42,8 +44,17 @@ func (e *Engine) MakeTemporary(g *groups.Group, now Now) {
 
 // CloseGroup closes a group: it takes no new members by hand or rule.
 func (e *Engine) CloseGroup(g *groups.Group, now Now) {
-	g.Closed = e.calendar.stamp(now).UTC()
+	g.Closed, g.Lapsed = e.calendar.stamp(now).UTC(), false
 	e.catalog.Touch(g)
+}
+
+// open opens a group that lapsed, for a process that is to join it.
+func (e *Engine) open(g *groups.Group) {
+	if g.Lapsed {
+		g.Closed, g.Lapsed = time.Time{}, false
+		e.made[g.ID] = e.now.Boot
+		e.catalog.Touch(g)
+	}
 }
 
 // GroupsOf are the groups that a process is in.

@@ -52,6 +52,7 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 	}
 	e.ruleAtDeath(r, &life)
 	e.join.Line(r, life, known, e.now.Boot)
+	e.programs.ended(life.Key())
 	e.remember(&life, r)
 }
 
@@ -63,7 +64,11 @@ func (e *Engine) EndStep(now Now) {
 	e.steps++
 	e.tracker.Barrier(e.unledgered)
 	maps.DeleteFunc(e.ending, func(_ groups.Key, step uint64) bool { return e.steps-step > 4 }) // their line came
-	for pid := range e.until {                                                                  // its exit may be lost, or the source tells none
+	e.programs.sweep(func(k groups.Key) bool {
+		l, ok := e.tracker.Lookup(k.PID)
+		return ok && l.Start == k.Start
+	})
+	for pid := range e.until { // its exit may be lost, or the source tells none
 		e.closeEnded(pid)
 	}
 	e.settleUnreaped()
@@ -81,6 +86,7 @@ func (e *Engine) unledgered(l groups.Life) bool {
 	}
 	delete(e.unruled, l.Key())
 	e.join.Unledgered(l, e.now.Boot)
+	e.programs.ended(l.Key())
 	e.remember(&l, nil)
 	return true
 }

@@ -45,9 +45,7 @@ type World interface {
 	// Traits are what rules ask of the process p, which is in the control group of an
 	// id, or, with 0, in one that is to be looked up.
 	Traits(p proc.Process, cgroup uint64) rules.Traits
-	// User and UnixGroup are the names of ids, or the numbers where they have none.
-	User(uid uint32) string
-	UnixGroup(gid uint32) string
+	rules.Names
 }
 
 // Options are fixed for the engine's life.
@@ -134,6 +132,8 @@ type Engine struct {
 	ruleset *rules.Set
 	ruled   ruled
 	misses  misses
+	// programs are the names of what processes executed.
+	programs programs
 	// until are the groups that close when a process ends, by its pid. It is not
 	// kept over a restart, after which Expire closes them.
 	until map[int32]uint32
@@ -183,6 +183,7 @@ func New(o Options, now Now) (*Engine, error) {
 	if o.Rows {
 		e.keepRows()
 	}
+	e.join.Name = e.programs.name
 	return e, nil
 }
 
@@ -206,6 +207,9 @@ func (e *Engine) cellOf(k groups.Key) usage.Cell {
 	cell := usage.Cell{Hour: usage.HourOf(e.now.Wall.Unix()), UID: usage.UnknownUID, Comm: usage.Unknown}
 	if p, err := e.options.World.Process(k.PID); err == nil && p.Start.Same(k.Start) {
 		cell.UID, cell.Comm = p.UID, p.Comm
+	}
+	if name, known := e.programs.name(k); known {
+		cell.Comm = name
 	}
 	return cell
 }

@@ -14,8 +14,8 @@ import (
 
 // SetClocks says how the clocks stand: asleep is how long the machine was suspended
 // since boot (CLOCK_BOOTTIME less CLOCK_MONOTONIC), and tick the length of the
-// scheduler's tick. It is to be called before each batch of events, which may come
-// after a suspend, and before each round of reading.
+// scheduler's tick. It is to be called before each batch of events that have
+// [cnfork.Event.Time], which may come after a suspend, and before each round of reading.
 func (e *Engine) SetClocks(now Now, asleep, tick time.Duration) {
 	e.now = now
 	if tick > 0 {
@@ -67,6 +67,7 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 				e.untold(groups.Key{PID: x.pid, Start: x.start})
 			}
 			e.tracker.Exec(ev.TGID)
+			e.program(x)
 			e.rule(x)
 		case cnfork.UID, cnfork.GID:
 			e.counts[tally.OtherEvents]++
@@ -78,7 +79,7 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 				if l, known := e.tracker.Lookup(ev.TGID); known && l.Start.Same(start) {
 					e.join.Peak(l.Key(), ev.Peak)
 				}
-				e.tracker.End(groups.Key{PID: ev.TGID, Start: start}, at)
+				e.tracker.End(groups.Key{PID: ev.TGID, Start: start}, ev.End)
 			} else {
 				e.tracker.Exit(ev.PID, ev.TGID, at)
 			}
@@ -86,6 +87,19 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 		default:
 			e.counts[tally.OtherEvents]++
 		}
+	}
+}
+
+// program notes what a process executed. Where the event does not tell, the name that the
+// process had before is not its own any more.
+func (e *Engine) program(x executed) {
+	l, ok := e.tracker.Live(x.pid)
+	switch {
+	case !ok:
+	case x.told() && l.Start.Same(x.start):
+		e.programs.executed(l.Key(), x.comm)
+	default:
+		e.programs.ended(l.Key())
 	}
 }
 

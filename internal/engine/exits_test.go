@@ -40,7 +40,7 @@ func TestEndBeforeLine(t *testing.T) {
 			m.procs[20] = &proc.Process{PID: 20, PPID: 1, Start: clock.At(now.Boot, clock.Tick), State: 'R', Threads: 1}
 			e.Events([]cnfork.Event{
 				{Kind: cnfork.Fork, PID: 20, TGID: 20, Start: now.Boot, Forker: 1, ForkerStart: 1},
-				{Kind: cnfork.Exit, PID: 20, TGID: 20, Start: now.Boot, Time: clock.Mono(now.Boot.Add(time.Second))},
+				{Kind: cnfork.Exit, PID: 20, TGID: 20, Start: now.Boot, End: now.Boot.Add(time.Second)},
 			}, 0, 0, now.after(time.Second))
 			for step := range 20 {
 				now := now.after(time.Duration(2+step) * time.Second)

@@ -5,7 +5,6 @@ package engine
 import (
 	"fmt"
 	"io/fs"
-	"strconv"
 	"time"
 
 	"elsa/internal/rules"
@@ -40,6 +39,7 @@ func (p *process) isOf(key groups.Key) bool {
 // view is the kernel as the engine looks at it: /proc.
 type view struct {
 	*kernel
+	rules.Numbers
 	// sampled is told of each sample.
 	sampled func(*process)
 }
@@ -96,5 +96,8 @@ func (v *view) Sample(key groups.Key, s *proc.Sample) error {
 }
 
 func (v *view) Traits(p proc.Process, _ uint64) rules.Traits { return rules.Gone(p, v) }
-func (v *view) User(uid uint32) string                       { return []string{"root", "alice"}[uid&1] }
-func (v *view) UnixGroup(gid uint32) string                  { return strconv.Itoa(int(gid)) }
+func (v *view) User(uid uint32) (string, bool)               { return []string{"root", "alice"}[uid&1], true }
+func (v *view) IsUser(uid uint32, name string) (bool, bool) {
+	own, _ := v.User(uid)
+	return own == name, true
+}

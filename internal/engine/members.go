@@ -42,6 +42,7 @@ func (e *Engine) Full(l groups.Life, g *groups.Group) bool { return e.tracker.Se
 // whether anything changed.
 func (e *Engine) Add(l groups.Life, g *groups.Group, move, whole bool, uid uint32, now Now) bool {
 	e.now = now
+	e.open(g)
 	e.sample(l.Key(), l.Set)
 	change, ok := e.tracker.Add(l.PID, g.ID, move)
 	if !ok || change.From == change.To {

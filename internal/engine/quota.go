@@ -109,7 +109,7 @@ func (e *Engine) madeBy(r *rules.Rule) int {
 	if e.ruled.made == nil {
 		e.ruled.made = map[*rules.Rule]int{}
 		for _, g := range e.catalog.All() {
-			if g.Owner != 0 || g.Labels[ruleLabel] == "" {
+			if !ofRule(g) {
 				continue
 			}
 			if maker := e.ruleset.Reserves(g.Name); maker != nil {
@@ -131,20 +131,25 @@ func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
 		case g.Owner != 0:
 			e.refuse(m.Rule, tally.RuleOwners, fmt.Errorf("group %s belongs to uid %d, who would see and could delete what the rule puts there; delete the group, or name another in the rule", g.Name, g.Owner))
 			return nil
-		case !g.Open():
+		case !g.Takes():
 			return nil
 		}
+		e.open(g)
 		return g
 	}
-	if n := e.madeBy(m.Rule); m.Rule.Templated() && n >= m.Rule.Limit {
+	if n := e.madeBy(m.Rule); m.Rule.Templated() && n >= m.Rule.Limit && !e.makeRoom(m.Rule) {
 		e.refuse(m.Rule, tally.RuleGroups, fmt.Errorf("it has made %d groups, as many as it may, and does not make %s; delete some, or give the rule a higher limit", n, m.Group))
 		return nil
 	}
+	e.madeBy(m.Rule) // counted before there is one more
 	g, err := e.MakeGroup(m.Group, 0, map[string]string{ruleLabel: fmt.Sprintf("line %d", m.Rule.Line)}, e.now)
 	if err != nil {
 		e.refuse(m.Rule, tally.RuleGroups, err)
 		return nil
 	}
 	e.ruled.made[m.Rule]++
+	if m.Rule.Templated() {
+		e.MakeTemporary(g, e.now)
+	}
 	return g
 }

@@ -5,6 +5,7 @@ package engine
 import (
 	"elsa/internal/rules"
 	"elsa/pkg/clock"
+	"elsa/pkg/groups"
 )
 
 // executed is a process that rules are to be applied to. Where the source of events
@@ -27,4 +28,23 @@ type ruled struct {
 	// told are the rules of which a refusal was told, errs those not told yet.
 	told map[*rules.Rule]bool
 	errs []error
+	// full says until when a rule has no group that could make room for another.
+	full map[*rules.Rule]clock.Boot
+	// unnamed are live processes for which rules asked for a name that is not known yet.
+	unnamed map[groups.Key]executed
+}
+
+// maxWaiting bounds the processes that wait for names.
+const maxWaiting = 1 << 14
+
+// await keeps a process until names are known, and reports whether there was room.
+func (r *ruled) await(k groups.Key, x executed) bool {
+	if len(r.unnamed) >= maxWaiting {
+		return false
+	}
+	if r.unnamed == nil {
+		r.unnamed = map[groups.Key]executed{}
+	}
+	r.unnamed[k] = x
+	return true
 }

@@ -32,24 +32,29 @@ func (e *Engine) rule(x executed) {
 		}
 		return
 	}
+	k := life.Key()
 	p := proc.Process{PID: x.pid, PPID: life.PPID, Start: x.start, UID: x.uid, GID: x.gid, Comm: x.comm}
 	if !x.told() {
 		var err error
 		if p, err = e.options.World.Process(x.pid); proc.Coming(err) {
-			e.late.wait(life.Key(), x)
+			e.late.wait(k, x)
 			return
 		} else if err != nil || !p.Start.Same(life.Start) {
-			e.notSeen(life.Key(), nil) // it ended before it could be looked at
+			e.notSeen(k, nil) // it ended before it could be looked at
 			return
 		}
+	}
+	if _, known := e.programs.name(k); !known {
+		e.programs.executed(k, p.Comm)
 	}
 	traits := e.options.World.Traits(p, x.cgroup)
 	matches, unseen := e.ruleset.Match(&facts{traits, e, life.Set})
 	switch {
 	case traits.Late():
-		e.late.wait(life.Key(), x)
+		e.late.wait(k, x)
+	case traits.Pending() && e.ruled.await(k, x):
 	case unseen != nil:
-		e.notSeen(life.Key(), unseen)
+		e.notSeen(k, unseen)
 	}
 	for _, m := range matches {
 		life, _ = e.tracker.Live(x.pid) // the match before may have moved it
@@ -78,6 +83,22 @@ func (e *Engine) full(set groups.SetID, g *groups.Group) bool {
 	}
 	e.counts[tally.ProcessGroups]++
 	return true
+}
+
+// Named applies the rules again to the live processes for which they asked for names
+// that were not known yet. It is to be called when names became known.
+func (e *Engine) Named(now Now) error {
+	if err := e.RescanIfLost(now); err != nil {
+		return err
+	}
+	waiting := e.ruled.unnamed
+	e.ruled.unnamed = nil
+	for k, x := range waiting {
+		if l, ok := e.tracker.Live(k.PID); ok && l.Start == k.Start {
+			e.rule(x)
+		}
+	}
+	return nil
 }
 
 // maxUnruled bounds the processes of which is known that rules could not look at them.
@@ -117,6 +138,9 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 		if g := e.ruleGroup(m); g != nil && !e.full(life.Set, g) {
 			life.Set = e.tracker.Sets.With(life.Set, g.ID)
 		}
+	}
+	if ended.Pending() {
+		e.missed(nil)
 	}
 	switch {
 	case life.Set == was:

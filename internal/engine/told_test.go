@@ -60,7 +60,7 @@ list:
 		return e
 	}
 	exit := func(pid int32) cnfork.Event {
-		return cnfork.Event{Kind: cnfork.Exit, PID: pid, TGID: pid, Start: began + clock.Boot(pid), Time: clock.Mono(began) + 1000}
+		return cnfork.Event{Kind: cnfork.Exit, PID: pid, TGID: pid, Start: began + clock.Boot(pid), End: began + 1000}
 	}
 	m.procs[1] = &proc.Process{PID: 1, Start: clock.At(0, clock.Tick), State: 'S', Threads: 1}
 	if err := e.Scan(now); err != nil {

@@ -27,7 +27,7 @@ func TestGoOnAfterCrash(t *testing.T) {
 		return cnfork.Event{Kind: cnfork.Fork, PID: pid, TGID: pid, Start: start(pid), Forker: parent, ForkerStart: start(parent)}
 	}
 	exit := func(pid int32) cnfork.Event {
-		return cnfork.Event{Kind: cnfork.Exit, PID: pid, TGID: pid, Start: start(pid), Time: clock.Mono(start(pid) + 500)}
+		return cnfork.Event{Kind: cnfork.Exit, PID: pid, TGID: pid, Start: start(pid), End: start(pid) + 500}
 	}
 	line := func(pid, parent int32) acct.Record {
 		return acct.Record{

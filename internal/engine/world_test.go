@@ -5,7 +5,6 @@ package engine
 import (
 	"io/fs"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -19,12 +18,13 @@ import (
 // machine is a made-up machine: the processes that /proc would show, and what they
 // used.
 type machine struct {
+	rules.Names
 	procs map[int32]*proc.Process
 	used  map[int32]*proc.Sample
 }
 
 func newMachine() *machine {
-	return &machine{procs: map[int32]*proc.Process{}, used: map[int32]*proc.Sample{}}
+	return &machine{Names: rules.Numbers{}, procs: map[int32]*proc.Process{}, used: map[int32]*proc.Sample{}}
 }
 
 func (m *machine) Process(pid int32) (proc.Process, error) {
@@ -53,8 +53,6 @@ func (m *machine) Sample(k groups.Key, s *proc.Sample) error {
 }
 
 func (m *machine) Traits(p proc.Process, _ uint64) rules.Traits { return rules.Gone(p, m) }
-func (m *machine) User(uid uint32) string                       { return strconv.Itoa(int(uid)) }
-func (m *machine) UnixGroup(gid uint32) string                  { return strconv.Itoa(int(gid)) }
 
 // newEngine returns an engine on a made-up machine, with a history of a day.
 func newEngine(t testing.TB, m *machine, now Now) *Engine {

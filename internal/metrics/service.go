@@ -42,7 +42,7 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 		counter(nameInferred, "Ended processes whose groups were found out after a loss of events.", v.Created, "",
 			sample{"", s.Total[usage.Inferred]}),
 
-		gauge(nameSuspended, "1 while the kernel writes no accounting records, as when the disk is full.", suspended),
+		gauge(nameSuspended, "1 while the kernel writes no accounting records, as when the disk is full or another program took accounting.", suspended),
 		gauge(nameExactMissing, "Fields that this kernel does not have, so that exact records have zero there.", float64(len(v.ExactMissing))),
 		gauge(nameBacklog, "Bytes of the accounting file that are not on the bill yet.", float64(v.BacklogBytes)),
 		gauge(nameStoreBytes, "Size of the database file.", float64(v.StoreBytes)),

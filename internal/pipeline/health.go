@@ -2,7 +2,11 @@
 
 package pipeline
 
-import "elsa/pkg/clock"
+import (
+	"time"
+
+	"elsa/pkg/clock"
+)
 
 // watch is what the pipeline knows of the health of its sources.
 type watch struct {
@@ -17,4 +21,6 @@ type watch struct {
 	tellLoss  clock.Boot // when to speak of lost events again
 	jumped    bool       // the wall clock is far from the calendar
 	suspended bool       // the kernel holds back lines
+	since     time.Time  // since when
+	cause     string     // and why
 }

@@ -28,7 +28,7 @@ func newPipeline(t testing.TB, db *store.Store, set *rules.Set) *Pipeline {
 	t.Helper()
 	processes := proc.NewBounded(proc.Default)
 	e, err := engine.New(engine.Options{
-		World: NewWorld(processes, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
+		World: NewWorld(processes, rules.Numbers{}, nil), Commands: 1000, Retention: 24 * time.Hour, Hours: 24 * time.Hour,
 		KnownCommands: func(uint32) []string { return nil }, Rules: set,
 	}, readNow())
 	if err != nil {

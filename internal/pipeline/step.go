@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"elsa/internal/engine"
 	"elsa/internal/fault"
 	"elsa/internal/tally"
 	"elsa/pkg/acct"
@@ -61,8 +62,12 @@ func (p *Pipeline) step() error {
 	return p.watchEvents()
 }
 
-// setClocks tells the engine how the clocks stand.
-func (p *Pipeline) setClocks() { p.Engine.SetClocks(readNow(), proc.Asleep(), p.tick) }
+// setClocks tells the engine how the clocks stand, and returns the time.
+func (p *Pipeline) setClocks() engine.Now {
+	now := readNow()
+	p.Engine.SetClocks(now, proc.Asleep(), p.tick)
+	return now
+}
 
 // drain takes in everything the kernel had queued when it was called.
 func (p *Pipeline) drain() error {
@@ -114,8 +119,11 @@ func (p *Pipeline) drain() error {
 
 func (p *Pipeline) takeEvents(b *stream.Batch[cnfork.Event]) {
 	p.read.events = b.At
-	p.setClocks() // the machine may have slept since the last step
-	p.Engine.Events(b.Items, b.Lost, b.Rejected, readNow())
+	now := readNow()
+	if !p.Sources.RingEvents { // stamps are by CLOCK_MONOTONIC, and the machine may have slept since the last step
+		now = p.setClocks()
+	}
+	p.Engine.Events(b.Items, b.Lost, b.Rejected, now)
 	p.Sources.Events.Release(b)
 }
 
@@ -127,8 +135,9 @@ func (p *Pipeline) takeTaskstats(b *stream.Batch[acct.Record]) {
 func (p *Pipeline) takeExact(b *stream.Batch[acct.Record]) {
 	was := p.read.releases
 	p.read.releases = b.At
-	p.Engine.LoseExact(b.At.Processes-was.Processes, b.At.CPU-was.CPU, readNow())
-	p.Engine.Exact(b.Items, b.Lost, b.Rejected, readNow())
+	now := readNow()
+	p.Engine.LoseExact(b.At.Processes-was.Processes, b.At.CPU-was.CPU, now)
+	p.Engine.Exact(b.Items, b.Lost, b.Rejected, now)
 	p.Sources.Exact.Release(b)
 }
 

@@ -12,7 +12,9 @@ func (t Turn) View() (*usage.Snapshot, error) { return t.p.view() }
 
 func (p *Pipeline) view() (*usage.Snapshot, error) {
 	v, now := p.Service, readNow()
-	v.Suspended = p.watch.suspended
+	if v.Suspended = p.watch.suspended; v.Suspended {
+		v.SuspendedSince, v.SuspendedCause = p.watch.since, p.watch.cause
+	}
 	v.Counts = tally.Counts{tally.SkippedBytes: p.skipped.Bytes, tally.LinesLost: p.skipped.Lost, tally.Gaps: p.skipped.Gaps}
 	if exact, ok := p.Sources.Exact.(interface{ Incomplete() uint64 }); ok {
 		v.Counts[tally.ExactIncomplete] = exact.Incomplete()

@@ -29,8 +29,8 @@ func (p *Pipeline) watchLedger() {
 	w.missing, w.lines = n[tally.Missing], n[tally.Lines]
 	switch {
 	case missing > 0 && lines == 0 && !w.suspended:
-		w.suspended = true
-		p.Log.Warn("accounting is suspended: deaths get no line; going on with taskstats and exact records", "cause", p.whySuspended())
+		w.suspended, w.since, w.cause = true, time.Now(), p.whySuspended()
+		p.Log.Warn("accounting is suspended: deaths get no line; going on with taskstats and exact records", "cause", w.cause)
 	case lines > 0 && w.suspended:
 		w.suspended = false
 		p.Log.Info("accounting goes on", "deaths_without_line", n[tally.Missing])
@@ -67,7 +67,7 @@ func (p *Pipeline) whySuspended() string {
 	if err == nil && space.Available < space.Resume {
 		return "the file system of " + p.Sources.Ledger.Path() + " is nearly full; free some space, or see kernel.acct in proc(5)"
 	}
-	return "it was switched off, or to another file"
+	return "another program switched it off, or to another file; stop that program, or have elsad read its file (--acct follow:PATH)"
 }
 
 // watchEvents finds out that the stream has fallen silent while processes are

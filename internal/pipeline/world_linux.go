@@ -23,12 +23,13 @@ type world struct {
 	cut     *tally.Shared
 }
 
-// NewWorld returns the machine that a proc tree shows, for one goroutine. cut counts
+// NewWorld returns the machine that a proc tree shows, for one goroutine. names knows users
+// and unix groups. cut counts
 // what was not read of a process because it was too much; nil counts nothing.
-func NewWorld(b *proc.Bounded, cut *tally.Shared) engine.World {
+func NewWorld(b *proc.Bounded, names rules.Names, cut *tally.Shared) engine.World {
 	text, err := os.ReadFile(string(b.FS()) + "/self/cgroup")
 	return &world{
-		Bounded: b.Impatient(), Names: rules.Names{}, cgroups: proc.OpenCgroups(),
+		Bounded: b.Impatient(), Names: names, cgroups: proc.OpenCgroups(),
 		unified: err == nil && bytes.HasPrefix(text, []byte("0::")), cut: cut,
 	}
 }

@@ -68,6 +68,9 @@ func Parse(n *yaml.Node) (*Set, error) {
 		}
 		return nil
 	})
+	if err == nil {
+		err = s.checkShadows()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -99,12 +102,15 @@ func parseRule(n *yaml.Node) (Rule, error) {
 					return errorAt(value, "env %s needs one value; * stands for any", name)
 				}
 				r.conditions = append(r.conditions, condition{key, name, p})
-				return nil
+				return checkVariable(value, name)
 			})
 		case slices.Contains(keys, key):
 			p, err := patterns(v)
 			r.conditions = append(r.conditions, condition{key: key, want: p})
-			return err
+			if err != nil {
+				return err
+			}
+			return checkPatterns(v, key, p)
 		}
 		return errorAt(v, "unknown condition %q: use %s", key, strings.Join(keys, ", "))
 	})
@@ -144,18 +150,21 @@ func (r *Rule) parseGroup(v *yaml.Node) error {
 // nobody is a process to try templates on.
 type nobody struct{}
 
-func (nobody) Command() string     { return "x" }
-func (nobody) UID() uint32         { return 0 }
-func (nobody) GID() uint32         { return 0 }
-func (nobody) User() string        { return "x" }
-func (nobody) UnixGroup() string   { return "x" }
-func (nobody) Executable() string  { return "/x" }
-func (nobody) Cgroup() string      { return "/x" }
-func (nobody) Args() string        { return "" }
-func (nobody) Groups() []string    { return nil }
-func (nobody) Unseen() bool        { return false }
-func (nobody) Late() bool          { return false }
-func (nobody) Env(string) []string { return []string{"x"} }
+func (nobody) Command() string         { return "x" }
+func (nobody) UID() uint32             { return 0 }
+func (nobody) GID() uint32             { return 0 }
+func (nobody) User() string            { return "x" }
+func (nobody) UnixGroup() string       { return "x" }
+func (nobody) IsUser(string) bool      { return false }
+func (nobody) IsUnixGroup(string) bool { return false }
+func (nobody) Executable() string      { return "/x" }
+func (nobody) Cgroup() string          { return "/x" }
+func (nobody) Args() string            { return "" }
+func (nobody) Groups() []string        { return nil }
+func (nobody) Unseen() bool            { return false }
+func (nobody) Late() bool              { return false }
+func (nobody) Pending() bool           { return false }
+func (nobody) Env(string) []string     { return []string{"x"} }
 
 // patterns reads one pattern or a list of them.
 func patterns(n *yaml.Node) ([]pattern, error) {

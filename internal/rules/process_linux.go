@@ -17,9 +17,9 @@ import (
 // costs a file of /proc is looked up when it is first asked for, and once. What
 // cannot be read is unknown: empty.
 type Process struct {
-	at    looker
-	names Names
-	p     proc.Process
+	named
+	at looker
+	p  proc.Process
 
 	found  [4]*finding // by what was looked for
 	cgroup *string     // known without a look
@@ -45,29 +45,24 @@ type looker struct {
 // Look returns the facts of the process p. cut counts what is not read because it
 // is too much; nil counts nothing. It may have to wait for the process.
 func Look(fs proc.FS, p proc.Process, names Names, cut *tally.Shared) *Process {
-	return &Process{at: looker{fs, func(_ int32, f func()) error { f(); return nil }}, names: names, p: p, cut: cut}
+	return &Process{named: named{names: names, uid: p.UID, gid: p.GID}, at: looker{fs, func(_ int32, f func()) error { f(); return nil }}, p: p, cut: cut}
 }
 
 // LookBounded is Look that waits no longer than b.
 func LookBounded(b *proc.Bounded, p proc.Process, names Names, cut *tally.Shared) *Process {
-	return &Process{at: looker{b.FS(), b.Look}, names: names, p: p, cut: cut}
+	return &Process{named: named{names: names, uid: p.UID, gid: p.GID}, at: looker{b.FS(), b.Look}, p: p, cut: cut}
 }
 
 func (f *Process) Command() string { return f.p.Command() }
-func (f *Process) UID() uint32     { return f.p.UID }
-func (f *Process) GID() uint32     { return f.p.GID }
-
-func (f *Process) User() string      { return f.names.User(f.p.UID) }
-func (f *Process) UnixGroup() string { return f.names.UnixGroup(f.p.GID) }
 
 // In says that the process is in a control group, which then is not looked up.
 func (f *Process) In(cgroup string) { f.cgroup = &cgroup }
 
 // Unseen reports whether something was asked since the last call that could not be
-// looked up, since the process is gone or busy.
+// looked up, since the process is gone or busy, or its name is not known yet.
 func (f *Process) Unseen() bool {
-	unseen := f.unseen
-	f.unseen = false
+	unseen := f.unseen || f.unsure
+	f.unseen, f.unsure = false, false
 	return unseen
 }
 
@@ -109,11 +104,13 @@ func (f *Process) find(what int, read func(r *finding)) *finding {
 	return f.found[what]
 }
 
+// Executable is the path also of a file that was replaced since it was executed, which
+// an upgrade does.
 func (f *Process) Executable() string {
 	fs, pid := f.at.fs, f.p.PID
 	return string(f.find(executable, func(r *finding) {
 		exe, _ := fs.Executable(pid) // a kernel thread has none
-		r.text = []byte(exe)
+		r.text = []byte(strings.TrimSuffix(exe, " (deleted)"))
 	}).text)
 }
 

@@ -13,6 +13,20 @@ import (
 	"elsa/pkg/proc"
 )
 
+// An executable is known by its path also when its file was replaced.
+func TestReplacedExecutable(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "7"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/usr/bin/python3 (deleted)", filepath.Join(dir, "7", "exe")); err != nil {
+		t.Fatal(err)
+	}
+	if got := Look(proc.FS(dir), proc.Process{PID: 7}, Numbers{}, nil).Executable(); got != "/usr/bin/python3" {
+		t.Errorf("executable is %q", got)
+	}
+}
+
 // TestEnvironmentIsBounded: an environment may be as large as its process wants; so
 // much of it is read, once, and it is counted that there is more.
 func TestEnvironmentIsBounded(t *testing.T) {
@@ -28,7 +42,7 @@ func TestEnvironmentIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	var cut tally.Shared
-	f := Look(proc.FS(dir), proc.Process{PID: 7}, Names{}, &cut)
+	f := Look(proc.FS(dir), proc.Process{PID: 7}, Numbers{}, &cut)
 	for name, want := range map[string][]string{"CI": {"1"}, "CIX": {"2"}, "EMPTY": {""}, "C": nil, "LATE": nil} {
 		if got := f.Env(name); len(got) != len(want) || len(got) == 1 && got[0] != want[0] {
 			t.Errorf("%s is %q, want %q", name, got, want)
@@ -39,7 +53,7 @@ func TestEnvironmentIsBounded(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	Look(proc.FS(dir), proc.Process{PID: 7}, Names{}, nil).Env("LATE")
+	Look(proc.FS(dir), proc.Process{PID: 7}, Numbers{}, nil).Env("LATE")
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20 {
 		t.Errorf("%d bytes allocated for an environment of 8 MiB", n)
@@ -61,12 +75,12 @@ func TestArguments(t *testing.T) {
 		}
 	}
 	for pid, want := range map[int32]string{7: "-O a b.py", 8: "", 9: "", 11: ""} {
-		if got := Look(proc.FS(dir), proc.Process{PID: pid}, Names{}, nil).Args(); got != want {
+		if got := Look(proc.FS(dir), proc.Process{PID: pid}, Numbers{}, nil).Args(); got != want {
 			t.Errorf("arguments of %d are %q, want %q", pid, got, want)
 		}
 	}
 	var cut tally.Shared
-	if got := Look(proc.FS(dir), proc.Process{PID: 10}, Names{}, &cut).Args(); len(got) != maxMemory-2 || cut.Count(tally.ProcessMemory) != 1 {
+	if got := Look(proc.FS(dir), proc.Process{PID: 10}, Numbers{}, &cut).Args(); len(got) != maxMemory-2 || cut.Count(tally.ProcessMemory) != 1 {
 		t.Errorf("%d bytes of arguments, %d counted as cut", len(got), cut.Count(tally.ProcessMemory))
 	}
 }

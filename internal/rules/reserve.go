@@ -33,9 +33,13 @@ func (r *Rule) makes(name string) bool {
 	if r.shape.match(name) {
 		return true
 	}
-	// A name that was too long was cut, and may lack the end of the text.
+	// A name that was too long was cut, and has a hash where the text went on.
+	if len(name) != groups.MaxName {
+		return false
+	}
 	head, _, _ := strings.Cut(string(r.shape), "*")
-	return len(name) == groups.MaxName && (strings.HasPrefix(name, head) || strings.HasPrefix(head, name))
+	kept := name[:groups.MaxName-hashLen]
+	return strings.HasPrefix(kept, head) || strings.HasPrefix(head, kept)
 }
 
 // Templated reports whether the rule may name more than one group.

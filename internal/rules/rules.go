@@ -6,6 +6,8 @@
 package rules
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"path"
 	"slices"
@@ -19,21 +21,28 @@ import (
 // Traits are what a process is, whatever groups it is in. They are asked for only
 // as far as a rule needs them, since most cost a file of /proc each.
 type Traits interface {
-	Command() string          // comm, at most 15 bytes
-	UID() uint32              // real user id
-	GID() uint32              // real group id
-	User() string             // its name, or the number
-	UnixGroup() string        // the same for the group id
+	Command() string   // comm, at most 15 bytes
+	UID() uint32       // real user id
+	GID() uint32       // real group id
+	User() string      // its name, or the number
+	UnixGroup() string // the same for the group id
+	// IsUser and IsUnixGroup tell whether a name that is in rules is one of the ids.
+	IsUser(name string) bool
+	IsUnixGroup(name string) bool
 	Executable() string       // path; empty when unknown
 	Cgroup() string           // path in the unified or first hierarchy
 	Args() string             // the arguments, with a space between two
 	Env(name string) []string // the variable's values: none or one
 	// Unseen reports whether, since the last call of Unseen, something was asked that
-	// cannot be told, as the process is gone, or busy. The answer means nothing then.
+	// cannot be told, as the process is gone, busy, or of a name that is not known yet.
+	// The answer means nothing then.
 	Unseen() bool
 	// Late reports whether, since the last call of Late, something was asked that will
 	// be told later: new traits of the process will have it.
 	Late() bool
+	// Pending reports whether a name was asked for that is being looked up: new traits
+	// will have it once it is known.
+	Pending() bool
 }
 
 // Facts are all that a rule can ask of a process.
@@ -150,12 +159,47 @@ const maxCommand = 15
 func (p pattern) long() bool { return len(p)-strings.Count(string(p), "*") > maxCommand }
 
 func (c *condition) fulfilled(f Facts) bool {
+	switch c.key {
+	case "user":
+		return c.names(f.UID(), f.User, f.IsUser)
+	case "unix-group":
+		return c.names(f.GID(), f.UnixGroup, f.IsUnixGroup)
+	}
 	var buf [2]string
 	for _, s := range c.have(f, buf[:0]) {
 		for _, p := range c.want {
 			if p.match(s) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// names reports whether one of the patterns is for an id. Who has a name is known ahead
+// and who has a number anyway, so that the name of the id is the last thing asked for.
+func (c *condition) names(id uint32, name func() string, is func(string) bool) bool {
+	globs := false
+	for _, p := range c.want {
+		switch n, number := p.number(); {
+		case number && n == id, p == "*":
+			return true
+		case number:
+		case p.plain():
+			if is(string(p)) {
+				return true
+			}
+		default:
+			globs = true
+		}
+	}
+	if !globs {
+		return false
+	}
+	var digits [10]byte
+	for _, p := range c.want {
+		if !p.plain() && (p.match(name()) || p.match(string(strconv.AppendUint(digits[:0], uint64(id), 10)))) {
+			return true
 		}
 	}
 	return false
@@ -237,18 +281,41 @@ func (r *Rule) expand(f Facts) string {
 	if err := r.name.Execute(&b, names{f}); err != nil {
 		return ""
 	}
-	name := clean(b.String())
-	if len(name) > groups.MaxName {
-		name = name[:groups.MaxName]
-	}
-	return name
+	return cut(clean(b.String()))
 }
+
+// cut makes a name as short as a group's may be. The hash in place of its end tells it
+// from all others that begin alike.
+func cut(name string) string {
+	if len(name) <= groups.MaxName {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return name[:groups.MaxName-hashLen] + "-" + hex.EncodeToString(sum[:(hashLen-1)/2])
+}
+
+// hashLen is how long a dash and the hash are.
+const hashLen = 17
 
 // pattern is a glob in which * stands for any text, also with slashes, and ? for
 // one character.
 type pattern string
 
+// plain tells that the pattern stands for itself alone.
+func (p pattern) plain() bool { return !strings.ContainsAny(string(p), "*?") }
+
+// number is the id that a plain pattern of digits stands for.
+func (p pattern) number() (uint32, bool) {
+	n, err := strconv.ParseUint(string(p), 10, 32)
+	return uint32(n), err == nil
+}
+
 func (p pattern) match(s string) bool {
+	return p.matchBy(s, func(p, c byte) bool { return p == '?' || p == c })
+}
+
+// matchBy matches by what one character of the pattern stands for.
+func (p pattern) matchBy(s string, one func(p, c byte) bool) bool {
 	// The usual two-pointer walk: on a mismatch, let the last * take one more.
 	var i, j int
 	star, mark := -1, 0
@@ -257,7 +324,7 @@ func (p pattern) match(s string) bool {
 		case i < len(p) && p[i] == '*':
 			star, mark = i, j
 			i++
-		case i < len(p) && (p[i] == '?' || p[i] == s[j]):
+		case i < len(p) && one(p[i], s[j]):
 			i++
 			j++
 		case star >= 0:

@@ -30,17 +30,20 @@ type process struct {
 	env                              map[string]string
 }
 
-func (p process) Command() string    { return p.command }
-func (p process) UID() uint32        { return p.uid }
-func (p process) GID() uint32        { return 100 }
-func (p process) User() string       { return p.user }
-func (p process) UnixGroup() string  { return "users" }
-func (p process) Executable() string { return p.exe }
-func (p process) Cgroup() string     { return p.cgroup }
-func (p process) Args() string       { return p.args }
-func (p process) Groups() []string   { return p.groups }
-func (p process) Unseen() bool       { return false }
-func (p process) Late() bool         { return false }
+func (p process) Command() string              { return p.command }
+func (p process) UID() uint32                  { return p.uid }
+func (p process) GID() uint32                  { return 100 }
+func (p process) User() string                 { return p.user }
+func (p process) UnixGroup() string            { return "users" }
+func (p process) IsUser(name string) bool      { return name == p.user }
+func (p process) IsUnixGroup(name string) bool { return name == "users" }
+func (p process) Executable() string           { return p.exe }
+func (p process) Cgroup() string               { return p.cgroup }
+func (p process) Args() string                 { return p.args }
+func (p process) Groups() []string             { return p.groups }
+func (p process) Unseen() bool                 { return false }
+func (p process) Late() bool                   { return false }
+func (p process) Pending() bool                { return false }
 func (p process) Env(name string) []string {
 	if v, ok := p.env[name]; ok {
 		return []string{v}
@@ -183,7 +186,7 @@ func TestMatchUnseen(t *testing.T) {
 			p := proc.Process{Comm: [16]byte{'m', 'a', 'k', 'e'}}
 			for range 2 { // nothing is left of the first time
 				var got []string
-				found, unseen := s.Match(ended{Ended: Gone(p, Names{})})
+				found, unseen := s.Match(ended{Ended: Gone(p, Numbers{})})
 				for _, m := range found {
 					got = append(got, m.Group)
 				}
@@ -210,7 +213,7 @@ func TestProcessUnseen(t *testing.T) {
 		if gone {
 			p.Start = clock.At(p.Start.Boot().Add(time.Minute), clock.Tick) // a later life of the pid
 		}
-		f := Look(proc.Default, p, Names{}, nil)
+		f := Look(proc.Default, p, Numbers{}, nil)
 		f.In("/told")
 		for range 2 {
 			f.Command()
@@ -256,6 +259,19 @@ func TestParseErrors(t *testing.T) {
 		{"empty list", "list:\n  - {group: a, command: []}", "line 2: the list is empty"},
 		{"nested", "list:\n  - {group: a, command: [[x]]}", "line 2: need a text"},
 		{"env", "list:\n  - {group: a, env: CI}", "line 2: need keys with values"},
+		{"long command", "list:\n- group: a\n  command: [x, /usr/bin/a-long-command*]", `line 3: command "/usr/bin/a-long-command*" can never match: it is the name of a file`},
+		{"cgroup", "list:\n- {group: a, cgroup: system.slice/*}", `line 2: cgroup "system.slice/*" can never match: it is a path that begins with /; use "/system.slice/*"`},
+		{"executable", "list:\n- {group: a, executable: make}", `line 2: executable "make" can never match: it is a path that begins with /; use "*/make"`},
+		{"long path", "list:\n- {group: a, executable: /" + strings.Repeat("x", 4096) + "}", `line 2: executable "/xxx`},
+		{"user number", "list:\n- {group: a, user: '4294967295'}", `line 2: user "4294967295" can never match`},
+		{"large user number", "list:\n- {group: a, user: '99999999999'}", `line 2: user "99999999999" can never match`},
+		{"user", "list:\n- {group: a, user: 'a:b'}", `line 2: user "a:b" can never match`},
+		{"unix group", "list:\n- {group: a, unix-group: 'a:b'}", `line 2: unix-group "a:b" can never match`},
+		{"parent", "list:\n- {group: a, parent: 'b c*'}", `line 2: parent "b c*" can never match: no group has such a name`},
+		{"variable", "list:\n- {group: a, env: {A=B: '*'}}", `line 2: env "A=B" can never match`},
+		{"shadowed", "list:\n- {group: a, command: [cc, 'c*'], env: {CI: '*'}}\n- {group: b, command: cmake, env: {CI: 'true'}, user: x}", "line 3: the rule for group b can never match: the one in line 2 takes all that it would"},
+		{"shadowed by all", "list:\n- {group: a, command: '*'}\n- {group: b, user: x}", "line 3: the rule for group b can never match"},
+		{"shadowed by a template", "list:\n- {group: 'u/{{.User}}', user: '*'}\n- {group: b, user: x}", "line 3: the rule for group b can never match"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := parse(tt.text)

@@ -5,6 +5,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -282,6 +283,9 @@ func TestDamageWhileOpen(t *testing.T) {
 				}
 			}
 			s.Close()
+			if _, err := Open(path, day); errors.Is(err, ErrBusy) {
+				t.Error("it is locked after Close")
+			}
 		})
 	}
 }

@@ -127,6 +127,9 @@ func TestUpgradeRefused(t *testing.T) {
 	} else if said := err.Error(); !strings.Contains(said, "restore a backup") || strings.Contains(said, "\n") {
 		t.Error(said)
 	}
+	if _, err := Open(path, day); errors.Is(err, ErrBusy) {
+		t.Error("it is locked after it was refused")
+	}
 	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
 		t.Errorf("it was changed: %v", err)
 	}

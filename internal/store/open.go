@@ -66,12 +66,11 @@ func open(path string) (*Store, error) {
 		return nil, err
 	}
 	s, err := read(path, file)
-	if err != nil {
-		file.Close()
-		return nil, err
+	if err == nil {
+		err = sound(s.upgrade)
 	}
-	if err := sound(s.upgrade); err != nil {
-		file.Close() // bbolt may be in the midst of something
+	if err != nil {
+		abandon(file)
 		return nil, err
 	}
 	s.measure()
@@ -144,6 +143,11 @@ func lock(path string) (*os.File, error) {
 		return nil, err
 	}
 	return file, nil
+}
+
+// abandon closes a file that bbolt may still have mapped, which would keep the lock.
+func abandon(file *os.File) error {
+	return errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_UN), file.Close())
 }
 
 func own(file *os.File) error {

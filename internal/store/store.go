@@ -13,8 +13,8 @@
 // to date by the values it changes. Open goes through all pages of the file, history
 // included, before bbolt sees it, since bbolt believes what is on them: both meta
 // pages must be whole, every page must be in one tree or free, all keys in order, and
-// the digests right. That takes a second for some gigabytes that are in memory. What
-// breaks while the service runs ends a read or a transaction with an error.
+// the digests right. That takes a second for some 200 MB, a year of a busy machine.
+// What breaks while the service runs ends a read or a transaction with an error.
 package store
 
 import (
@@ -178,7 +178,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
-		return s.file.Close() // bbolt may wait for itself
+		return abandon(s.file) // bbolt may wait for itself
 	}
 	return s.db.Close()
 }

@@ -67,7 +67,13 @@ const (
 	Ruled     // processes that a rule put in a group
 	RulesLate // processes that ended before the rules could look at them
 
+	// Answers of the system's name service about users and unix groups.
+	NamesFound
+	NamesUnknown // nobody has the name or number
+	NamesFailed  // the service did not answer in time
+
 	// What was left out because a limit was reached.
+	NamesDropped  // users and unix groups known by number, as too many were looked up
 	ProcessGroups // a process was in as many groups as one may be, and a rule named another
 	HistoryGroups // deaths and moves of processes in more groups, by an early version
 	ProcessMemory // reads of another process's memory that were cut
@@ -76,6 +82,7 @@ const (
 	SumsFull      // sums of all processes that reached their ceiling
 	RuleOwners    // a rule named the group of a user, and left a process out
 	RuleGroups    // a rule has made as many groups as it may, and left a process out
+	RuleEnded     // groups of a rule that had ended made room for another of it
 	ReservedNames // users asked for groups that a rule could fill
 	UserGroups    // users asked for more groups than they may have
 	UserRuns      // groups of ended commands that made room for another of their user
@@ -99,6 +106,7 @@ const (
 	Joined  Section = "joined" // within records
 	Samples Section = "samples"
 	Rules   Section = "rules"
+	Names   Section = "names"
 	Limited Section = "limited"
 )
 
@@ -125,6 +133,7 @@ var (
 	records     = Family{"elsa_records_total", "Accounting records received from the kernel.", "source"}
 	recordsLost = Family{"elsa_records_lost_total", "Accounting records the kernel could not deliver.", "source"}
 	limited     = Family{"elsa_limited_total", "What was left out because a limit was reached.", "limit"}
+	names       = Family{"elsa_name_lookups_total", "Questions about users and unix groups to the system's name service.", "answer"}
 	rulesMissed = Family{"elsa_rules_missed_total", "Processes that ended before a rule could look at them, by the group of the first that could not.", "rule"}
 	joined      = Family{"elsa_records_joined_total", "Deaths put on the bill, by how their records were joined.", "how"}
 )
@@ -170,11 +179,17 @@ var table = [Counters]Info{
 	Ruled:     {Rules, "applied", one("elsa_rules_applied_total", "Processes that a rule put in a group."), "", "rules", "process put in a group", "processes put in groups", false},
 	RulesLate: {Rules, "missed", &rulesMissed, "(any)", "rules", "ended unseen", "ended unseen", false},
 
+	NamesFound:   {Names, "found", &names, "found", "names", "found", "found", false},
+	NamesUnknown: {Names, "unknown", &names, "unknown", "names", "unknown", "unknown", false},
+	NamesFailed:  {Names, "failed", &names, "failed", "names", "without an answer", "without an answer", false},
+
+	NamesDropped:  {Limited, "names", &limited, "names", "limited", "name not looked up", "names not looked up", false},
 	ProcessGroups: {Limited, "process_groups", &limited, "process_groups", "limited", "group too many for a process", "groups too many for a process", false},
 	HistoryGroups: {Limited, "history_groups", &limited, "history_groups", "limited", "bill under (other) for that", "bills under (other) for that", false},
 	SumsFull:      {Limited, "sums", &limited, "sums", "limited", "sum at its ceiling", "sums at their ceiling", false},
 	RuleOwners:    {Limited, "rule_owners", &limited, "rule_owners", "rules refused", "left out of a user's group", "left out of users' groups", false},
 	RuleGroups:    {Limited, "rule_groups", &limited, "rule_groups", "rules refused", "left out by the limit of its rule", "left out by the limit of their rule", false},
+	RuleEnded:     {Limited, "rule_ended", &limited, "rule_ended", "rules refused", "ended group of a rule deleted early", "ended groups of rules deleted early", false},
 	ReservedNames: {Limited, "reserved_names", &limited, "reserved_names", "groups refused", "with a name kept for a rule", "with names kept for rules", false},
 	UserGroups:    {Limited, "user_groups", &limited, "user_groups", "groups refused", "too many for a user", "too many for users", false},
 	UserRuns:      {Limited, "user_runs", &limited, "user_runs", "groups refused", "of ended runs deleted early", "of ended runs deleted early", false},

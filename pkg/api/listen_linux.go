@@ -28,7 +28,11 @@ const (
 type Listener struct {
 	*net.UnixListener
 	// Refused counts what is refused; nil counts nothing. Set it before Serve.
-	Refused  *tally.Shared
+	Refused *tally.Shared
+	// UnixGroup finds unix groups that /etc/group does not have, without waiting; nil
+	// for none. Set it before Serve.
+	UnixGroup func(name string) (gid uint32, ok bool)
+
 	admins   *adminGroup
 	maxUsers int // connections of users
 
@@ -167,7 +171,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		caller, err := peer(c, l.admins)
+		caller, err := peer(c, l.admins, l.UnixGroup)
 		if err != nil {
 			c.Close()
 			continue

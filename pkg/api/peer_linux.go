@@ -17,11 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peer asks the kernel who is at the other end of c; members of admins are
-// admins. The answer is that of the
-// moment of connect(2): it cannot be forged, and includes the supplementary
+// peer asks the kernel who is at the other end of c; members of admins, which other
+// finds if /etc/group does not have it, are admins. The answer is that of the moment of connect(2): it cannot be forged, and includes the supplementary
 // groups the process really had, as a file's permissions would see them.
-func peer(c *net.UnixConn, admins *adminGroup) (Caller, error) {
+func peer(c *net.UnixConn, admins *adminGroup, other func(string) (uint32, bool)) (Caller, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return Caller{}, err
@@ -42,7 +41,7 @@ func peer(c *net.UnixConn, admins *adminGroup) (Caller, error) {
 	if err != nil {
 		return Caller{}, fmt.Errorf("ask who connected: %w", err)
 	}
-	return Caller{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid, Nested: nested(cred.Pid), Admin: admins.is(cred.Uid, cred.Gid, groups)}, nil
+	return Caller{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid, Nested: nested(cred.Pid), Admin: admins.is(cred.Uid, cred.Gid, groups, other)}, nil
 }
 
 // nested reports whether a process is in another pid namespace than ours, by
@@ -88,7 +87,7 @@ type adminGroup struct {
 }
 
 // is reports whether a user is root or in the group.
-func (a *adminGroup) is(uid, gid uint32, groups []uint32) bool {
+func (a *adminGroup) is(uid, gid uint32, groups []uint32, other func(string) (uint32, bool)) bool {
 	if uid == 0 {
 		return true
 	}
@@ -99,6 +98,8 @@ func (a *adminGroup) is(uid, gid uint32, groups []uint32) bool {
 			if n, err := strconv.ParseUint(g.Gid, 10, 32); err == nil {
 				a.gid, a.known = uint32(n), true
 			}
+		} else if other != nil {
+			a.gid, a.known = other(a.name)
 		}
 		a.until = now.Add(10 * time.Second)
 	}

@@ -77,7 +77,7 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 		Created: v.Created.UTC(), Started: v.Started.UTC(),
 		Sources: StatusSources{
 			Events: v.EventSource, Accounting: v.Accounting,
-			Taskstats: v.Taskstats, Exact: v.Exact, ExactMissing: v.ExactMissing, Suspended: v.Suspended,
+			Taskstats: v.Taskstats, Exact: v.Exact, ExactMissing: v.ExactMissing, Suspended: v.Suspended, SuspendedSince: v.SuspendedSince.UTC(), SuspendedCause: v.SuspendedCause,
 		},
 		Groups: len(s.Groups), Processes: v.Processes, Members: v.Members,
 		BacklogBytes: v.BacklogBytes, StoreBytes: v.StoreBytes,
@@ -121,6 +121,8 @@ func showCounts(st *Status, counts *tally.Counts) {
 			section = &st.Samples
 		case tally.Rules:
 			section = &st.Rules
+		case tally.Names:
+			section = &st.Names
 		}
 		v := reflect.ValueOf(section).Elem()
 		for k := range v.NumField() {

@@ -27,6 +27,7 @@ type (
 	StatusRecords      = client.StatusRecords
 	StatusSamples      = client.StatusSamples
 	StatusRules        = client.StatusRules
+	StatusNames        = client.StatusNames
 	StatusConservation = client.StatusConservation
 	ReportQuery        = client.ReportQuery
 	Report             = client.Report

@@ -17,8 +17,10 @@ type Group struct {
 	// Owner is the uid of the user who made the group.
 	Owner  uint32            `json:"owner"`
 	Labels map[string]string `json:"labels"`
-	// Temporary: it was made for one command, and is deleted by itself some time
-	// after its last process ended (elsad --run-retention).
+	// Temporary: it was made for one command, or of a template by a rule, and is deleted
+	// by itself some time after its last process ended (elsad --run-retention). That of a
+	// rule is closed once it has been without processes for a minute, and opens again
+	// when the rule, or somebody, puts one there.
 	Temporary bool `json:"temporary"`
 }
 
@@ -182,11 +184,13 @@ type Status struct {
 	Records StatusRecords `json:"records"`
 	Samples StatusSamples `json:"samples"`
 	Rules   StatusRules   `json:"rules"`
+	Names   StatusNames   `json:"names"`
 	// Limited counts what was left out because a limit was reached, by the limit's
 	// name: "process_groups", times that a rule could not put a process in a group
 	// because it was in as many as a process may be in; "history_groups", deaths and
 	// moves of processes in more groups than the history tells apart; "sums", figures
-	// on top of a sum that is at its largest, 292 years of nanoseconds.
+	// on top of a sum that is at its largest, 292 years of nanoseconds; "names", users
+	// and unix groups that rules knew by number since too many were looked up.
 	Limited map[string]uint64 `json:"limited"`
 
 	// Groups counts groups, Processes live processes, and Members those of
@@ -223,9 +227,11 @@ type StatusSources struct {
 	// ExactMissing are fields that this kernel does not have: exact records have
 	// zero there.
 	ExactMissing []string `json:"exact_missing,omitempty"`
-	// Suspended is true while the kernel withholds accounting records because
-	// the disk is nearly full.
-	Suspended bool `json:"suspended"`
+	// Suspended is true while no accounting records come, because the disk is nearly
+	// full or another program took accounting; since when, and why with the mend.
+	Suspended      bool      `json:"suspended"`
+	SuspendedSince time.Time `json:"suspended_since,omitzero"`
+	SuspendedCause string    `json:"suspended_cause,omitempty"`
 }
 
 // StatusEvents counts process events.
@@ -281,6 +287,18 @@ type StatusRules struct {
 	// ended before the rules could look at them.
 	Applied uint64 `json:"applied"`
 	Missed  uint64 `json:"missed"`
+	// UnknownUsers and UnknownUnixGroups are names in rules that nobody has, 20 at most.
+	UnknownUsers      []string `json:"unknown_users,omitempty"`
+	UnknownUnixGroups []string `json:"unknown_unix_groups,omitempty"`
+}
+
+// StatusNames counts questions about users and unix groups to the system's name
+// service (getent), beside those that /etc/passwd and /etc/group answer.
+type StatusNames struct {
+	Found uint64 `json:"found"`
+	// Unknown: nobody has the name or number. Failed: the service did not answer in time.
+	Unknown uint64 `json:"unknown"`
+	Failed  uint64 `json:"failed"`
 }
 
 // StatusConservation is the check that no CPU time is lost or counted twice.

@@ -115,6 +115,13 @@ func (c *Conn) Close() error {
 	return c.Reader.Close()
 }
 
+// Forsake has Close send no IGNORE, because another subscription of this program took
+// the place of this one, which fell silent. Up to Linux 6.5 the kernel counts listeners
+// by messages (drivers/connector/cn_proc.c, cn_proc_mcast_ctl): a subscription falls
+// silent where somebody's IGNORE took our place in the count, and one of ours would take
+// the new one's. From 6.6 on it counts sockets, and the close suffices.
+func (c *Conn) Forsake() { c.listening = false }
+
 // Detach gives the subscribed socket to the caller, who can go on with it by
 // [Resume], also in another process. It may be called while Run is running,
 // but Run goes on taking events until it is stopped.

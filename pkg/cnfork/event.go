@@ -88,7 +88,7 @@ type Event struct {
 	// Seq numbers the events: per CPU in the process connector, over all in
 	// the fork connector. It wraps.
 	Seq uint32
-	// Time is when. The process connector, and BPF for Exit.
+	// Time is when. The process connector only.
 	Time clock.Mono
 
 	// What follows comes by BPF only.
@@ -99,6 +99,8 @@ type Event struct {
 	Start clock.Boot
 	// ForkerStart is the same of Forker.
 	ForkerStart clock.Boot
+	// End is when the process ended, of Exit.
+	End clock.Boot
 	// Peak is the most memory that was resident at once of the program that the process
 	// executed last, in bytes: of Exit, and zero when it is not known.
 	Peak uint64

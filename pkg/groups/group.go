@@ -20,10 +20,16 @@ type Group struct {
 	// Created is the wall clock time of creation. Closed is zero while the
 	// group is open.
 	Created, Closed time.Time
-	// Temporary: it was made for one command, and is deleted by itself some time
-	// after its last process ended.
+	// Temporary: it was made for one command, or for one of many names that a rule can
+	// make, and is deleted by itself some time after its last process ended.
 	Temporary bool `json:",omitempty"`
+	// Lapsed: it was closed by itself, since it had no processes, and opens again when
+	// one is to join it.
+	Lapsed bool `json:",omitempty"`
 }
+
+// Takes reports whether the group takes new members: it is open, or opens for them.
+func (g *Group) Takes() bool { return g.Open() || g.Lapsed }
 
 // Open reports whether the group takes new members by hand.
 func (g *Group) Open() bool { return g.Closed.IsZero() }

@@ -59,7 +59,7 @@ var points = []point{
 	{
 		name: "exit", tracepoint: "sched_process_exit", kind: kindExit, size: exitSample,
 		skip:    skipUnlessLast,
-		helpers: asm.Instructions{asm.FnKtimeGetNs.Call(), asm.StoreMem(sample, sampleTime, asm.R0, asm.DWord)},
+		helpers: asm.Instructions{asm.FnKtimeGetBootNs.Call(), asm.StoreMem(sample, sampleEnd, asm.R0, asm.DWord)},
 		fields:  []field{{sampleTGID, 4, task, tgid}, {sampleStart, 8, task, started}},
 		more:    storePeak,
 	},

@@ -35,7 +35,7 @@ const (
 	sampleComm   = 32 // 16 bytes
 	execSample   = 48
 
-	sampleTime = 16 // u64 ns of CLOCK_MONOTONIC
+	sampleEnd  = 16 // u64 ns of CLOCK_BOOTTIME
 	samplePeak = 24 // u64 pages: the most that was resident; 0 when unknown
 	exitSample = 32
 )
@@ -99,7 +99,7 @@ func decode(b []byte, e *cnfork.Event) (ok bool) {
 		e.Cgroup = ne.Uint64(b[sampleCgroup:])
 		copy(e.Comm[:], b[sampleComm:])
 	case kind == kindExit && len(b) == exitSample:
-		e.Kind, e.Time, e.Peak = cnfork.Exit, clock.Mono(ne.Uint64(b[sampleTime:])), ne.Uint64(b[samplePeak:])*pageSize
+		e.Kind, e.End, e.Peak = cnfork.Exit, clock.Boot(ne.Uint64(b[sampleEnd:])), ne.Uint64(b[samplePeak:])*pageSize
 	default:
 		return false
 	}

@@ -48,9 +48,9 @@ func TestDecode(t *testing.T) {
 			e.Kind, e.UID, e.GID, e.Cgroup, e.Comm = cnfork.Exec, 1000, 100, 7, [16]byte{'m', 'a', 'k', 'e'}
 		}), true},
 		{"exit", written(kindExit, exitSample, func(b []byte, ne binary.ByteOrder) {
-			ne.PutUint64(b[sampleTime:], 2000)
+			ne.PutUint64(b[sampleEnd:], 2000)
 			ne.PutUint64(b[samplePeak:], 3)
-		}), with(func(e *cnfork.Event) { e.Kind, e.Time, e.Peak = cnfork.Exit, 2000, 3*pageSize }), true},
+		}), with(func(e *cnfork.Event) { e.Kind, e.End, e.Peak = cnfork.Exit, 2000, 3*pageSize }), true},
 		{"of an unknown kind", written(9, exitSample, nil), base, false},
 		{"an exec in the size of an exit", written(kindExec, exitSample, nil), base, false},
 		{"a release", make([]byte, 64), base, false},

@@ -161,6 +161,21 @@ func TestPeak(t *testing.T) {
 			j.Precise(&ts, now)
 			j.Line(&line, life, true, now)
 		}, [2]uint64{1, 0}},
+		{"of a large parent", func(j *Join) {
+			j.ExpectExact = true
+			x := ex
+			x.MaxRSS = 300 << 20
+			j.Precise(&ts, now)
+			j.Line(&line, life, true, now)
+			j.Precise(&x, now)
+		}, [2]uint64{1, 0}},
+		{"of a large parent, all at once", func(j *Join) {
+			x := ex
+			x.MaxRSS = 300 << 20
+			j.Precise(&ts, now)
+			j.Precise(&x, now)
+			j.Line(&line, life, true, now)
+		}, [2]uint64{1, 0}},
 		{"the sample saw more", func(j *Join) {
 			j.Sample(life.Key(), 5, &Measure{MaxRSS: 3 << 20})
 			j.Precise(&ts, now)

@@ -29,7 +29,8 @@ const UnknownUID = ^uint32(0)
 var Unknown = [16]byte{'(', 'u', 'n', 'k', 'n', 'o', 'w', 'n', ')'}
 
 // cellOf is the cell of a death that is charged at time now, by the first of the
-// records that is there.
+// records that is there. A line names the thread that ended last; the name of the
+// program is what [Join.Name] knows, or else what the first thread was called at its end.
 func (j *Join) cellOf(life *groups.Life, now clock.Boot, records ...*acct.Record) Cell {
 	c := Cell{Set: life.Set, UID: UnknownUID, Comm: Unknown}
 	end := now.Wall(j.Booted).Seconds()
@@ -47,6 +48,17 @@ func (j *Join) cellOf(life *groups.Life, now clock.Boot, records ...*acct.Record
 		break
 	}
 	c.Hour = HourOf(end)
+	for _, r := range records {
+		if r != nil && r.Source != acct.BSD && r.Comm[0] != 0 {
+			c.Comm = r.Comm // the first thread's
+			break
+		}
+	}
+	if j.Name != nil {
+		if name, known := j.Name(life.Key()); known {
+			c.Comm = name
+		}
+	}
 	return c
 }
 

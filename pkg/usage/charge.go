@@ -177,7 +177,10 @@ func (j *Join) sampledCPU(ts *acct.Record) time.Duration {
 
 // perfect is what a death used when its exact record is known. Its CPU is the
 // record's; what the record lacks of the rest, where samples of threads were
-// lost, is taken from the estimate.
+// lost, is taken from the estimate, and so is the peak of memory: at exec the kernel
+// takes that of the memory before for the process's own (exec_mmap of fs/exec.c), which
+// is the parent's or a copy of it. What a program held that the process executed before
+// its last is in its samples.
 func (d *death) perfect(ex *acct.Record) Measure {
 	m := measureOf(ex)
 	rest := Measure{Elapsed: d.estimate[Elapsed]}
@@ -185,8 +188,8 @@ func (d *death) perfect(ex *acct.Record) Measure {
 		rest = d.estimate
 		rest[User], rest[System] = 0, 0
 	}
-	if d.midLife() && d.estimate[MaxRSS] > 0 {
-		m[MaxRSS] = d.estimate[MaxRSS]
+	if d.estimate[MaxRSS] > 0 {
+		m[MaxRSS] = d.estimate[MaxRSS] // the record's begins with the peak of who forked it
 	}
 	m.raise(&rest)
 	return m

@@ -49,6 +49,9 @@ type Join struct {
 	// all that is put on the bills of the sets, so the cells of a set add up to
 	// the set's own.
 	Roll func(*Cell) *Usage
+	// Name, if set, returns the command's name as it was when a process executed its
+	// program, if that is known.
+	Name func(groups.Key) ([16]byte, bool)
 	// Who, if set, returns hour, user and command of a live process that is about
 	// to change sets. Those of a dead one are on its record.
 	Who func(groups.Key) Cell

@@ -43,6 +43,10 @@ type Service struct {
 	EventSource, Accounting, Taskstats, Exact string
 	// Suspended is true while the kernel holds back ledger lines.
 	Suspended bool
+	// SuspendedSince is since when, by the wall clock, and SuspendedCause why and what
+	// would mend it.
+	SuspendedSince time.Time
+	SuspendedCause string
 
 	// ExactMissing are the kernel's fields that exact records lack: they are zero.
 	ExactMissing []string

@@ -251,7 +251,11 @@ func TestKernelSuspended(t *testing.T) {
 			child()
 		}
 		d.usage("a")
-		return d.status().Sources.Suspended
+		sources := d.status().Sources
+		if sources.Suspended && (!strings.Contains(sources.SuspendedCause, "nearly full") || time.Since(sources.SuspendedSince) > time.Minute) {
+			t.Errorf("since %v: %s", sources.SuspendedSince, sources.SuspendedCause)
+		}
+		return sources.Suspended
 	})
 	if text := d.scrape(); !strings.Contains(text, "\nelsa_accounting_suspended 1\n") {
 		t.Error("the metric does not say that accounting is suspended")

@@ -169,6 +169,9 @@ func TestKernelTakenOver(t *testing.T) {
 	theirs := filepath.Join(t.TempDir(), "pacct")
 	accton(t, theirs)
 	kerneltest.Eventually(t, "elsad says so", func() bool { return strings.Contains(d.said(), "to another file") && d.status().Sources.Suspended })
+	if s := d.status().Sources; !strings.Contains(s.SuspendedCause, "another program") || time.Since(s.SuspendedSince) > time.Minute {
+		t.Errorf("suspended since %v: %s", s.SuspendedSince, s.SuspendedCause)
+	}
 	d.without(50)
 	want := uint64(l.end().Processes)
 	d.report()
