@@ -26,8 +26,9 @@ install: build ## programs, units, man pages and examples, under DESTDIR and pre
 		$(DESTDIR)$(libdir)/systemd/system $(DESTDIR)$(libdir)/sysusers.d $(DESTDIR)$(libdir)/tmpfiles.d \
 		$(DESTDIR)$(datadir)/elsa/prometheus $(DESTDIR)$(datadir)/elsa/grafana
 	install -m 755 $(BIN)/elsad $(DESTDIR)$(sbindir)/
+	install -m 755 $(BIN)/elsa-archive $(DESTDIR)$(sbindir)/
 	install -m 755 $(BIN)/elsactl $(DESTDIR)$(bindir)/
-	for unit in elsad elsad-guard; do \
+	for unit in elsad elsad-guard elsa-archive; do \
 		sed 's|/usr/sbin/|$(sbindir)/|' dist/systemd/$$unit.service > $(DESTDIR)$(libdir)/systemd/system/$$unit.service && \
 		chmod 644 $(DESTDIR)$(libdir)/systemd/system/$$unit.service || exit 1; done
 	install -m 644 dist/systemd/sysusers.conf $(DESTDIR)$(libdir)/sysusers.d/elsa.conf
@@ -35,7 +36,7 @@ install: build ## programs, units, man pages and examples, under DESTDIR and pre
 	test -e $(DESTDIR)$(sysconfdir)/default/elsad || install -m 644 dist/elsad.default $(DESTDIR)$(sysconfdir)/default/elsad
 	install -m 644 dist/prometheus/*.yml $(DESTDIR)$(datadir)/elsa/prometheus/
 	install -m 644 dist/grafana/*.json $(DESTDIR)$(datadir)/elsa/grafana/
-	install -m 644 $(wildcard README.md) CHANGELOG.md LICENSE $(DESTDIR)$(docdir)/
+	install -m 644 $(wildcard README.md) CHANGELOG.md LICENSE docs/archive.md docs/schema.md $(DESTDIR)$(docdir)/
 	for page in $(wildcard dist/man/*.[158]); do \
 		install -D -m 644 $$page $(DESTDIR)$(datadir)/man/man$${page##*.}/$${page##*/} || exit 1; done
 	install -D -m 644 dist/completions/elsactl.bash $(DESTDIR)$(datadir)/bash-completion/completions/elsactl

@@ -96,8 +96,16 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	src.run(tasks, streams)
 
 	// The one goroutine that owns what is known.
+	rows, err := openJournal(cfg, state, rules.Names{}.User)
+	if err != nil {
+		return err
+	}
+	if rows != nil {
+		defer closing(&err, rows.Close)
+	}
 	p := pipeline.New(pipeline.Options{
-		Engine: know, Sources: src.Sources, Store: db, Proc: processes, Service: src.service,
+		Journal: rows,
+		Engine:  know, Sources: src.Sources, Store: db, Proc: processes, Service: src.service,
 		Interval: cfg.CommitInterval, RunRetention: time.Duration(cfg.RunRetention),
 		Observe: exporter.ObserveCommit, Keeper: manager{}, Notify: notify, Log: log,
 	})
@@ -144,6 +152,7 @@ func newEngine(cfg *config.Config, set *rules.Set, names rules.Names, src *sourc
 		KnownCommands: func(hour uint32) []string { return knownCommands(db, hour, log) },
 		Rules:         set,
 		Refused:       refused,
+		Rows:          cfg.Journal == "on",
 	}, now)
 }
 

@@ -34,6 +34,8 @@ type Config struct {
 	Taskstats       string
 	Exact           string
 	CommitInterval  time.Duration
+	Journal         string
+	ArchiveDir      string
 	EventBuffer     int
 	TaskstatsBuffer int
 	MaxGroups       int
@@ -68,6 +70,8 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Taskstats, "taskstats", "auto", "exit records with I/O and memory: auto, on or off; auto is off where events and exact CPU come by BPF and leave nothing out (Linux 6.16 and later)")
 	f.StringVar(&c.Exact, "exact", "auto", "exact CPU at task release, by BPF: auto, on or off")
 	f.DurationVar(&c.CommitInterval, "commit-interval", time.Second, "how often the bills are made durable")
+	f.StringVar(&c.Journal, "journal", "off", "a row for each process that ended, for the archive: on or off")
+	f.StringVar(&c.ArchiveDir, "archive-dir", "/var/lib/elsa-archive", "directory of the archive; the journal is in its journal/")
 	f.IntVar(&c.EventBuffer, "event-buffer", 0, "receive buffer for events in bytes: 832 bytes an event by the connectors, taken only while it is used; by bpf 320 bytes a process, its exact record included, until it is committed (a ring that elsad goes on with keeps its size); 0: by memory, a 32nd of it, from 64 MiB to 1 GiB, and 64 MiB for bpf")
 	f.IntVar(&c.TaskstatsBuffer, "taskstats-buffer", 0, "receive buffer for taskstats in bytes, taken only while it is used; 1280 bytes or more a thread's end; 0: by memory, as for events")
 	f.IntVar(&c.MaxGroups, "metrics.max-groups", defaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
@@ -95,6 +99,7 @@ func (c *Config) Check() error {
 		{"source", c.Source, []string{"auto", "fork", "bpf", "proc"}},
 		{"taskstats", c.Taskstats, []string{"auto", "on", "off"}},
 		{"exact", c.Exact, []string{"auto", "on", "off"}},
+		{"journal", c.Journal, []string{"on", "off"}},
 		{"log.format", c.LogFormat, []string{"text", "json"}},
 	} {
 		ok := false

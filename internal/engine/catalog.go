@@ -117,3 +117,9 @@ func (e *Engine) liveGroups() map[uint32]bool {
 	}
 	return live
 }
+
+// ruleLabel is the label of groups that rules made.
+const ruleLabel = "rule"
+
+// ofRule reports whether a rule made a group.
+func ofRule(g *groups.Group) bool { return g.Owner == 0 && g.Labels[ruleLabel] != "" }

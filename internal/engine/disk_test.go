@@ -29,6 +29,8 @@ type disk struct {
 	origins   map[[2]uint64]lineage.Origin
 	ancestors []lineage.Ancestor
 	cells     map[string]cell
+	paper     paper // what was written
+	safe      paper // and committed
 
 	// Of the last transaction:
 	applied, found   bool
@@ -58,9 +60,10 @@ func (d *disk) commit(torn bool, f func(Tx)) error {
 	next.deaths, next.applied, next.found = nil, false, false
 	f(next)
 	if torn {
+		d.paper = next.paper
 		return errDisk
 	}
-	next.applied = true
+	next.applied, next.safe = true, next.paper
 	*d = *next
 	return nil
 }
@@ -74,6 +77,7 @@ func (d *disk) clone() *disk {
 
 // load reads all of it, in the order of the real one.
 func (d *disk) load() *store.State {
+	d.paper = d.safe
 	st := &store.State{Meta: d.meta, Deaths: slices.Clone(d.deaths), Held: slices.Clone(d.held), Ancestors: slices.Clone(d.ancestors)}
 	st.Groups = slices.SortedFunc(maps.Values(d.groups), func(a, b groups.Group) int { return cmp.Compare(a.ID, b.ID) })
 	st.Sets = slices.SortedFunc(maps.Values(d.sets), func(a, b store.Set) int { return cmp.Compare(a.ID, b.ID) })

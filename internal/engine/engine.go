@@ -75,6 +75,8 @@ type Options struct {
 	KnownCommands func(hour uint32) []string
 	// Rules put processes in groups; nil is none.
 	Rules *rules.Set
+	// Rows: what is billed is handed out by Save row by row, for a journal.
+	Rows bool
 	// Refused counts what was refused; nil counts nothing.
 	Refused *tally.Shared
 }
@@ -114,6 +116,8 @@ type Engine struct {
 	catalog *groups.Catalog
 	// lineage knows why processes are in their groups.
 	lineage *lineage.Book
+	// rows are what was billed since the last Save; nil if nobody wants them.
+	rows *rows
 	// calendar is the date by which what is old goes, and made is when temporary
 	// groups were made, of this run.
 	calendar calendar
@@ -177,6 +181,9 @@ func New(o Options, now Now) (*Engine, error) {
 	e.join.Roll = rolls.Roll
 	e.join.Who = e.cellOf
 	e.join.Program = e.programs.get
+	if o.Rows {
+		e.keepRows()
+	}
 	return e, nil
 }
 

@@ -24,6 +24,7 @@ import (
 //     doubted without need.
 //  5. The cells of the history add up to the bills of the sets.
 //  6. A service that was stopped and started again goes on as one that was not.
+//  7. The rows of the journal add up to the history.
 
 // bill is what the laws are about of a usage.
 type bill struct {
@@ -69,6 +70,7 @@ func (m *model) show(t *rapid.T, err error) {
 	if err == nil {
 		m.safe = snap
 		m.checkCells(t, m.service.disk)
+		m.checkRows(t, m.service.disk)
 	}
 }
 

@@ -39,6 +39,9 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 		e.history.rolls.Remember(st.Deaths[i].Cell.Set)
 	}
 	e.join.Reported, e.join.Settled = st.Meta.Reported, settledBy(st)
+	if e.rows != nil {
+		e.rows.next = max(st.Meta.NextRow, 1)
+	}
 	fault.Point(fault.RestoreLoaded)
 
 	rebooted = st.Meta.BootID != "" && st.Meta.BootID != boot

@@ -6,9 +6,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"elsa/internal/rules"
 	"elsa/internal/tally"
+	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 )
 
@@ -22,6 +25,11 @@ const (
 	// maxOfUsers is how many groups all users may own, since one person may have
 	// many user ids.
 	maxOfUsers = 20000
+	// expireBatch bounds the groups that are deleted at a time.
+	expireBatch = 100
+	// fullPause is how long a rule that may make no more groups, and has none that is done
+	// with, is not looked at again.
+	fullPause = 10 * time.Second
 )
 
 // ErrReserved means that a name is kept for a rule, and ErrQuota that there are too
@@ -120,9 +128,6 @@ func (e *Engine) madeBy(r *rules.Rule) int {
 	return e.ruled.made[r]
 }
 
-// ruleLabel is the label of groups that rules made.
-const ruleLabel = "rule"
-
 // ruleGroup is the group a rule names, made if it is missing; nil when the rule
 // takes nobody there.
 func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
@@ -152,4 +157,31 @@ func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
 		e.MakeTemporary(g, e.now)
 	}
 	return g
+}
+
+// makeRoom deletes the groups of a rule that have been empty for longest, some of those
+// that it may make, and reports whether there were any.
+func (e *Engine) makeRoom(r *rules.Rule) bool {
+	if e.now.Boot < e.ruled.full[r] {
+		return false // it was tried a moment ago
+	}
+	var lapsed []*groups.Group
+	live := e.liveGroups()
+	for _, g := range e.catalog.All() {
+		if g.Lapsed && !live[g.ID] && e.ruleset.Reserves(g.Name) == r {
+			lapsed = append(lapsed, g)
+		}
+	}
+	slices.SortFunc(lapsed, func(a, b *groups.Group) int { return cmp.Or(a.Closed.Compare(b.Closed), cmp.Compare(a.ID, b.ID)) })
+	for _, g := range lapsed[:min(len(lapsed), expireBatch, max(r.Limit/10, 1))] {
+		e.DeleteGroup(g)
+		e.options.Refused.Add(tally.RuleEnded)
+	}
+	if len(lapsed) == 0 {
+		if e.ruled.full == nil {
+			e.ruled.full = map[*rules.Rule]clock.Boot{}
+		}
+		e.ruled.full[r] = e.now.Boot.Add(fullPause)
+	}
+	return len(lapsed) > 0
 }

@@ -26,4 +26,7 @@ func (e *Engine) reclaim() {
 	e.tracker.Reclaim(used)
 	e.join.Reclaim(used, sets.Len())
 	e.history.rolls.Reclaim(used)
+	if e.rows != nil {
+		clear(e.rows.sets)
+	}
 }

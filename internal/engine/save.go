@@ -57,7 +57,20 @@ func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	settled := e.join.Settled
 	meta.Settled = &settled
 	meta.Reported, meta.Daily = e.join.Reported, e.history.daily
+	if e.rows != nil {
+		meta.NextRow = e.rows.next
+	}
 	tx.Meta(*meta)
+}
+
+// TakeRows hands out what the bills of the transaction are made of: call it with Save.
+// They are written before the transaction, and are valid until it has ended. What the
+// journal cannot take is lost; nil is nothing.
+func (e *Engine) TakeRows() *Rows {
+	if e.rows == nil {
+		return nil
+	}
+	return e.rows.take(e.join.Unfixed(e.rows.next) - 1)
 }
 
 // saveHandover puts what only the next start needs: at the end of this one, or, of

@@ -33,7 +33,7 @@ type service struct {
 func (m *model) launch(d *disk, s *socket, resumed, exactResumed bool) *service {
 	e, err := New(Options{
 		World: m.view, Resumed: resumed, ExpectExact: m.exact, ExactResumed: exactResumed,
-		Ledger: true, LedgerSince: m.now().Boot, Commands: 1 << 20, Retention: 20 * 365 * 24 * time.Hour, Hours: 48 * time.Hour,
+		Ledger: true, LedgerSince: m.now().Boot, Rows: true, Commands: 1 << 20, Retention: 20 * 365 * 24 * time.Hour, Hours: 48 * time.Hour,
 		KnownCommands: func(hour uint32) (known []string) {
 			for _, c := range d.hours(hour, hour+1) {
 				known = append(known, c.Command)
@@ -184,7 +184,10 @@ func (m *model) commit(t *rapid.T, torn bool) error {
 		}
 		meta := s.meta
 		meta.Position = ledger.Position{Offset: int64(s.position)}
-		err := s.disk.commit(torn, func(tx Tx) { s.Save(tx, &meta) })
+		err := s.disk.commit(torn, func(tx Tx) {
+			s.Save(tx, &meta)
+			tx.(*disk).paper = tx.(*disk).paper.write(s.TakeRows())
+		})
 		s.told = func() {
 			if s.Saved(err); err == nil {
 				s.meta = meta

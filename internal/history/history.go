@@ -119,6 +119,9 @@ func (r *Rolls) groups(set groups.SetID) []uint32 {
 	return list
 }
 
+// GroupsOf are the groups of a set as its cells have them. They must not be changed.
+func (r *Rolls) GroupsOf(set groups.SetID) []uint32 { return r.groups(set) }
+
 // Retire says that a set is about to lose its groups. What its processes used until
 // now may still be put on its bill.
 func (r *Rolls) Retire(set groups.SetID) { r.groups(set) }

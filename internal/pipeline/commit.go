@@ -82,6 +82,7 @@ func (p *Pipeline) begin(s *save) {
 	w := &writing{save: s, began: now, tx: &store.Tx{}, meta: p.meta, reclaim: p.disk.reclaim, ring: p.ringRead()}
 	w.meta.Position, w.meta.Ring, p.disk.reclaim = p.position, p.ring(), false
 	p.Engine.Save(w.tx, &w.meta)
+	w.rows = p.Engine.TakeRows()
 	if s.shown == nil && now.Boot >= p.disk.due {
 		s.shown, _ = p.view()
 		p.disk.cost = readNow().Boot.Sub(now.Boot)
@@ -94,7 +95,9 @@ func (p *Pipeline) begin(s *save) {
 // write waits for the disk, outside the pipeline's goroutine. A failure loses
 // nothing: all of it is written again next time.
 func (p *Pipeline) write(w *writing) {
+	p.Journal.write(w)
 	if w.err = p.Store.Write(w.tx); w.err == nil {
+		p.Journal.committed()
 		fault.Point(fault.CommitDone)
 	}
 	w.took = readNow().Boot.Sub(w.began.Boot)
@@ -136,6 +139,7 @@ func (p *Pipeline) ended(w *writing) {
 	}
 	p.tell("commit", w.err)
 	p.tell("accounting segments", w.segments)
+	p.tell("journal", w.journal)
 	if w.reclaimed != nil {
 		p.Log.Debug("accounting cannot be switched on again", "err", w.reclaimed)
 	}

@@ -62,6 +62,8 @@ type Options struct {
 	Engine  *engine.Engine
 	Sources Sources
 	Store   *store.Store
+	// Journal, if not nil, is where rows go; the engine makes them then.
+	Journal *Journal
 	// Proc is where the samples of the living and the count of forks are read, and the
 	// engine's World looks at.
 	Proc *proc.Bounded

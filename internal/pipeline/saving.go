@@ -42,6 +42,7 @@ type writing struct {
 	*save
 	began   engine.Now
 	tx      *store.Tx
+	rows    *engine.Rows // nil where there is no journal
 	meta    store.Meta
 	reclaim bool   // accounting, after the commit
 	ring    uint64 // up to where the ring was read
@@ -50,6 +51,7 @@ type writing struct {
 	err       error
 	segments  error // of releasing and rotating
 	reclaimed error
+	journal   error
 	took      time.Duration
 }
 

@@ -112,6 +112,7 @@ func put(st *State) func(*Tx) {
 		}
 		tx.PutAncestors(st.Ancestors)
 		tx.Held(st.Held)
+		tx.Journal(st.Journal)
 		tx.Meta(st.Meta)
 	}
 }

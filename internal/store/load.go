@@ -39,6 +39,7 @@ func (st *State) load(tx *bolt.Tx) error {
 	}{
 		{keyMeta, func(v []byte) error { return json.Unmarshal(v, &st.Meta) }},
 		{keyHeld, func(v []byte) error { return json.Unmarshal(v, &st.Held) }},
+		{keyJournal, func(v []byte) error { return json.Unmarshal(v, &st.Journal) }},
 		{keyAncestors, st.readAncestors},
 	} {
 		v, err := meta.get(r.key)
@@ -139,6 +140,9 @@ func (st *State) readDeath(_, v []byte) error {
 	}
 	if len(l) > 10 {
 		d.At, d.Looked = clock.Boot(l[9]), l[10] == 1
+	}
+	if len(l) > 12 {
+		d.Seq, d.Status = l[11], uint32(l[12])
 	}
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		var ml list

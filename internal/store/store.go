@@ -28,6 +28,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"elsa/internal/journal"
 	"elsa/internal/lineage"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
@@ -68,6 +69,7 @@ var (
 	keySchema    = []byte("schema")    // one byte, without a checksum
 	keyDigests   = []byte("digests")   // see digests
 	keyMeta      = []byte("state")     // JSON of Meta
+	keyJournal   = []byte("journal")   // JSON of a position; may be missing
 	keyHeld      = []byte("held")      // JSON of records; may be missing
 	keyAncestors = []byte("ancestors") // JSON of ancestors; may be missing
 )
@@ -103,6 +105,8 @@ type Meta struct {
 	Settled *usage.Settled `json:",omitempty"`
 	// Daily: of hours before it the history has days alone, or soon will.
 	Daily uint32 `json:",omitempty"`
+	// NextRow is the number of the next row of the journal.
+	NextRow uint64 `json:",omitempty"`
 	// CleanStop is set when the service ended in order.
 	CleanStop bool
 	// Stored is set when the socket of events was stored at that stop: how much
@@ -148,6 +152,7 @@ type State struct {
 	Members []Member
 	Deaths  []usage.OpenDeath
 	Held    []acct.Record // see Tx.Held
+	Journal journal.Position
 	// Origins are why processes are in their groups, and Ancestors those that ended
 	// and have descendants, of the last stop.
 	Origins   []lineage.Origin

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"elsa/internal/journal"
 	"encoding/binary"
 	"encoding/json"
 
@@ -88,6 +89,9 @@ func (tx *Tx) Clear() {
 // Meta puts the service's state.
 func (tx *Tx) Meta(m Meta) { tx.putJSON(inMeta, keyMeta, m) }
 
+// Journal puts how far the journal is that has the rows of this transaction.
+func (tx *Tx) Journal(p journal.Position) { tx.putJSON(inMeta, keyJournal, p) }
+
 // Held puts the precise records whose lines were not joined, in place of those
 // put before. They are few, and there are none but at a planned stop.
 func (tx *Tx) Held(rs []acct.Record) {
@@ -139,7 +143,7 @@ func (tx *Tx) DeleteMember(k groups.Key) { tx.delete(inMembers, memberKey(k)) }
 // put all of them: those of the transaction before are forgotten.
 func (tx *Tx) PutDeath(d usage.OpenDeath) {
 	v := list{uint64(d.Key.PID), uint64(d.Key.Start.Boot()), uint64(d.Set), uint64(d.Reported), uint64(d.Grade),
-		flag(d.Key.Start.Grain() != clock.Second), uint64(d.Key.Start.Grain()), flag(d.Lined), flag(d.Exited), uint64(d.At), flag(d.Looked)}.append(nil)
+		flag(d.Key.Start.Grain() != clock.Second), uint64(d.Key.Start.Grain()), flag(d.Lined), flag(d.Exited), uint64(d.At), flag(d.Looked), d.Seq, uint64(d.Status)}.append(nil)
 	for _, m := range []*usage.Measure{&d.Base, &d.Charged, &d.Estimate} {
 		v = measureList(m).append(v)
 	}

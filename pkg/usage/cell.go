@@ -86,5 +86,6 @@ func (j *Join) billPart(key groups.Key, set groups.SetID, part *Measure) {
 		c = j.Who(key)
 	}
 	c.Set = set
+	j.emitPart(key, &c, part)
 	j.bill(set, &c, &u)
 }

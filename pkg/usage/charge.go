@@ -33,6 +33,8 @@ type death struct {
 	cell     Cell
 	lined    bool // it has a ledger line
 	exited   bool // its exit status was counted
+	status   uint32
+	seq      uint64 // of its row; 0: it has none
 	final    bool // Patience is over
 	looked   bool // its process was looked at; see Look
 	told     bool // the kernel's final word came
@@ -102,6 +104,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 		d.exit(&u, r)
 	}
 	d.cell = j.cellOf(life, d.at, line, ts, ex)
+	j.emit(life, d, d.at, line, ts, ex)
 	j.bill(d.set, &d.cell, &u)
 	if !wait {
 		j.countJoined(d)
@@ -207,7 +210,7 @@ func (d *death) exit(u *Usage, r *acct.Record) {
 	if r == nil || d.exited {
 		return
 	}
-	d.exited = true
+	d.exited, d.status = true, r.ExitCode
 	if r.ExitCode&0x7f != 0 {
 		u[ExitSignal]++
 	} else if r.ExitCode>>8&0xff != 0 {
@@ -233,6 +236,7 @@ func (j *Join) lift(d *death, m *Measure, grade precision, r *acct.Record) {
 	u.count(grade, +1)
 	d.exit(&u, r)
 	j.bill(d.set, &d.cell, &u)
+	j.fix(d)
 }
 
 // report takes the CPU that the kernel reported of a death, of its grade. Without

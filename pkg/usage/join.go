@@ -55,6 +55,11 @@ type Join struct {
 	// to change sets. Those of a dead one are on its record.
 	Who func(groups.Key) Cell
 
+	// Emit, if set, is told of all that is put on bills, row by row, and returns the
+	// number of the row, which is not 0. Fix is told what is billed better of a row later.
+	Emit func(*Row) uint64
+	Fix  func(*Fix)
+
 	sets     []Usage
 	dirty    []bool         // by set: in changed
 	changed  []groups.SetID // since TakeChanged

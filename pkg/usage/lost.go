@@ -60,7 +60,7 @@ func (j *Join) settleLost(now clock.Boot) {
 	}
 	j.Reported += l.cpu
 	j.Settled.Exact += l.processes
-	hour := HourOf(now.Wall(j.Booted).Seconds())
-	j.bill(groups.Unattributed, &Cell{Hour: hour, Set: groups.Unattributed, UID: UnknownUID, Comm: Unknown},
-		&Usage{Started: l.processes, Ended: l.processes, Exact: l.processes, User: uint64(l.cpu)})
+	cell := Cell{Hour: HourOf(now.Wall(j.Booted).Seconds()), Set: groups.Unattributed, UID: UnknownUID, Comm: Unknown}
+	j.emitPart(groups.Key{}, &cell, &Measure{User: uint64(l.cpu)})
+	j.bill(groups.Unattributed, &cell, &Usage{Started: l.processes, Ended: l.processes, Exact: l.processes, User: uint64(l.cpu)})
 }

@@ -30,6 +30,9 @@ type OpenDeath struct {
 	// was looked at since; see [Join.Look].
 	At     clock.Boot
 	Looked bool
+	// Seq is the number of its row, 0 if it has none, and Status as its row has it.
+	Seq    uint64
+	Status uint32
 }
 
 // TakeChanged calls f with the stored part of every set's bill that changed
@@ -71,7 +74,7 @@ func (j *Join) OpenDeaths(f func(OpenDeath)) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
 			if !d.final {
-				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell, d.lined, d.exited, d.at, d.looked})
+				f(OpenDeath{d.key, d.set, d.base, d.charged, d.estimate, d.reported, uint8(d.grade), d.cell, d.lined, d.exited, d.at, d.looked, d.seq, d.status})
 			}
 		}
 	}
@@ -99,7 +102,7 @@ func (j *Join) RestoreDeath(o OpenDeath, at clock.Boot) {
 	d := j.newDeath()
 	*d = death{at: at, key: o.Key, set: o.Set, begin: j.second(o.Key.Start), base: o.Base, charged: o.Charged,
 		estimate: o.Estimate, reported: o.Reported, grade: precision(o.Grade), cell: o.Cell,
-		lined: o.Lined, exited: o.Exited, looked: o.Looked}
+		lined: o.Lined, exited: o.Exited, looked: o.Looked, seq: o.Seq, status: o.Status}
 	j.wait(d)
 }
 

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		build := exec.Command("go", "build", "-o", dir+"/", "elsa/cmd/elsad", "elsa/cmd/elsactl")
+		build := exec.Command("go", "build", "-o", dir+"/", "elsa/cmd/elsad", "elsa/cmd/elsactl", "elsa/cmd/elsa-archive")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build binaries: %v\n%s", err, out)
 			return 1

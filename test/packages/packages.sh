@@ -58,7 +58,7 @@ files() {
 files >"$work/before"
 
 check_installed() {
-	for f in /usr/sbin/elsad /usr/bin/elsactl /usr/lib/systemd/system/elsad.service \
+	for f in /usr/sbin/elsad /usr/sbin/elsa-archive /usr/bin/elsactl /usr/lib/systemd/system/elsa-archive.service /usr/lib/systemd/system/elsad.service \
 		/usr/share/elsa/prometheus/elsa.rules.yml /usr/share/elsa/grafana/elsa.json "$1"; do
 		[ -f "$root$f" ] || fail "$f is missing"
 	done
@@ -67,7 +67,7 @@ check_installed() {
 	in_tree elsad --version >/dev/null || fail "elsad does not run"
 	in_tree elsactl --version >/dev/null || fail "elsactl does not run"
 	# The small tree has neither systemd nor procps.
-	out=$(systemd-analyze verify --man=no --root="$root" elsad.service elsad-guard.service 2>&1 |
+	out=$(systemd-analyze verify --man=no --root="$root" elsad.service elsad-guard.service elsa-archive.service 2>&1 |
 		grep elsa | grep -Ev 'Unit sysinit.target not found|/bin/kill is not executable' || true)
 	[ -z "$out" ] || fail "the unit: $out"
 }

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"elsa/internal/archive"
+	"elsa/internal/journal"
+	"elsa/internal/kerneltest"
+)
+
+// begin is when the processes of the test ended.
+var begin = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+// makeArchive makes an archive of one process for each user id in turn.
+func makeArchive(t *testing.T, uids ...uint32) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, archive.JournalDir), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(journal.Options{Dir: filepath.Join(dir, archive.JournalDir), MaxAge: time.Hour, MaxBytes: 1 << 20}, journal.Position{}, 1, begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	for i, uid := range uids {
+		at := begin.Add(time.Duration(i) * time.Hour)
+		j.Row(&journal.Row{Seq: uint64(i + 1), PID: int32(i + 100), PPID: 1, Start: at.UnixNano(), End: at.UnixNano() + 5, Groups: &journal.Groups{Names: []string{"ci"}}, UID: uid, Comm: [16]byte{'s', 'h'}, Exited: true})
+		j.Settled(uint64(i + 1))
+		j.Flush(at)
+		j.Committed()
+	}
+	return dir
+}
+
+func runArchive(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, complaints bytes.Buffer
+	status = run(t.Context(), args, &out, &complaints)
+	return status, out.String(), complaints.String()
+}
+
+// TestVerbs: seal, list, verify, prune and query do what they say, and damage is named
+// and makes the status 1.
+func TestVerbs(t *testing.T) {
+	dir := makeArchive(t, 0, 1000, 1001)
+	at := func(args ...string) (int, string, string) {
+		return runArchive(t, append(args, "--archive-dir", dir)...)
+	}
+	if status, out, _ := at("seal"); status != 0 || !strings.HasPrefix(out, "2 segments sealed, 2 files, 2 rows") {
+		t.Fatal(status, out)
+	}
+	if status, out, _ := at("list"); status != 0 || strings.Count(out, "2026-11-28  ") != 2 {
+		t.Error(status, out)
+	}
+	if status, out, _ := at("query", "--query", `{"format":"csv","user":"1000"}`); status != 0 || strings.Count(out, "\n") != 2 {
+		t.Error(status, out)
+	}
+	if status, _, text := at("query", "--query", `{"exit":"odd"}`); status != 1 || !strings.Contains(text, "zero, nonzero, signal") {
+		t.Error(status, text)
+	}
+	files, _ := archive.Files(dir)
+	if err := os.WriteFile(files[0].Path, []byte("PAR1 no"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"verify"}, {"query"}} {
+		if status, _, text := at(args...); status != 1 || !strings.Contains(text, files[0].Path) {
+			t.Error(args, status, text)
+		}
+	}
+	if status, out, _ := at("prune", "--keep-bytes", "1"); status != 0 || strings.Count(out, "removed") != 2 {
+		t.Error(status, out)
+	}
+	if status, _, text := at("prune", "--keep-days", "0"); status != 2 {
+		t.Error(status, text)
+	}
+}
+
+// TestServe: each user is told of own processes alone, root of all; nobody is told of
+// more by what is asked for; too much is refused; the service seals meanwhile.
+func TestServe(t *testing.T) {
+	dir := makeArchive(t, 0, 1000, 1001, 1000)
+	o := &options{dir: dir, socket: filepath.Join(t.TempDir(), "s"), days: 7, bytes: 1 << 30, every: time.Hour, stderr: &bytes.Buffer{}}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- o.serve(ctx) }()
+	defer func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (c net.Conn, err error) {
+		for range 500 {
+			if c, err = net.Dial("unix", o.socket); err == nil {
+				return c, nil
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return nil, err
+	}}}
+	post := func(body string) (int, string) {
+		res, err := client.Post("http://x/v1/processes", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var b bytes.Buffer
+		b.ReadFrom(res.Body)
+		return res.StatusCode, b.String()
+	}
+	if status, text := post(`{"format":"jsonn"}`); status != 400 {
+		t.Error(status, text)
+	}
+	if status, _ := post(`{"command":"` + strings.Repeat("x", maxQuestion) + `"}`); status != 400 {
+		t.Error(status)
+	}
+	if os.Getuid() != 0 {
+		return
+	}
+	rows := func(text string) (n int) {
+		var list []map[string]any
+		if err := json.Unmarshal([]byte(text), &list); err != nil {
+			t.Fatal(err, text)
+		}
+		return len(list)
+	}
+	if _, text := post(`{"format":"json"}`); rows(text) != 4 {
+		t.Errorf("root sees %d", rows(text))
+	}
+}
+
+// TestKernelOwn: another user's elsa-archive is told by the service of that user's
+// processes alone.
+func TestKernelOwn(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root)
+	dir := makeArchive(t, 0, 1000, 1001, 1000)
+	os.Chmod(dir, 0o750)
+	bin := filepath.Join(t.TempDir(), "elsa-archive")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	run, err := os.MkdirTemp("/tmp", "elsa-archive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(run)
+	os.Chmod(run, 0o755)
+	b, _ := os.ReadFile(bin)
+	bin = filepath.Join(run, "elsa-archive")
+	if err := os.WriteFile(bin, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := &options{dir: dir, socket: filepath.Join(run, "s"), days: 7, bytes: 1 << 30, every: time.Hour, stderr: &bytes.Buffer{}}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- o.serve(ctx) }()
+	defer func() { stop(); <-done }()
+	for range 500 {
+		if _, err := os.Stat(o.socket); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for _, query := range []string{`{"format":"csv"}`, `{"format":"csv","group":"ci"}`} {
+		cmd := exec.Command(bin, "query", "--archive-dir", dir, "--socket", o.socket, "--query", query)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+		out, err := cmd.Output()
+		if err != nil || strings.Count(string(out), "\n") != 3 {
+			t.Errorf("user 1000 is told: %s %v", out, err)
+		}
+	}
+}

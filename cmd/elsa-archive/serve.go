@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"elsa/internal/archive"
+)
+
+// Bounds of what users may ask.
+const (
+	maxQuestion  = 64 << 10
+	maxAnswers   = 2 // at a time
+	answerWithin = 2 * time.Minute
+	maxConns     = 64
+)
+
+// serve seals and prunes until ctx ends, and answers on the socket.
+func (o *options) serve(ctx context.Context) error {
+	log := slog.New(slog.NewTextHandler(o.stderr, nil))
+	os.Remove(o.socket)
+	l, err := net.Listen("unix", o.socket)
+	if err != nil {
+		return fmt.Errorf("listen for questions: %w", err)
+	}
+	if err := os.Chmod(o.socket, 0o666); err != nil {
+		return fmt.Errorf("listen for questions: %w", err)
+	}
+	s := o.server()
+	go s.Serve(&limited{Listener: l, room: make(chan struct{}, maxConns)})
+	defer s.Close()
+	if err := archive.Clean(o.dir); err != nil {
+		return err
+	}
+	log.Info("ready", "dir", o.dir)
+	tick := time.NewTicker(o.every)
+	defer tick.Stop()
+	for told := ""; ; {
+		done, err := archive.Seal(o.dir)
+		for _, d := range done.Damage {
+			log.Error("the journal is damaged; what can be read is sealed", "err", d)
+		}
+		if done.Segments > 0 {
+			log.Info("sealed", "segments", done.Segments, "files", done.Files, "rows", done.Rows, "lost", done.Lost)
+		}
+		removed, perr := archive.Prune(o.dir, o.days, o.bytes, time.Now())
+		if len(removed) > 0 {
+			log.Info("pruned", "files", len(removed))
+		}
+		err = errors.Join(err, perr)
+		if text := fmt.Sprint(err); err != nil && text != told {
+			log.Error("cannot keep the archive; it is tried again", "err", err)
+			told = text
+		} else if err == nil {
+			told = ""
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// asker is the user at the other end of a connection.
+type asker struct{}
+
+// server answers each user with rows of that user's processes, root with all.
+func (o *options) server() *http.Server {
+	busy := make(chan struct{}, maxAnswers)
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/processes", func(w http.ResponseWriter, r *http.Request) {
+		cred, ok := r.Context().Value(asker{}).(*unix.Ucred)
+		if !ok {
+			http.Error(w, "who asks is not known", http.StatusForbidden)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxQuestion))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		q, err := parse(body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		select {
+		case busy <- struct{}{}:
+			defer func() { <-busy }()
+		default:
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "others are being answered; ask again", http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Trailer", trailer)
+		x := archive.Scanner{Dir: o.dir, Owner: &cred.Uid, Damage: func(err error) {
+			if len(w.Header().Values(trailer)) < 20 {
+				w.Header().Add(trailer, fmt.Sprintf("%.300q", err.Error()))
+			}
+		}}
+		if cred.Uid == 0 {
+			x.Owner = nil
+		}
+		if err := x.Run(q, w); err != nil {
+			panic(http.ErrAbortHandler) // the asker sees that it is cut off
+		}
+	})
+	return &http.Server{
+		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: answerWithin, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			raw, err := c.(*conn).Conn.(*net.UnixConn).SyscallConn()
+			if err != nil {
+				return ctx
+			}
+			var cred *unix.Ucred
+			raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+			if err != nil || cred == nil {
+				return ctx
+			}
+			return context.WithValue(ctx, asker{}, cred)
+		},
+	}
+}
+
+// limited bounds the connections there are: the next waits.
+type limited struct {
+	net.Listener
+	room chan struct{}
+}
+
+type conn struct {
+	net.Conn
+	done func()
+}
+
+// Accept waits for room and a connection.
+func (l *limited) Accept() (net.Conn, error) {
+	l.room <- struct{}{}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.room
+		return nil, err
+	}
+	var once sync.Once
+	return &conn{c, func() { once.Do(func() { <-l.room }) }}, nil
+}
+
+// Close makes room for another.
+func (c *conn) Close() error {
+	c.done()
+	return c.Conn.Close()
+}

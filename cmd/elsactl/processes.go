@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"elsa/internal/query"
+)
+
+func processesCommand(c *ctl) *cobra.Command {
+	var q query.Query
+	var since, until, by, dir string
+	cmd := &cobra.Command{
+		Use:   "processes [--group NAME] [--user USER] [--command NAME] [--exit KIND] [--tree PID[@START]] [--by WHAT,...] [--sort WHAT] [--top N]",
+		Short: "List or add up single processes that ended",
+		Long: `List the processes that ended, or, with --by, add up what they used. Without
+times all that the archive keeps is read: seven days, unless elsa-archive is told
+otherwise. A process that changed its groups has a row for each part of its life;
+the last one is its end.
+
+--tree takes a process and all that descends from it, by who was the parent at
+the end: a child whose parent ended first is not found by it.
+
+In JSON, CSV and Parquet a row has every column, times in nanoseconds and memory
+in bytes. Hours and days are those of UTC. TIME is as in elsactl report.
+
+Root and members of the unix group elsa see all processes, others their own. The
+program elsa-archive reads the archive, and elsad need not run.`,
+		Example: `  elsactl processes --group ci --since today --sort cpu --top 10
+  elsactl processes --exit signal --since 7d
+  elsactl processes --group ci --by command,user
+  elsactl processes --tree 4711@2026-03-04T05:06:07Z -o csv`,
+		Args: between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			now := time.Now()
+			if q.Since, err = parseTime(since, now); err != nil {
+				return err
+			}
+			if q.Until, err = parseTime(until, now); err != nil {
+				return err
+			}
+			if by != "" {
+				q.By = strings.Split(by, ",")
+			}
+			q.Format = c.format
+			if err := q.Check(); err != nil {
+				return badUsage("%w", err)
+			}
+			text, err := json.Marshal(&q)
+			if err != nil {
+				return err
+			}
+			return c.archive(dir, "query", "--query", string(text))
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	f.StringVarP(&q.Group, "group", "g", "", "take the processes of the group `NAME`")
+	f.StringVarP(&q.User, "user", "u", "", "take the processes of `USER`, a name or a number")
+	f.StringVar(&q.Command, "command", "", "take the processes of the command `NAME`")
+	f.StringVar(&q.Exit, "exit", "", "take those that ended in a `WAY`: "+strings.Join(query.Exits, ", "))
+	f.Int32Var(&q.PID, "pid", 0, "take the process `PID`")
+	f.StringVar(&q.Tree, "tree", "", "take a process and its descendants: `PID`, or PID@START if the pid was used again")
+	f.StringVar(&since, "since", "", "take what ended at `TIME` or later")
+	f.StringVar(&until, "until", "", "take what ended before `TIME`")
+	f.StringVar(&by, "by", "", "add up by `WHAT`, separated by commas: "+strings.Join(query.Bys, ", "))
+	f.StringVar(&q.Sort, "sort", "", "show the most first, by `WHAT`: "+strings.Join(query.Sorts, ", "))
+	f.IntVar(&q.Top, "top", 0, fmt.Sprintf("show `N` rows at most; with --sort %d, else all", query.DefaultTop))
+	f.StringVar(&dir, "archive-dir", "", "read the archive in `DIR`")
+	cmd.RegisterFlagCompletionFunc("group", c.completeGroups)
+	for name, values := range map[string][]string{"exit": query.Exits, "by": query.Bys, "sort": query.Sorts} {
+		cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
+	return cmd
+}
+
+// archive runs elsa-archive, whose output is this command's.
+func (c *ctl) archive(dir string, args ...string) error {
+	path, err := findArchive()
+	if err != nil {
+		return err
+	}
+	if dir != "" {
+		args = append(args, "--archive-dir", dir)
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Stdout, cmd.Stderr = c.stdout, c.stderr
+	err = cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return &exitError{status: max(exit.ExitCode(), statusFailed)} // it said why
+	}
+	if err != nil {
+		return fmt.Errorf("run elsa-archive: %w", err)
+	}
+	return nil
+}
+
+// findArchive is where elsa-archive is: beside this program, where packages and make
+// install put it, or in PATH.
+func findArchive() (string, error) {
+	if self, err := os.Executable(); err == nil {
+		for _, path := range []string{"elsa-archive", "../sbin/elsa-archive"} {
+			path = filepath.Join(filepath.Dir(self), path)
+			if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
+				return path, nil
+			}
+		}
+	}
+	path, err := exec.LookPath("elsa-archive")
+	if err != nil {
+		return "", fmt.Errorf("find elsa-archive, which reads the archive: %w", err)
+	}
+	return path, nil
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"elsa/internal/journal"
+	"elsa/internal/query"
+)
+
+// Scanner reads the rows that a query asks for, sealed ones first, then those of the
+// journal. It belongs to one goroutine.
+type Scanner struct {
+	// Dir is the archive.
+	Dir string
+	// Owner, if set, is the only user whose rows are read.
+	Owner *uint32
+	// Damage is told what cannot be read, and passed over. Required.
+	Damage func(error)
+	// Progress, if set, is told how many bytes were read, of how many.
+	Progress func(done, all int64)
+
+	batch batch
+	rows  uint64 // looked at
+}
+
+// sink takes the rows of a batch that were found.
+type sink interface {
+	take(b *batch, found []int32) error
+}
+
+// journalRows is how many rows of the journal are looked at together.
+const journalRows = 4096
+
+// scan hands the rows that match to s.
+func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
+	// What is sealed meanwhile must not be passed over: the journal is listed first, and
+	// what it has that is in a file is not read there.
+	from := filepath.Join(x.Dir, JournalDir)
+	segments, err := journal.List(from)
+	if err != nil {
+		return err
+	}
+	sealed, err := LastSealed(x.Dir)
+	if err != nil {
+		return err
+	}
+	files, err := Files(x.Dir)
+	if err != nil {
+		return err
+	}
+	all, done := int64(0), int64(0)
+	for _, f := range files {
+		all += f.Size
+	}
+	for _, f := range files {
+		if x.Progress != nil {
+			x.Progress(done, all)
+		}
+		done += f.Size
+		if !q.Since.IsZero() && f.Day < q.Since.UTC().Format(time.DateOnly) || !q.Until.IsZero() && f.Day > q.Until.UTC().Format(time.DateOnly) {
+			continue
+		}
+		if err := x.file(f.Path, m, s); err != nil {
+			if _, ours := errors.AsType[*sinkError](err); ours {
+				return err
+			}
+			x.Damage(fmt.Errorf("read archive file %s: %w", f.Path, err))
+		}
+	}
+	for i, n := range segments {
+		if n <= sealed {
+			continue
+		}
+		if err := x.segment(from, segments, i, m, s); err != nil {
+			if _, ours := errors.AsType[*sinkError](err); ours {
+				return err
+			}
+			if !errors.Is(err, os.ErrNotExist) {
+				x.Damage(err)
+			}
+		}
+	}
+	return nil
+}
+
+// sinkError is one of whoever takes the rows.
+type sinkError struct{ error }
+
+func (e *sinkError) Unwrap() error { return e.error }
+
+// file scans a sealed file. What a damaged file makes the library do is an error.
+func (x *Scanner) file(path string, m *match, s sink) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("malformed: %v", p)
+		}
+	}()
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // pruned
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	p, err := parquet.OpenFile(f, st.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(16<<10))
+	if err != nil {
+		return err
+	}
+	if got := p.Schema().Columns(); len(got) < int(columns) {
+		return fmt.Errorf("it has %d columns, not %d", len(got), int(columns))
+	}
+	for c := range columns {
+		if name := p.Schema().Columns()[c][0]; name != c.Name() {
+			return fmt.Errorf("column %d is %s, not %s", int(c)+1, name, c.Name())
+		}
+	}
+	for _, rg := range p.RowGroups() {
+		if rg.NumRows() < 0 || rg.NumRows() > 4*groupRows {
+			return fmt.Errorf("a group of %d rows", rg.NumRows())
+		}
+		x.batch.rowGroup(rg)
+		if err := x.match(m, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segment scans a segment of the journal.
+func (x *Scanner) segment(from string, list []uint64, i int, m *match, s sink) error {
+	fixes, err := journal.LoadFixes(from, list, i, &journal.Visitor{Damage: func(d *journal.Damage) { x.Damage(d) }})
+	if err != nil {
+		return err
+	}
+	seg, err := journal.OpenSegment(from, list[i])
+	if err != nil {
+		return err
+	}
+	defer seg.Close()
+	h := newHeader(seg.Header)
+	x.batch.reset(0)
+	x.batch.read = nil
+	var c record
+	var failed error
+	err = seg.Read(&journal.Visitor{Row: func(r *journal.Row) {
+		if failed != nil {
+			return
+		}
+		fixes.Apply(r)
+		c.fill(h, r)
+		if x.batch.add(&c); x.batch.n == journalRows {
+			failed = x.match(m, s)
+			x.batch.reset(0)
+		}
+	}})
+	if err == nil && failed == nil && x.batch.n > 0 {
+		failed = x.match(m, s)
+	}
+	return errors.Join(failed, err)
+}
+
+// match hands the rows of the batch that match to s.
+func (x *Scanner) match(m *match, s sink) error {
+	x.rows += uint64(x.batch.n)
+	found, err := m.find(&x.batch, x.Owner)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	return s.take(&x.batch, found)
+}

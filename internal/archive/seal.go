@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"elsa/internal/journal"
+)
+
+// Sizes of a file. Small pages and row groups keep a writer below 8 MiB.
+const (
+	fileRows  = 65000
+	groupRows = 16 << 10
+	pageBytes = 16 << 10
+	batchRows = 512
+)
+
+// JournalDir and SealedName are where the journal is in the archive's directory, and
+// the file that says up to which segment it is sealed.
+const (
+	JournalDir = "journal"
+	SealedName = "sealed"
+)
+
+// Sealed says what Seal did.
+type Sealed struct {
+	Segments, Files int
+	Rows            uint64
+	// Lost are rows that the service could not write, as the journal tells.
+	Lost   uint64
+	Damage []error // what cannot be read
+
+}
+
+// Seal makes files of every segment of the journal of the archive in dir that is full
+// and settled. A failure leaves what is not sealed to the next call.
+func Seal(dir string) (done Sealed, err error) {
+	from := filepath.Join(dir, JournalDir)
+	list, err := journal.List(from)
+	if err != nil {
+		return done, err
+	}
+	last, err := LastSealed(dir)
+	if err != nil {
+		return done, err
+	}
+	for i, n := range list[:max(len(list)-1, 0)] { // the last one is written to
+		if n <= last {
+			continue
+		}
+		ok, err := sealOne(dir, from, list, i, &done)
+		if err != nil {
+			return done, fmt.Errorf("seal segment %d: %w", n, err)
+		}
+		if !ok {
+			return done, nil // those after it refer to it
+		}
+		if err := writeFile(dir, SealedName, []byte(strconv.FormatUint(n, 10)+"\n")); err != nil {
+			return done, fmt.Errorf("seal segment %d: %w", n, err)
+		}
+		done.Segments++
+	}
+	return done, nil
+}
+
+// LastSealed is the number of the last segment that was sealed, or 0.
+func LastSealed(dir string) (uint64, error) {
+	b, err := os.ReadFile(filepath.Join(dir, SealedName))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read archive: %w", err)
+	}
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read archive: file %s: %w; write the number of the last segment sealed to it", SealedName, err)
+	}
+	return n, nil
+}
+
+// sealOne seals segment list[i], if it is settled.
+func sealOne(dir, from string, list []uint64, i int, done *Sealed) (ok bool, err error) {
+	tell := func(d *journal.Damage) { done.Damage = append(done.Damage, d) }
+	days, lost := map[int64]uint64{}, uint64(0)
+	fixes, err := journal.LoadFixes(from, list, i, &journal.Visitor{
+		Row:    func(r *journal.Row) { days[day(r.End)]++ },
+		Lost:   func(l journal.Lost) { lost += l.Rows },
+		Damage: tell,
+	})
+	if d, damaged := errors.AsType[*journal.Damage](err); damaged {
+		tell(d)
+		return true, nil // nothing in it can be read
+	}
+	if err != nil || !fixes.Settled {
+		return false, err
+	}
+	done.Lost += lost
+	for _, d := range slices.Sorted(maps.Keys(days)) {
+		if err := sealDay(dir, from, list[i], d, days[d], fixes); err != nil {
+			return false, err
+		}
+		done.Files += int((days[d] + fileRows - 1) / fileRows)
+		done.Rows += days[d]
+	}
+	return true, nil
+}
+
+const dayNS = int64(24 * time.Hour)
+
+// day is the UTC day of a time, in days since 1970.
+func day(ns int64) int64 {
+	d := ns / dayNS
+	if ns%dayNS < 0 {
+		d--
+	}
+	return d
+}
+
+// dayName is the directory of a day.
+func dayName(d int64) string {
+	return "day=" + time.Unix(0, 0).UTC().AddDate(0, 0, int(d)).Format(time.DateOnly)
+}
+
+// sealDay writes the rows of a segment that ended on a day.
+func sealDay(dir, from string, n uint64, d int64, rows uint64, fixes *journal.Fixes) error {
+	s, err := journal.OpenSegment(from, n)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	path := filepath.Join(dir, dayName(d))
+	if err := os.Mkdir(path, 0o750); err == nil {
+		err = syncDir(dir)
+		if err != nil {
+			return err
+		}
+	} else if !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	h := newHeader(s.Header)
+	name := func(k int) string {
+		if k == 0 {
+			return fmt.Sprintf("%s-%010d.parquet", h.source, n)
+		}
+		return fmt.Sprintf("%s-%010d-%d.parquet", h.source, n, k)
+	}
+	var w *Writer
+	count, files := uint64(0), 0
+	err = s.Read(&journal.Visitor{Row: func(r *journal.Row) {
+		if day(r.End) != d || err != nil {
+			return
+		}
+		if w == nil {
+			if w, err = create(path, name(files), h); err != nil {
+				return
+			}
+		}
+		fixes.Apply(r)
+		err = w.Row(h, r)
+		if count++; err == nil && (count%fileRows == 0 || count == rows) {
+			err = w.finish()
+			w, files = nil, files+1
+		}
+	}})
+	if w != nil {
+		w.abandon()
+	}
+	return err
+}
+
+// Writer writes rows to one Parquet file.
+type Writer struct {
+	file *os.File
+	path string
+	out  *parquet.GenericWriter[record]
+	rows []record
+}
+
+// tmp ends the name of a file that is not whole.
+const tmp = ".tmp"
+
+func create(dir, name string, h *header) (*Writer, error) {
+	path := filepath.Join(dir, name)
+	f, err := os.OpenFile(path+tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{file: f, path: path, rows: make([]record, 0, batchRows)}
+	w.out = newParquet(f, parquet.KeyValueMetadata("elsa.host", h.Host), parquet.KeyValueMetadata("elsa.segment", strconv.FormatUint(h.Number, 10)))
+	return w, nil
+}
+
+var codec = zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}
+
+func newParquet(f io.Writer, options ...parquet.WriterOption) *parquet.GenericWriter[record] {
+	return parquet.NewGenericWriter[record](f, append(options, schema, parquet.Compression(&codec),
+		parquet.PageBufferSize(pageBytes), parquet.MaxRowsPerRowGroup(groupRows), parquet.DataPageStatistics(false),
+		parquet.WriteBufferSize(32<<10), parquet.CreatedBy("elsa", "1", ""))...)
+}
+
+// Row adds a row.
+func (w *Writer) Row(h *header, r *journal.Row) error {
+	w.rows = w.rows[:len(w.rows)+1]
+	w.rows[len(w.rows)-1].fill(h, r)
+	if len(w.rows) < cap(w.rows) {
+		return nil
+	}
+	return w.put()
+}
+
+func (w *Writer) put() error {
+	_, err := w.out.Write(w.rows)
+	w.rows = w.rows[:0]
+	return err
+}
+
+// finish makes the file whole, and safe, under its name.
+func (w *Writer) finish() error {
+	err := w.put()
+	if err == nil {
+		err = w.out.Close()
+	}
+	if err == nil {
+		err = w.file.Sync()
+	}
+	if err = errors.Join(err, w.file.Close()); err == nil {
+		if err = os.Rename(w.path+tmp, w.path); err == nil {
+			return syncDir(filepath.Dir(w.path))
+		}
+	}
+	os.Remove(w.path + tmp)
+	return err
+}
+
+func (w *Writer) abandon() {
+	w.file.Close()
+	os.Remove(w.path + tmp)
+}
+
+// writeFile puts a file in the place of one, whole and safe.
+func writeFile(dir, name string, b []byte) error {
+	f, err := os.OpenFile(filepath.Join(dir, name+tmp), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), strings.TrimSuffix(f.Name(), tmp)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+func commandName(comm [16]byte) string {
+	b, _, _ := bytes.Cut(comm[:], []byte{0})
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}

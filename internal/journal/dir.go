@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// suffix ends the name of a segment, which is its number in ten digits.
+const suffix = ".journal"
+
+func segmentPath(dir string, n uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("%010d%s", n, suffix))
+}
+
+// maxSegments bounds how many segments are looked at.
+const maxSegments = 1 << 16
+
+// List returns the numbers of the segments in dir, ascending. A directory that is not
+// there has none.
+func List(dir string) ([]uint64, error) {
+	d, err := os.Open(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list journal: %w", err)
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(maxSegments)
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("list journal: %w", err)
+	}
+	var list []uint64
+	for _, name := range names {
+		digits, ok := strings.CutSuffix(name, suffix)
+		if n, err := strconv.ParseUint(digits, 10, 64); ok && err == nil && len(digits) == 10 {
+			list = append(list, n)
+		}
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+// Release removes segments that were sealed, up to a number.
+func (j *Journal) Release(sealed uint64) error {
+	list, err := List(j.options.Dir)
+	for _, n := range list {
+		if n <= sealed && n < j.at.Segment {
+			err = errors.Join(err, os.Remove(segmentPath(j.options.Dir, n)))
+		}
+	}
+	return err
+}
+
+// makeRoom removes the oldest segments where there are too many for another.
+func (j *Journal) makeRoom() {
+	list, _ := List(j.options.Dir)
+	var sum int64
+	sizes := make([]int64, len(list))
+	for i, n := range list {
+		if st, err := os.Lstat(segmentPath(j.options.Dir, n)); err == nil {
+			sizes[i] = st.Size()
+			sum += st.Size()
+		}
+	}
+	for i := 0; i < len(list) && sum > j.options.MaxBytes; i++ {
+		lost := Lost{}
+		if s, err := OpenSegment(j.options.Dir, list[i]); err == nil {
+			s.Read(&Visitor{Row: func(*Row) { lost.Rows++ }})
+			s.Close()
+		}
+		if os.Remove(segmentPath(j.options.Dir, list[i])) == nil {
+			sum -= sizes[i]
+			j.counts.Lost.add(lost)
+		}
+	}
+}

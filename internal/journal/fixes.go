@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"errors"
+	"math"
+)
+
+// Fixes are what is known better of the rows of one segment.
+type Fixes struct {
+	// Settled: no further fix comes.
+	Settled bool
+
+	last map[uint64]Fix
+}
+
+// LoadFixes reads the fixes for the rows of segment list[i] of the journal in dir:
+// they are in it and in those after it. list is what List returned. What is lost and
+// damaged in the segment is told to v, and its rows, without the fixes.
+func LoadFixes(dir string, list []uint64, i int, of *Visitor) (*Fixes, error) {
+	s, err := OpenSegment(dir, list[i])
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	f := &Fixes{last: map[uint64]Fix{}}
+	first, end := s.Base, uint64(math.MaxUint64)
+	settled, seen := uint64(0), uint64(0)
+	v := Visitor{
+		Fix: func(x *Fix) {
+			if x.Seq >= first && x.Seq < end {
+				was := f.last[x.Seq]
+				f.last[x.Seq] = *x
+				if was.Exited && !x.Exited {
+					was.Measure, was.Precision = x.Measure, x.Precision
+					f.last[x.Seq] = was
+				}
+			}
+		},
+		Settled: func(seq uint64) { settled = max(settled, seq) },
+		Row: func(r *Row) {
+			if seen = max(seen, r.Seq); of.Row != nil {
+				of.Row(r)
+			}
+		},
+		Lost: of.Lost, Damage: of.Damage,
+	}
+	if err := s.Read(&v); err != nil {
+		return nil, err
+	}
+	v.Row, v.Lost, v.Damage = nil, nil, nil // told when it is that segment's turn
+	for _, n := range list[i+1:] {
+		if f.Settled = settled >= seen && settled > 0; f.Settled {
+			return f, nil
+		}
+		next, err := OpenSegment(dir, n)
+		if _, damaged := errors.AsType[*Damage](err); damaged {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if next.Source != s.Source {
+			f.Settled = true // that source writes no more
+			next.Close()
+			return f, nil
+		}
+		end = min(end, next.Base)
+		err = next.Read(&v)
+		next.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	f.Settled = settled >= seen && settled > 0
+	return f, nil
+}
+
+// Apply puts the last fix of a row, if there is one, in the place of its figures.
+func (f *Fixes) Apply(r *Row) {
+	if x, ok := f.last[r.Seq]; ok {
+		x.Apply(r)
+	}
+}
+
+// Len is how many rows have a fix.
+func (f *Fixes) Len() int { return len(f.last) }
