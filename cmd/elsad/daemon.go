@@ -96,7 +96,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	src.run(tasks, streams)
 
 	// The one goroutine that owns what is known.
-	rows, err := openJournal(cfg, state, rules.Names{}.User)
+	rows, err := openJournal(cfg, state, func(uid uint32) string { name, _ := names.User(uid); return name })
 	if err != nil {
 		return err
 	}

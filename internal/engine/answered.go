@@ -18,13 +18,13 @@ func (e *Engine) Answered(pids []int32, now Now) error {
 			return err
 		}
 		for _, pid := range pids {
-			if e.late.waits[pid] == nil {
+			if e.unseen.late.waits[pid] == nil {
 				e.applyRules(pid)
 			}
 		}
 	}
 	for _, pid := range pids {
-		w := e.late.drop(pid)
+		w := e.unseen.late.drop(pid)
 		if w == nil {
 			continue
 		}
@@ -35,8 +35,8 @@ func (e *Engine) Answered(pids []int32, now Now) error {
 		}
 		before := life.Set
 		e.rule(w.executed)
-		if again := e.late.waits[pid]; again != nil {
-			e.late.pass(w, again)
+		if again := e.unseen.late.waits[pid]; again != nil {
+			e.unseen.late.pass(w, again)
 		}
 		if life, ok = e.tracker.Live(pid); ok && life.Set != before {
 			e.inherit(w, before, life.Set)
@@ -75,4 +75,20 @@ func (e *Engine) inherit(w *wait, before, after groups.SetID) {
 			}
 		}
 	}
+}
+
+// Named applies the rules again to the live processes for which they asked for names
+// that were not known yet. It is to be called when names became known.
+func (e *Engine) Named(now Now) error {
+	if err := e.RescanIfLost(now); err != nil {
+		return err
+	}
+	waiting := e.ruled.unnamed
+	e.ruled.unnamed = nil
+	for k, x := range waiting {
+		if l, ok := e.tracker.Live(k.PID); ok && l.Start == k.Start {
+			e.rule(x)
+		}
+	}
+	return nil
 }

@@ -16,6 +16,8 @@ import (
 type calendar struct {
 	date time.Time
 	at   clock.Boot // of date
+	// made is when temporary groups were made, of this run.
+	made map[uint32]clock.Boot
 }
 
 // unset is a date before this program was written: a clock that shows an earlier

@@ -38,7 +38,7 @@ func (e *Engine) MakeGroup(name string, owner uint32, labels map[string]string, 
 // MakeTemporary says that a group is deleted by itself after its end.
 func (e *Engine) MakeTemporary(g *groups.Group, now Now) {
 	g.Temporary = true
-	e.made[g.ID] = now.Boot
+	e.calendar.made[g.ID] = now.Boot
 	e.catalog.Touch(g)
 }
 
@@ -52,7 +52,7 @@ func (e *Engine) CloseGroup(g *groups.Group, now Now) {
 func (e *Engine) open(g *groups.Group) {
 	if g.Lapsed {
 		g.Closed, g.Lapsed = time.Time{}, false
-		e.made[g.ID] = e.now.Boot
+		e.calendar.made[g.ID] = e.now.Boot
 		e.catalog.Touch(g)
 	}
 }
@@ -100,7 +100,7 @@ func (e *Engine) DeleteGroup(g *groups.Group) {
 	}
 	e.join.Merge(e.tracker.DropGroup(g.ID), e.tracker.Sets.Only(groups.Former))
 	e.lineage.DropGroup(g.ID)
-	delete(e.made, g.ID)
+	delete(e.calendar.made, g.ID)
 	e.catalog.Delete(g)
 	e.ruled.made = nil // to be counted again
 }

@@ -61,9 +61,9 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 func (e *Engine) EndStep(now Now) {
 	e.now = now
 	e.loss.gaps = max(e.loss.gaps-1, 0)
-	e.steps++
+	e.ending.step++
 	e.tracker.Barrier(e.unledgered)
-	maps.DeleteFunc(e.ending, func(_ groups.Key, step uint64) bool { return e.steps-step > 4 }) // their line came
+	maps.DeleteFunc(e.ending.seen, func(_ groups.Key, step uint64) bool { return e.ending.step-step > 4 }) // their line came
 	e.programs.sweep(func(k groups.Key) bool {
 		l, ok := e.tracker.Lookup(k.PID)
 		return ok && l.Start == k.Start
@@ -84,7 +84,7 @@ func (e *Engine) unledgered(l groups.Life) bool {
 	if e.options.Ledger && l.Exit > e.options.LedgerSince {
 		e.counts[tally.Missing]++
 	}
-	delete(e.unruled, l.Key())
+	delete(e.unseen.unruled, l.Key())
 	e.join.Unledgered(l, e.now.Boot)
 	e.programs.ended(l.Key())
 	e.remember(&l, nil)
@@ -98,11 +98,11 @@ func (e *Engine) mayGetLine(k groups.Key) bool {
 	if !e.options.WholeExits || !e.options.Ledger {
 		return false
 	}
-	if _, seen := e.ending[k]; seen {
-		delete(e.ending, k)
+	if _, seen := e.ending.seen[k]; seen {
+		delete(e.ending.seen, k)
 		return false
 	}
-	e.ending[k] = e.steps
+	e.ending.seen[k] = e.ending.step
 	return true
 }
 

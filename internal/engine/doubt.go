@@ -2,7 +2,10 @@
 
 package engine
 
-import "elsa/pkg/clock"
+import (
+	"elsa/pkg/clock"
+	"elsa/pkg/groups"
+)
 
 // loss is what is in doubt since events were lost, or since nobody followed them.
 type loss struct {
@@ -28,3 +31,11 @@ type loss struct {
 // gapSteps is how long after a rescan lines may name unseen processes: what died
 // before the scan may have its line after the end of the step under way.
 const gapSteps = 2
+
+// ending are deaths without a line of which the process is gone: see
+// [Engine.mayGetLine].
+type ending struct {
+	// seen has the step at which that was seen.
+	seen map[groups.Key]uint64
+	step uint64
+}

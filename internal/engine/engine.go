@@ -118,20 +118,15 @@ type Engine struct {
 	lineage *lineage.Book
 	// rows are what was billed since the last Save; nil if nobody wants them.
 	rows *rows
-	// calendar is the date by which what is old goes, and made is when temporary
-	// groups were made, of this run.
+	// calendar is the date by which what is old goes.
 	calendar calendar
-	made     map[uint32]clock.Boot
 	// history adds up what is billed by the hour, user and command.
 	history past
-	// late are processes to which rules are applied once they can be looked at, unruled
-	// those that no rule could look at: their lines will tell their commands.
-	late    late
-	unruled map[groups.Key]struct{}
-	// ruleset decides on groups by what processes are; ruled is what it came to.
+	// ruleset decides on groups by what processes are; ruled is what it came to, and
+	// unseen what it could not look at.
 	ruleset *rules.Set
 	ruled   ruled
-	misses  misses
+	unseen  unseen
 	// programs are the names of what processes executed.
 	programs programs
 	// until are the groups that close when a process ends, by its pid. It is not
@@ -143,10 +138,8 @@ type Engine struct {
 	boot string
 	// counts are since the start of the service.
 	counts tally.Counts
-	// ending are deaths without a line of which the process is gone, with the step at
-	// which that was seen.
-	ending map[groups.Key]uint64
-	steps  uint64
+	// ending are deaths without a line of which the process is gone.
+	ending ending
 	// unsaved: the last transaction failed, and all must be put again.
 	unsaved bool
 	// formerBoot are the members and open deaths of the last boot, between
@@ -169,7 +162,8 @@ func New(o Options, now Now) (*Engine, error) {
 	e := &Engine{
 		options: o, began: now.Boot, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
 		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
-		misses: misses{anyRule: 0}, made: map[uint32]clock.Boot{}, ending: map[groups.Key]uint64{}, unruled: map[groups.Key]struct{}{},
+		calendar: calendar{made: map[uint32]clock.Boot{}}, ending: ending{seen: map[groups.Key]uint64{}},
+		unseen: unseen{misses: misses{anyRule: 0}, unruled: map[groups.Key]struct{}{}},
 	}
 	e.tracker.NoExits, e.tracker.WholeExits = o.NoExits, o.WholeExits
 	e.join.ExpectExact, e.join.Looks = o.ExpectExact, o.ExpectExact
@@ -181,9 +175,6 @@ func New(o Options, now Now) (*Engine, error) {
 	e.join.Roll = rolls.Roll
 	e.join.Who = e.cellOf
 	e.join.Program = e.programs.get
-	if o.Rows {
-		e.keepRows()
-	}
 	return e, nil
 }
 

@@ -171,7 +171,7 @@ func (e *Engine) untold(k groups.Key) {
 
 // forkedLate notes a child of a process that is waited for.
 func (e *Engine) forkedLate(parent int32, child groups.Key) {
-	if e.late.fork(parent, child) {
+	if e.unseen.late.fork(parent, child) {
 		e.missed(nil)
 	}
 }

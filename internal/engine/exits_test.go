@@ -59,8 +59,8 @@ func TestEndBeforeLine(t *testing.T) {
 			if n[tally.Missing] != tt.missing || joined.NoLine != tt.noLine || joined.Ledger != tt.byLedger || joined.Unknown != 0 {
 				t.Errorf("%d missing, %+v", n[tally.Missing], joined)
 			}
-			if len(e.ending) != 0 {
-				t.Errorf("%d deaths are still looked at", len(e.ending))
+			if len(e.ending.seen) != 0 {
+				t.Errorf("%d deaths are still looked at", len(e.ending.seen))
 			}
 		})
 	}

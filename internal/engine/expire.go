@@ -34,7 +34,7 @@ func (e *Engine) Expire(retention time.Duration, now Now) (deleted int, err erro
 		case !g.Temporary:
 		case live[g.ID]:
 			if ofRule(g) {
-				e.made[g.ID] = now.Boot // it lapses so long after its last process
+				e.calendar.made[g.ID] = now.Boot // it lapses so long after its last process
 			}
 		case !g.Open():
 			if g.Closed.After(e.calendar.stamp(now)) { // by a clock that was wrong
@@ -44,7 +44,7 @@ func (e *Engine) Expire(retention time.Duration, now Now) (deleted int, err erro
 			if !ofRule(g) {
 				commands++
 			}
-		case now.Boot.Sub(e.made[g.ID]) > abandoned: // zero: before this run
+		case now.Boot.Sub(e.calendar.made[g.ID]) > abandoned: // zero: before this run
 			e.CloseGroup(g, now)
 			g.Lapsed = ofRule(g)
 		}

@@ -130,8 +130,8 @@ func TestLateAnswer(t *testing.T) {
 			if n := e.Counts()[tally.RulesLate]; n != 0 {
 				t.Errorf("%d not seen", n)
 			}
-			if len(e.late.waits)+len(e.late.heirs) != 0 {
-				t.Errorf("still waited for: %v, %v", e.late.waits, e.late.heirs)
+			if len(e.unseen.late.waits)+len(e.unseen.late.heirs) != 0 {
+				t.Errorf("still waited for: %v, %v", e.unseen.late.waits, e.unseen.late.heirs)
 			}
 		})
 	}
@@ -251,7 +251,7 @@ func TestRuleAtDeathInGroup(t *testing.T) {
 	if all, trues := ended("all"), ended("trues"); all != 2 || trues != 1 {
 		t.Errorf("ended in the group of all: %d, of the command: %d; want 2 and 1", all, trues)
 	}
-	if len(e.unruled) != 0 {
-		t.Errorf("still noted: %v", e.unruled)
+	if len(e.unseen.unruled) != 0 {
+		t.Errorf("still noted: %v", e.unseen.unruled)
 	}
 }

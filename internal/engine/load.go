@@ -19,6 +19,9 @@ import (
 // out by one of GoOn, GoOnWithStream and BeginAfterReboot, which comes next.
 func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 	e.now = now
+	if e.options.Rows {
+		e.keepRows()
+	}
 	e.created, e.boot = st.Meta.Created, boot
 	e.history.daily = st.Meta.Daily
 	e.catalog = groups.NewCatalog(st.Meta.NextGroup)

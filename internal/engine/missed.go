@@ -8,7 +8,17 @@ import (
 
 	"elsa/internal/rules"
 	"elsa/internal/tally"
+	"elsa/pkg/groups"
 )
+
+// unseen is what rules could not look at, or cannot yet.
+type unseen struct {
+	// late are processes to which rules are applied once they can be looked at.
+	late late
+	// unruled are those that no rule could look at: their lines will tell their commands.
+	unruled map[groups.Key]struct{}
+	misses  misses
+}
 
 // misses are the processes that rules could not look at, by the group of the first
 // rule that could not. It is not reset with the rules: counters do not fall.

@@ -13,12 +13,12 @@ import (
 // What rules could not see is told by rule, of a bounded number of them, and adds up to
 // the counter.
 func TestMissedByRule(t *testing.T) {
-	e := &Engine{misses: misses{anyRule: 0}}
+	e := &Engine{unseen: unseen{misses: misses{anyRule: 0}}}
 	e.missed(nil)
 	for i := range 3 * maxMissed {
 		e.missed(&rules.Rule{Group: fmt.Sprintf("g%03d", i%(2*maxMissed))})
 	}
-	list, sum := e.misses.list(), uint64(0)
+	list, sum := e.unseen.misses.list(), uint64(0)
 	of := map[string]uint64{}
 	for _, m := range list {
 		sum += m.Count

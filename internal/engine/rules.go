@@ -37,7 +37,7 @@ func (e *Engine) rule(x executed) {
 	if !x.told() {
 		var err error
 		if p, err = e.options.World.Process(x.pid); proc.Coming(err) {
-			e.late.wait(k, x)
+			e.unseen.late.wait(k, x)
 			return
 		} else if err != nil || !p.Start.Same(life.Start) {
 			e.notSeen(k, nil) // it ended before it could be looked at
@@ -51,7 +51,7 @@ func (e *Engine) rule(x executed) {
 	matches, unseen := e.ruleset.Match(&facts{traits, e, life.Set})
 	switch {
 	case traits.Late():
-		e.late.wait(k, x)
+		e.unseen.late.wait(k, x)
 	case traits.Pending() && e.ruled.await(k, x):
 	case unseen != nil:
 		e.notSeen(k, unseen)
@@ -85,38 +85,22 @@ func (e *Engine) full(set groups.SetID, g *groups.Group) bool {
 	return true
 }
 
-// Named applies the rules again to the live processes for which they asked for names
-// that were not known yet. It is to be called when names became known.
-func (e *Engine) Named(now Now) error {
-	if err := e.RescanIfLost(now); err != nil {
-		return err
-	}
-	waiting := e.ruled.unnamed
-	e.ruled.unnamed = nil
-	for k, x := range waiting {
-		if l, ok := e.tracker.Live(k.PID); ok && l.Start == k.Start {
-			e.rule(x)
-		}
-	}
-	return nil
-}
-
 // maxUnruled bounds the processes of which is known that rules could not look at them.
 const maxUnruled = 1 << 16
 
 // missed counts a process that a rule could not look at, or with nil none could.
 func (e *Engine) missed(r *rules.Rule) {
 	e.counts[tally.RulesLate]++
-	e.misses.add(r)
+	e.unseen.misses.add(r)
 }
 
 // notSeen notes a process that a rule, or nil for any, could not look at.
 func (e *Engine) notSeen(k groups.Key, r *rules.Rule) {
 	e.missed(r)
-	if len(e.unruled) == maxUnruled {
-		clear(e.unruled)
+	if len(e.unseen.unruled) == maxUnruled {
+		clear(e.unseen.unruled)
 	}
-	e.unruled[k] = struct{}{}
+	e.unseen.unruled[k] = struct{}{}
 }
 
 // ruleAtDeath finds the set of a process that was in no group, or that ended before
@@ -126,8 +110,8 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 	if len(e.ruleset.Rules) == 0 {
 		return
 	}
-	_, missed := e.unruled[life.Key()]
-	delete(e.unruled, life.Key())
+	_, missed := e.unseen.unruled[life.Key()]
+	delete(e.unseen.unruled, life.Key())
 	if life.Set != groups.Ungrouped && !missed || life.Unproven || r.Flags&acct.FlagFork != 0 {
 		return
 	}

@@ -73,7 +73,7 @@ func TestRuleBehindGroup(t *testing.T) {
 	if len(s.Groups) != 2 {
 		t.Errorf("%d groups, want 2", len(s.Groups))
 	}
-	if n := len(e.unruled); n > 0 {
+	if n := len(e.unseen.unruled); n > 0 {
 		t.Errorf("%d processes are still waited for", n)
 	}
 }

@@ -34,7 +34,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 		tally.JoinedUnknown: j.Unknown, tally.JoinedDuplicate: j.Duplicate, tally.JoinedUnmatched: j.Unmatched, tally.JoinedLate: j.Late,
 		tally.HistoryGroups: e.history.rolls.Oversized,
 	})
-	v.RulesMissed = e.misses.list()
+	v.RulesMissed = e.unseen.misses.list()
 	v.Counts[tally.SumsFull] = s.Total.Full()
 	v.Processes, v.Members = e.tracker.Processes(), e.members()
 	v.ConservationRatio = e.join.Conservation()
