@@ -35,10 +35,10 @@ type death struct {
 	exited   bool // its exit status was counted
 	status   uint32
 	seq      uint64 // of its row; 0: it has none
-	final    bool // Patience is over
-	looked   bool // its process was looked at; see Look
-	told     bool // the kernel's final word came
-	standing bool // that word is its CPU clock, since nobody waited for it
+	final    bool   // Patience is over
+	looked   bool   // its process was looked at; see Look
+	told     bool   // the kernel's final word came
+	standing bool   // that word is its CPU clock, since nobody waited for it
 	next     *death
 }
 
