@@ -132,6 +132,7 @@ func TestDoctor(t *testing.T) {
 		{name: "elsad is ill", change: func(t *testing.T, h *host) {
 			h.changeStatus(func(s *client.Status) {
 				s.Sources.Suspended, s.Sources.Exact, s.Events.Lost, s.Conservation.Ratio, s.BacklogBytes = true, "off: no BPF", 3, 1.2, 1<<30
+				s.Sources.SuspendedCause, s.Sources.SuspendedSince = "the disk is nearly full; free some space", time.Unix(1e9, 0)
 			})
 		}, want: []string{"fail elsad: no accounting records come since", "warn elsad: exact CPU is off: no BPF", "warn elsad: 3 events were lost",
 			"fail elsad: the bills are 120.00 %", "warn elsad: 1.0 GiB"}},

@@ -11,6 +11,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -184,4 +185,8 @@ func nextMagic(b []byte) int {
 		return i + 1
 	}
 	return max(len(b)-len(magic)+1, 1)
+}
+
+func segmentPath(dir string, n uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("%010d%s", n, suffix))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,10 +14,6 @@ import (
 
 // suffix ends the name of a segment, which is its number in ten digits.
 const suffix = ".journal"
-
-func segmentPath(dir string, n uint64) string {
-	return filepath.Join(dir, fmt.Sprintf("%010d%s", n, suffix))
-}
 
 // maxSegments bounds how many segments are looked at.
 const maxSegments = 1 << 16
