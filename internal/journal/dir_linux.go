@@ -12,9 +12,6 @@ import (
 	"strings"
 )
 
-// suffix ends the name of a segment, which is its number in ten digits.
-const suffix = ".journal"
-
 // maxSegments bounds how many segments are looked at.
 const maxSegments = 1 << 16
 

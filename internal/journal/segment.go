@@ -187,6 +187,9 @@ func nextMagic(b []byte) int {
 	return max(len(b)-len(magic)+1, 1)
 }
 
+// suffix ends the name of a segment, which is its number in ten digits.
+const suffix = ".journal"
+
 func segmentPath(dir string, n uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%010d%s", n, suffix))
 }
