@@ -136,7 +136,7 @@ func (m *model) check(t *rapid.T) {
 		if in := nameOf(p.groups); sure && fmt.Sprint(m.tracker.Sets.Groups(l.Set)) != in && !(m.mixed(p)) {
 			t.Fatalf("%s is in %v, and should be in %v: %+v\n%s", m.detail(p), m.tracker.Sets.Groups(l.Set), in, l, m.kernel)
 		}
-		if !sure && !p.book.risky {
+		if !sure && !p.book.risky && !m.mixed(p) {
 			t.Fatalf("%s is doubted without need: %+v\n%s", m.detail(p), l, m.kernel)
 		}
 		p.book.risky = !sure
