@@ -13,13 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Position is how far a journal is: the segment, and how many bytes of it. The zero
-// value is before the first.
-type Position struct {
-	Segment uint64
-	Length  int64
-}
-
 // Options say whose journal it is.
 type Options struct {
 	// Dir is the directory. It must be there.

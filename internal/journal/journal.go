@@ -139,3 +139,10 @@ var (
 	errEntry    = errors.New("malformed entry")
 	errBlock    = errors.New("no block begins here")
 )
+
+// Position is how far a journal is: the segment, and how many bytes of it. The zero
+// value is before the first.
+type Position struct {
+	Segment uint64
+	Length  int64
+}
