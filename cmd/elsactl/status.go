@@ -56,7 +56,7 @@ func countLines(s *client.Status) (lines [][2]string) {
 }
 
 func countOf(s *client.Status, i *tally.Info) uint64 {
-	sections := map[tally.Section]any{tally.Events: &s.Events, tally.Records: &s.Records, tally.Samples: &s.Samples, tally.Rules: &s.Rules, tally.Names: &s.Names}
+	sections := map[tally.Section]any{tally.Events: &s.Events, tally.Records: &s.Records, tally.Samples: &s.Samples, tally.Rules: &s.Rules, tally.Names: &s.Names, tally.Journal: &s.Journal}
 	switch i.Section {
 	case tally.Joined:
 		return s.Records.Joined[i.Name]

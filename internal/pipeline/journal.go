@@ -42,6 +42,7 @@ func (j *Journal) write(w *writing) {
 	}
 	j.Settled(w.rows.Settled)
 	w.tx.Journal(j.Flush(now))
+	w.counts = j.Counts()
 	if w.journal = j.Err(); w.journal == nil && now.Sub(j.looked).Abs() >= lookEvery {
 		j.looked = now
 		w.journal = j.release()

@@ -97,6 +97,8 @@ type Pipeline struct {
 	skipped ledger.Skipped
 	// disk is what is on its way to the database.
 	disk disk
+	// journaled counts the rows of the journal.
+	journaled journaled
 	// committed is a snapshot of what was committed last, or shortly before.
 	committed atomic.Pointer[usage.Snapshot]
 	// mark is the number of the last barrier.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"elsa/internal/engine"
+	"elsa/internal/journal"
 	"elsa/internal/store"
 	"elsa/pkg/clock"
 	"elsa/pkg/usage"
@@ -52,7 +53,16 @@ type writing struct {
 	segments  error // of releasing and rotating
 	reclaimed error
 	journal   error
+	counts    journal.Counts // of the journal
 	took      time.Duration
+}
+
+// journaled counts the rows of the journal.
+type journaled struct {
+	rows uint64
+	// refused are those that the disk did not take, dropped those that there was no
+	// memory for while it hung.
+	refused, dropped uint64
 }
 
 // disk is what the pipeline knows of its database.

@@ -72,6 +72,10 @@ const (
 	NamesUnknown // nobody has the name or number
 	NamesFailed  // the service did not answer in time
 
+	// Rows of the journal, from which the archive is made.
+	JournalRows
+	JournalLost // rows, and better figures for rows, that the disk did not take
+
 	// What was left out because a limit was reached.
 	NamesDropped  // users and unix groups known by number, as too many were looked up
 	ProcessGroups // a process was in as many groups as one may be, and a rule named another
@@ -107,6 +111,7 @@ const (
 	Samples Section = "samples"
 	Rules   Section = "rules"
 	Names   Section = "names"
+	Journal Section = "journal"
 	Limited Section = "limited"
 )
 
@@ -182,6 +187,9 @@ var table = [Counters]Info{
 	NamesFound:   {Names, "found", &names, "found", "names", "found", "found", false},
 	NamesUnknown: {Names, "unknown", &names, "unknown", "names", "unknown", "unknown", false},
 	NamesFailed:  {Names, "failed", &names, "failed", "names", "without an answer", "without an answer", false},
+
+	JournalRows: {Journal, "rows", one("elsa_journal_rows_total", "Rows written to the journal, one for each process that ended and each part of a bill."), "", "journal", "row", "rows", false},
+	JournalLost: {Journal, "lost", one("elsa_journal_lost_total", "Rows of the journal, and better figures for rows, that the disk did not take."), "", "journal", "lost", "lost", false},
 
 	NamesDropped:  {Limited, "names", &limited, "names", "limited", "name not looked up", "names not looked up", false},
 	ProcessGroups: {Limited, "process_groups", &limited, "process_groups", "limited", "group too many for a process", "groups too many for a process", false},

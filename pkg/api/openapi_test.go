@@ -62,7 +62,7 @@ func TestDescriptionSchemas(t *testing.T) {
 		Group{}, GroupDetail{}, Member{}, GroupUsage{}, Usage{}, Precision{}, UsageReport{},
 		Explanation{}, Membership{}, Ancestor{}, Origin{},
 		Report{}, ReportRow{}, Spent{}, RulesTrial{}, RuleVerdict{}, RuleCondition{},
-		Status{}, StatusSources{}, StatusEvents{}, StatusRecords{}, StatusSamples{}, StatusRules{}, StatusNames{}, StatusConservation{},
+		Status{}, StatusSources{}, StatusEvents{}, StatusRecords{}, StatusSamples{}, StatusRules{}, StatusNames{}, StatusJournal{}, StatusConservation{},
 	}
 	known := map[string]bool{"GroupName": true, "Labels": true}
 	for _, v := range types {

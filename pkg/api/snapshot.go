@@ -123,6 +123,8 @@ func showCounts(st *Status, counts *tally.Counts) {
 			section = &st.Rules
 		case tally.Names:
 			section = &st.Names
+		case tally.Journal:
+			section = &st.Journal
 		}
 		v := reflect.ValueOf(section).Elem()
 		for k := range v.NumField() {

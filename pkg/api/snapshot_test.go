@@ -85,7 +85,7 @@ func TestStatusCounts(t *testing.T) {
 		}
 		delete(section, i.Name)
 	}
-	for _, name := range []tally.Section{tally.Events, tally.Records, tally.Joined, tally.Samples, tally.Rules, tally.Names} {
+	for _, name := range []tally.Section{tally.Events, tally.Records, tally.Joined, tally.Samples, tally.Rules, tally.Names, tally.Journal} {
 		if left := status[string(name)]; len(left) > 0 {
 			t.Errorf("%s has %v, which is in no table", name, left)
 		}

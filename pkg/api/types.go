@@ -28,6 +28,7 @@ type (
 	StatusSamples      = client.StatusSamples
 	StatusRules        = client.StatusRules
 	StatusNames        = client.StatusNames
+	StatusJournal      = client.StatusJournal
 	StatusConservation = client.StatusConservation
 	ReportQuery        = client.ReportQuery
 	Report             = client.Report

@@ -185,6 +185,7 @@ type Status struct {
 	Samples StatusSamples `json:"samples"`
 	Rules   StatusRules   `json:"rules"`
 	Names   StatusNames   `json:"names"`
+	Journal StatusJournal `json:"journal"`
 	// Limited counts what was left out because a limit was reached, by the limit's
 	// name: "process_groups", times that a rule could not put a process in a group
 	// because it was in as many as a process may be in; "history_groups", deaths and
@@ -299,6 +300,13 @@ type StatusNames struct {
 	// Unknown: nobody has the name or number. Failed: the service did not answer in time.
 	Unknown uint64 `json:"unknown"`
 	Failed  uint64 `json:"failed"`
+}
+
+// StatusJournal counts the rows of the journal, which the archive is made from.
+type StatusJournal struct {
+	Rows uint64 `json:"rows"`
+	// Lost are rows, and better figures for rows, that the disk did not take.
+	Lost uint64 `json:"lost"`
 }
 
 // StatusConservation is the check that no CPU time is lost or counted twice.
