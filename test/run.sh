@@ -23,22 +23,15 @@ finish() {
 trap finish EXIT
 
 # Tests that listen to the whole kernel or switch its accounting run one package
-# after the other. The others run beside them.
+# after the other, and nothing else meanwhile.
 shared=$(grep -rlE --include='*_test.go' 'kerneltest\.(ProcEvents|BSDAcct|Taskstats|BPF)\b' cmd internal pkg test |
 	xargs -n 1 dirname | sort -u | sed 's|^|elsa/|')
 # The engine has no goroutines: the race detector could find nothing, and its model
 # and its 200,000 groups would take four times as long.
 single=elsa/internal/engine
 others=$($go list ./... | grep -vxF "$shared" | grep -vxF "$single")
-beside() {
-	failed=0
-	$go test -race -timeout 60m "$@" $others || failed=1
-	$go test -timeout 60m "$@" $single || failed=1
-	return $failed
-}
-trap 'kill 0' INT TERM # a shell in the background has no ears for ^C
-beside "$@" &
 status=0
+$go test -race -timeout 30m "$@" $others || status=1
+$go test -timeout 30m "$@" $single || status=1
 $go test -race -timeout 60m -p 1 "$@" $shared || status=1 # also tests of another tree are waited for
-wait $! || status=1
 exit $status

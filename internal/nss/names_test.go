@@ -90,13 +90,13 @@ func TestUser(t *testing.T) {
 		// A failure is forgotten after a while, and a name is asked for anew at times. Both
 		// stand meanwhile.
 		s.lines["passwd"] = []entry{{"carol", 5000}, {"late", 5009}}
-		time.Sleep(absent + time.Second)
+		time.Sleep(absent + time.Second) // sleep: in a bubble
 		expect(t, n, 5009, "5009", true)
 		expect(t, n, 5000, "alice", true)
 		n.Look(t.Context())
 		expect(t, n, 5009, "late", true)
 		expect(t, n, 5000, "alice", true)
-		time.Sleep(fresh)
+		time.Sleep(fresh) // sleep: in a bubble
 		n.User(5000)
 		n.Look(t.Context())
 		expect(t, n, 5000, "carol", true)
@@ -165,7 +165,7 @@ func TestDown(t *testing.T) {
 		n.User(5000)
 		n.Look(t.Context())
 		s.down, s.asked = true, nil
-		time.Sleep(fresh + time.Second)
+		time.Sleep(fresh + time.Second) // sleep: in a bubble
 		for uid := range uint32(300) {
 			n.User(5000 + uid)
 		}
@@ -182,7 +182,7 @@ func TestDown(t *testing.T) {
 			t.Errorf("%d failures, want 301", got)
 		}
 		s.down = false
-		time.Sleep(absent + time.Second)
+		time.Sleep(absent + time.Second) // sleep: in a bubble
 		n.User(5001)
 		s.lines["passwd"] = append(s.lines["passwd"], entry{"bob", 5001})
 		n.Look(t.Context())

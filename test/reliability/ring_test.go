@@ -39,10 +39,10 @@ func TestKernelCrashGoesOn(t *testing.T) {
 	wentOn := 0
 	for range kills {
 		d.more("mixed", 200)
-		time.Sleep(time.Duration(rnd.IntN(1500)) * time.Millisecond) // anywhere in an interval of commits
+		time.Sleep(time.Duration(rnd.IntN(1500)) * time.Millisecond) // sleep: anywhere in an interval of commits
 		at := time.Now()
 		d.kill()
-		time.Sleep(time.Duration(rnd.IntN(1500)) * time.Millisecond)
+		time.Sleep(time.Duration(rnd.IntN(1500)) * time.Millisecond) // sleep: down for as long as a restart may take
 		d.start()
 		down += time.Since(at)
 		wentOn += strings.Count(d.said(), "went on with the stored events")
