@@ -169,12 +169,10 @@ func TestKernelOwn(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- o.serve(ctx) }()
 	defer func() { stop(); <-done }()
-	for range 500 {
-		if _, err := os.Stat(o.socket); err == nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	kerneltest.Eventually(t, "the socket is there", func() bool {
+		_, err := os.Stat(o.socket)
+		return err == nil
+	})
 	for _, query := range []string{`{"format":"csv"}`, `{"format":"csv","group":"ci"}`} {
 		cmd := exec.Command(bin, "query", "--archive-dir", dir, "--socket", o.socket, "--query", query)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}

@@ -92,7 +92,7 @@ func (a *target) watch(ctx context.Context) {
 		if took := int64(time.Since(begin)); took > a.longest.Load() {
 			a.longest.Store(took)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // sleep: between two looks
 	}
 }
 

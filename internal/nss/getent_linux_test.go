@@ -11,7 +11,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -62,9 +61,6 @@ func userdb([]string) int {
 func TestKernelModule(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root, kerneltest.Program("getent", "libc-bin"), module)
 	cmd := kerneltest.Command("userdb")
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
 	cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // of the whole process: a thread cannot do it for all
 	out, err := cmd.Output()
 	if got := strings.TrimSpace(string(out)); err != nil || got != "4243 elsauser true [elsa-nobody]" {
