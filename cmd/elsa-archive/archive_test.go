@@ -104,13 +104,11 @@ func TestServe(t *testing.T) {
 		}
 	}()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (c net.Conn, err error) {
-		for range 500 {
-			if c, err = net.Dial("unix", o.socket); err == nil {
-				return c, nil
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		return nil, err
+		kerneltest.Eventually(t, "somebody listens", func() bool {
+			c, err = net.Dial("unix", o.socket)
+			return err == nil
+		})
+		return c, err
 	}}}
 	post := func(body string) (int, string) {
 		res, err := client.Post("http://x/v1/processes", "application/json", strings.NewReader(body))
