@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
@@ -60,18 +61,22 @@ func stopAccounting(cfg *config.Config) error {
 		return withAdvice(err, cfg)
 	}
 	defer release()
-	if err := pins(cfg).Remove(); err != nil {
-		return err
-	}
 	owned, err := ledger.Own(dir, ledger.Position{}, ledger.OwnOptions{})
 	var conflict *ledger.ConflictError
-	if errors.As(err, &conflict) {
-		return nil
-	}
-	if err != nil {
+	switch {
+	case errors.As(err, &conflict):
+	case err != nil:
 		return err
+	default:
+		if err := owned.Close(); err != nil {
+			return err
+		}
 	}
-	return owned.Close()
+	// It takes more rights than the guard has. The next start takes them over.
+	if err := pins(cfg).Remove(); err != nil {
+		slog.Warn("accounting is off; the BPF programs of the last run stay attached until the next", "err", err)
+	}
+	return nil
 }
 
 // startProfile begins a CPU profile, if a path is given, and returns what ends it.

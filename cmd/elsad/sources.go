@@ -114,25 +114,32 @@ func open(ctx context.Context, cfg *config.Config, log *slog.Logger, meta *store
 	}()
 	kept := takeStored(meta, log)
 	defer kept.close()
+	var names []string // of an earlier ring
+	for name := range kept.fds {
+		if strings.HasPrefix(name, pipeline.NameRing) {
+			names = append(names, name)
+		}
+	}
 	if err := s.openEvents(ctx, cfg, log, kept); err != nil {
 		return s, err
 	}
 	if err := s.openTaskstats(ctx, cfg, log, kept); err != nil {
 		return s, err
 	}
-	return s, s.openLedger(cfg, meta.Position)
+	if err := s.openLedger(cfg, meta.Position); err != nil {
+		return s, err
+	}
+	// Last: a start that is refused leaves nothing behind.
+	if !s.exactResumed && !(s.RingEvents && s.resumed) {
+		keepRing(cfg, s.ring, names, log)
+	}
+	return s, nil
 }
 
 func (s *sources) openEvents(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *kept) error {
 	source, err := cnfork.ParseSource(cfg.Source)
 	if err != nil {
 		return err
-	}
-	var names []string
-	for name := range kept.fds {
-		if strings.HasPrefix(name, pipeline.NameRing) {
-			names = append(names, name)
-		}
 	}
 	opened, err := feed.Open(ctx, feed.Options{
 		Source: source, Exact: feed.Mode(cfg.Exact), Buffer: cfg.EventBuffer, Kept: kept.ring(cfg),
@@ -151,9 +158,6 @@ func (s *sources) openEvents(ctx context.Context, cfg *config.Config, log *slog.
 	if s.ring = opened.Ring; s.ring != nil {
 		s.Ring, s.RingEvents = s.ring, opened.Source() == cnfork.SourceBPF
 		s.closes = append(s.closes, s.ring.Close)
-	}
-	if !opened.ExactResumed && !(s.RingEvents && opened.Resumed) {
-		keepRing(cfg, s.ring, names, log)
 	}
 	return nil
 }

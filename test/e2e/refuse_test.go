@@ -93,7 +93,7 @@ func TestKernelRefusesNamespaces(t *testing.T) {
 		{"pid namespace", syscall.CLONE_NEWPID},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cmd := elsad(t)
+			cmd := elsad(t, "--source", "proc") // BPF sees all of the machine from any network
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: tt.flags}
 			refused(t, cmd, "namespace")
 		})
@@ -133,7 +133,7 @@ func TestKernelRefusesForeignAccounting(t *testing.T) {
 func TestRefusesBadFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"--source", "magic"}, {"--acct", "steal"}, {"--acct", "follow:"}, {"--exact", "maybe"},
-		{"--commit-interval", "1ns"}, {"--no-such-flag"}, {"extra"}, {"--event-buffer", "0"},
+		{"--commit-interval", "1ns"}, {"--no-such-flag"}, {"extra"}, {"--event-buffer", "1"},
 	} {
 		cmd := elsad(t, args...)
 		out, err := cmd.CombinedOutput()
