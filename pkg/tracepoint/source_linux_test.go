@@ -193,15 +193,15 @@ func (b *both) once(pids []int32) {
 func TestKernelRing(t *testing.T) {
 	was := tracepoint.SetWindow(16 << 10)
 	t.Cleanup(func() { tracepoint.SetWindow(was) })
-	b := open(t, 1<<20)
+	b := open(t, 1<<18)
 	var pids []int32
-	for b.at.Position < 3<<19 {
+	for b.at.Position < 3<<17 {
 		pids = append(pids, fork(t, 50)...)
 		b.barrier()
 		if b.releasesAt.Position > b.at.Position {
 			t.Errorf("events are read up to %d, and releases, which may be held back, up to %d", b.at.Position, b.releasesAt.Position)
 		}
-		if kept, of := b.Kept(); kept == 0 || of != 1<<20 {
+		if kept, of := b.Kept(); kept == 0 || of != 1<<18 {
 			t.Errorf("%d of %d bytes are kept", kept, of)
 		}
 		b.Free(min(b.at.Position, b.releasesAt.Position))
