@@ -152,7 +152,7 @@ func (s *sources) openEvents(ctx context.Context, cfg *config.Config, log *slog.
 	s.resumed, s.service.EventSource = opened.Resumed, opened.Source().String()
 	s.closes = append(s.closes, func() error { return s.stopEvents() })
 	if opened.Passed != nil {
-		log.Info("events by "+s.service.EventSource, "passed", opened.Passed)
+		log.Debug("events by "+s.service.EventSource, "passed", opened.Passed)
 	}
 	s.takeExact(opened, cfg, log)
 	if s.ring = opened.Ring; s.ring != nil {
