@@ -116,12 +116,12 @@ func TestKernelPidReuse(t *testing.T) {
 		t.Run("lost", func(t *testing.T) {
 			pidReuse(t, "… with its exit and the next fork lost, all the time", []string{"--event-buffer", "4096", "--source", "proc"}, true)
 		})
+		// By BPF both are told to the nanosecond, also after loss.
+		t.Run("lost by BPF", func(t *testing.T) {
+			kerneltest.Need(t, kerneltest.BTF, kerneltest.BPF)
+			pidReuse(t, "… the same, by BPF", []string{"--event-buffer", "4096", "--source", "bpf"}, true)
+		})
 	}
-	// By BPF both are told to the nanosecond, also after loss.
-	t.Run("lost by BPF", func(t *testing.T) {
-		kerneltest.Need(t, kerneltest.BTF, kerneltest.BPF)
-		pidReuse(t, "… the same, by BPF", []string{"--event-buffer", "4096", "--source", "bpf"}, true)
-	})
 }
 
 // pidReuse uses pids again. When the exits and forks in between are lost, what

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"elsa/internal/kerneltest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -117,6 +119,17 @@ func (s *service) bill(group string) bill {
 			Usage bill   `json:"usage"`
 		} `json:"groups"`
 	}
+	// An emulated disk may take seconds for a commit; readers get the one before then.
+	kerneltest.Eventually(s.t, "all is saved", func() bool {
+		var status struct {
+			Unsaved string `json:"unsaved_since"`
+		}
+		out := s.ctl("status", "-o", "json")
+		if err := json.Unmarshal(out, &status); err != nil {
+			s.t.Fatalf("status: %v\n%s", err, out)
+		}
+		return status.Unsaved == ""
+	})
 	out := s.ctl("usage", group, "--wait", "-o", "json")
 	if err := json.Unmarshal(out, &reply); err != nil || len(reply.Groups) != 1 || reply.Groups[0].Name != group {
 		s.t.Fatalf("usage of %s: %v\n%s", group, err, out)
