@@ -103,10 +103,10 @@ func (e *Engine) look(k groups.Key) (groups.Kind, clock.Start) {
 	switch {
 	case err == nil:
 		return groups.Process, p.Start
+	case e.options.World.IsThread(k.PID): // also where a busy machine was late with it
+		return groups.ThreadOf, 0
 	case errors.Is(err, proc.ErrBusy):
 		return groups.Process, k.Start // a thread executes nothing for long
-	case e.options.World.IsThread(k.PID):
-		return groups.ThreadOf, 0
 	}
 	return groups.Gone, 0
 }
