@@ -28,10 +28,10 @@ var begin = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 func makeArchive(t *testing.T, uids ...uint32) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, archive.JournalDir), 0o750); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, journal.Subdir), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	j, err := journal.Open(journal.Options{Dir: filepath.Join(dir, archive.JournalDir), MaxAge: time.Hour, MaxBytes: 1 << 20}, journal.Position{}, 1, begin)
+	j, err := journal.Open(journal.Options{Dir: filepath.Join(dir, journal.Subdir), MaxAge: time.Hour, MaxBytes: 1 << 20}, journal.Position{}, 1, begin)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"elsa/internal/archive"
 	"elsa/internal/build"
+	"elsa/internal/journal"
 )
 
 func main() {
@@ -58,7 +59,7 @@ processes.`,
 		},
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&o.dir, "archive-dir", archive.DefaultDir, "the archive is in `DIR`, the journal in DIR/journal")
+	f.StringVar(&o.dir, "archive-dir", journal.DefaultArchive, "the archive is in `DIR`, the journal in DIR/journal")
 	f.StringVar(&o.socket, "socket", archive.DefaultSocket, "where users ask for their own processes")
 	f.IntVar(&o.days, "keep-days", 7, "keep the files of so many `DAYS` before the newest")
 	f.Int64Var(&o.bytes, "keep-bytes", 1<<30, "keep files of so many `BYTES` together")

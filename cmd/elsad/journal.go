@@ -29,7 +29,7 @@ func openJournal(cfg *config.Config, st *store.State, userName func(uint32) stri
 	if cfg.Journal == "off" {
 		return nil, nil
 	}
-	dir := filepath.Join(cfg.ArchiveDir, "journal")
+	dir := filepath.Join(cfg.ArchiveDir, journal.Subdir)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make journal: %w", err)
 	}
@@ -47,7 +47,7 @@ func openJournal(cfg *config.Config, st *store.State, userName func(uint32) stri
 	if err != nil {
 		return nil, err
 	}
-	return &pipeline.Journal{Journal: j, Sealed: filepath.Join(cfg.ArchiveDir, "sealed")}, nil
+	return &pipeline.Journal{Journal: j, Archive: cfg.ArchiveDir}, nil
 }
 
 // sourceID names a database: a UUID (RFC 9562, version 5) of the machine and of when the

@@ -73,11 +73,11 @@ func machine(n, a int) []journal.Row {
 func write(t testing.TB, rows []journal.Row, size int) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, JournalDir), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, journal.Subdir), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	now := start
-	j, err := journal.Open(journal.Options{Dir: filepath.Join(dir, JournalDir), Source: testSource, Host: "node1", MaxAge: time.Hour, MaxBytes: 1 << 40}, journal.Position{}, 1, now)
+	j, err := journal.Open(journal.Options{Dir: filepath.Join(dir, journal.Subdir), Source: testSource, Host: "node1", MaxAge: time.Hour, MaxBytes: 1 << 40}, journal.Position{}, 1, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,12 +43,12 @@ const journalRows = 4096
 func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 	// What is sealed meanwhile must not be passed over: the journal is listed first, and
 	// what it has that is in a file is not read there.
-	from := filepath.Join(x.Dir, JournalDir)
+	from := filepath.Join(x.Dir, journal.Subdir)
 	segments, err := journal.List(from)
 	if err != nil {
 		return err
 	}
-	sealed, err := LastSealed(x.Dir)
+	sealed, err := journal.LastSealed(x.Dir)
 	if err != nil {
 		return err
 	}

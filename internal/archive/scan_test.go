@@ -26,7 +26,7 @@ import (
 // halfSealed is an archive of which a part is sealed and a part in the journal.
 func halfSealed(t testing.TB, rows []journal.Row, size int) string {
 	dir := write(t, rows, size)
-	from := filepath.Join(dir, JournalDir)
+	from := filepath.Join(dir, journal.Subdir)
 	list, _ := journal.List(from)
 	if _, err := Seal(dir); err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func halfSealed(t testing.TB, rows []journal.Row, size int) string {
 			}
 		}
 	}
-	if err := writeFile(dir, SealedName, fmt.Appendf(nil, "%d\n", list[len(list)/2]-1)); err != nil {
+	if err := writeFile(dir, journal.SealedName, fmt.Appendf(nil, "%d\n", list[len(list)/2]-1)); err != nil {
 		t.Fatal(err)
 	}
 	return dir

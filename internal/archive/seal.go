@@ -29,13 +29,6 @@ const (
 	batchRows = 512
 )
 
-// JournalDir and SealedName are where the journal is in the archive's directory, and
-// the file that says up to which segment it is sealed.
-const (
-	JournalDir = "journal"
-	SealedName = "sealed"
-)
-
 // Sealed says what Seal did.
 type Sealed struct {
 	Segments, Files int
@@ -49,12 +42,12 @@ type Sealed struct {
 // Seal makes files of every segment of the journal of the archive in dir that is full
 // and settled. A failure leaves what is not sealed to the next call.
 func Seal(dir string) (done Sealed, err error) {
-	from := filepath.Join(dir, JournalDir)
+	from := filepath.Join(dir, journal.Subdir)
 	list, err := journal.List(from)
 	if err != nil {
 		return done, err
 	}
-	last, err := LastSealed(dir)
+	last, err := journal.LastSealed(dir)
 	if err != nil {
 		return done, err
 	}
@@ -69,28 +62,12 @@ func Seal(dir string) (done Sealed, err error) {
 		if !ok {
 			return done, nil // those after it refer to it
 		}
-		if err := writeFile(dir, SealedName, []byte(strconv.FormatUint(n, 10)+"\n")); err != nil {
+		if err := writeFile(dir, journal.SealedName, []byte(strconv.FormatUint(n, 10)+"\n")); err != nil {
 			return done, fmt.Errorf("seal segment %d: %w", n, err)
 		}
 		done.Segments++
 	}
 	return done, nil
-}
-
-// LastSealed is the number of the last segment that was sealed, or 0.
-func LastSealed(dir string) (uint64, error) {
-	b, err := os.ReadFile(filepath.Join(dir, SealedName))
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read archive: %w", err)
-	}
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read archive: file %s: %w; write the number of the last segment sealed to it", SealedName, err)
-	}
-	return n, nil
 }
 
 // sealOne seals segment list[i], if it is settled.
@@ -145,7 +122,7 @@ func sealDay(dir, from string, n uint64, d int64, rows uint64, fixes *journal.Fi
 	defer s.Close()
 	path := filepath.Join(dir, dayName(d))
 	if err := os.Mkdir(path, 0o750); err == nil {
-		err = syncDir(dir)
+		err = journal.SyncDir(dir)
 		if err != nil {
 			return err
 		}
@@ -240,7 +217,7 @@ func (w *Writer) finish() error {
 	}
 	if err = errors.Join(err, w.file.Close()); err == nil {
 		if err = os.Rename(w.path+tmp, w.path); err == nil {
-			return syncDir(filepath.Dir(w.path))
+			return journal.SyncDir(filepath.Dir(w.path))
 		}
 	}
 	os.Remove(w.path + tmp)
@@ -268,16 +245,7 @@ func writeFile(dir, name string, b []byte) error {
 	if err := os.Rename(f.Name(), strings.TrimSuffix(f.Name(), tmp)); err != nil {
 		return err
 	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return journal.SyncDir(dir)
 }
 
 func commandName(comm [16]byte) string {

@@ -82,7 +82,7 @@ func TestSeal(t *testing.T) {
 	if done, err := Seal(dir); err != nil || done.Segments != 0 {
 		t.Errorf("sealed again: %+v %v", done, err)
 	}
-	if err := os.Remove(filepath.Join(dir, SealedName)); err != nil { // killed before it was noted
+	if err := os.Remove(filepath.Join(dir, journal.SealedName)); err != nil { // killed before it was noted
 		t.Fatal(err)
 	}
 	if _, err := Seal(dir); err != nil {
@@ -98,8 +98,8 @@ func TestSeal(t *testing.T) {
 func TestSealFixes(t *testing.T) {
 	rows := machine(4, 1)
 	dir := t.TempDir()
-	os.Mkdir(filepath.Join(dir, JournalDir), 0o700)
-	j, err := journal.Open(journal.Options{Dir: filepath.Join(dir, JournalDir), Source: testSource, MaxAge: time.Hour, MaxBytes: 1 << 30}, journal.Position{}, 1, start)
+	os.Mkdir(filepath.Join(dir, journal.Subdir), 0o700)
+	j, err := journal.Open(journal.Options{Dir: filepath.Join(dir, journal.Subdir), Source: testSource, MaxAge: time.Hour, MaxBytes: 1 << 30}, journal.Position{}, 1, start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,14 +146,14 @@ func TestSealBounds(t *testing.T) {
 func TestSealDamage(t *testing.T) {
 	rows := machine(3000, 100)
 	dir := write(t, rows, 1000)
-	path := filepath.Join(dir, JournalDir, "0000000002.journal")
+	path := filepath.Join(dir, journal.Subdir, "0000000002.journal")
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.WriteAt([]byte{1, 2, 3}, 5000)
 	f.Close()
-	if err := os.WriteFile(filepath.Join(dir, JournalDir, "0000000003.journal"), []byte("junk"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, journal.Subdir, "0000000003.journal"), []byte("junk"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	done, err := Seal(dir)
@@ -223,7 +223,7 @@ func BenchmarkSeal(b *testing.B) {
 	n := 0
 	var peak runtime.MemStats
 	for b.Loop() {
-		os.Remove(filepath.Join(dir, SealedName))
+		os.Remove(filepath.Join(dir, journal.SealedName))
 		if _, err := Seal(dir); err != nil {
 			b.Fatal(err)
 		}

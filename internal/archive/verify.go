@@ -4,11 +4,8 @@ package archive
 
 import "elsa/internal/query"
 
-// Where the archive and its socket are.
-const (
-	DefaultDir    = "/var/lib/elsa-archive"
-	DefaultSocket = "/run/elsa-archive/query.sock"
-)
+// DefaultSocket is where the service answers users.
+const DefaultSocket = "/run/elsa-archive/query.sock"
 
 // nothing reads all of a row and keeps nothing.
 type nothing struct{}

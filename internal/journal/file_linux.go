@@ -223,7 +223,7 @@ func (j *Journal) create(b []byte, now time.Time) error {
 	}
 	all := append(h.encode(0), b...)
 	if err = j.write(f, all, 0); err == nil {
-		err = syncDir(j.options.Dir)
+		err = SyncDir(j.options.Dir)
 	}
 	if err != nil {
 		f.Close()
@@ -259,13 +259,4 @@ func setCommitted(f *os.File, n int64) error {
 	binary.LittleEndian.PutUint64(b[:], uint64(n))
 	_, err := f.WriteAt(b[:], committedAt)
 	return err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -187,6 +187,14 @@ func nextMagic(b []byte) int {
 	return max(len(b)-len(magic)+1, 1)
 }
 
+// Where things are: an archive, in it the journal, and the file that says up to which
+// segment that is sealed.
+const (
+	DefaultArchive = "/var/lib/elsa-archive"
+	Subdir         = "journal"
+	SealedName     = "sealed"
+)
+
 // suffix ends the name of a segment, which is its number in ten digits.
 const suffix = ".journal"
 

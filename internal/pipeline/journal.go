@@ -3,14 +3,7 @@
 package pipeline
 
 import (
-	"bytes"
-	"errors"
-	"io"
-	"os"
-	"strconv"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"elsa/internal/journal"
 )
@@ -19,8 +12,8 @@ import (
 // goroutine that writes. A nil Journal takes nothing.
 type Journal struct {
 	*journal.Journal
-	// Sealed is the file that says up to which segment all is sealed.
-	Sealed string
+	// Archive is the directory where it is said up to which segment all is sealed.
+	Archive string
 
 	looked time.Time
 }
@@ -56,22 +49,9 @@ func (j *Journal) committed() {
 	}
 }
 
-// release removes what was sealed. The file is of a program without rights: it is
-// believed in this alone.
+// release removes what was sealed.
 func (j *Journal) release() error {
-	f, err := os.OpenFile(j.Sealed, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 32))
-	if err != nil {
-		return err
-	}
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 64)
+	n, err := journal.LastSealed(j.Archive)
 	if err != nil {
 		return err
 	}
