@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -41,8 +42,9 @@ const journalRows = 4096
 
 // scan hands the rows that match to s.
 func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
-	// What is sealed meanwhile must not be passed over: the journal is listed first, and
-	// what it has that is in a file is not read there.
+	// What is sealed meanwhile must be found once: what was not sealed when that was asked
+	// is read in the journal, and its files are left out. If elsad has removed it from
+	// there by then, all its files are whole, and are read.
 	from := filepath.Join(x.Dir, journal.Subdir)
 	segments, err := journal.List(from)
 	if err != nil {
@@ -56,36 +58,64 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 	if err != nil {
 		return err
 	}
+	segments = slices.DeleteFunc(segments, func(n uint64) bool { return n <= sealed })
+	unsealed := unsealed(from, segments)
+	if err := x.files(files, q, m, s, func(f *File) bool { return unsealed[f.madeOf()] == 0 }); err != nil {
+		return err
+	}
+	gone := map[uint64]bool{}
+	for i, n := range segments {
+		switch err := x.segment(from, segments, i, m, s); {
+		case err == nil:
+		case isSink(err):
+			return err
+		case errors.Is(err, os.ErrNotExist):
+			gone[n] = true
+		default:
+			x.Damage(err)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	if files, err = Files(x.Dir); err != nil {
+		return err
+	}
+	return x.files(files, q, m, s, func(f *File) bool { return gone[unsealed[f.madeOf()]] })
+}
+
+// unsealed are segments by what the names of their files will begin with. These may
+// appear at any time.
+func unsealed(from string, segments []uint64) map[string]uint64 {
+	of := map[string]uint64{}
+	for _, n := range segments {
+		if seg, err := journal.OpenSegment(from, n); err == nil {
+			of[newHeader(seg.Header).madeOf()] = n
+			seg.Close()
+		}
+	}
+	return of
+}
+
+// files scans the files of a list that are wanted.
+func (x *Scanner) files(list []File, q *query.Query, m *match, s sink, want func(*File) bool) error {
 	all, done := int64(0), int64(0)
-	for _, f := range files {
+	for _, f := range list {
 		all += f.Size
 	}
-	for _, f := range files {
+	for i := range list {
+		f := &list[i]
 		if x.Progress != nil {
 			x.Progress(done, all)
 		}
 		done += f.Size
-		if !q.Since.IsZero() && f.Day < q.Since.UTC().Format(time.DateOnly) || !q.Until.IsZero() && f.Day > q.Until.UTC().Format(time.DateOnly) {
+		if !want(f) || !q.Since.IsZero() && f.Day < q.Since.UTC().Format(time.DateOnly) || !q.Until.IsZero() && f.Day > q.Until.UTC().Format(time.DateOnly) {
 			continue
 		}
-		if err := x.file(f.Path, m, s); err != nil {
-			if _, ours := errors.AsType[*sinkError](err); ours {
-				return err
-			}
+		if err := x.file(f.Path, m, s); isSink(err) {
+			return err
+		} else if err != nil {
 			x.Damage(fmt.Errorf("read archive file %s: %w", f.Path, err))
-		}
-	}
-	for i, n := range segments {
-		if n <= sealed {
-			continue
-		}
-		if err := x.segment(from, segments, i, m, s); err != nil {
-			if _, ours := errors.AsType[*sinkError](err); ours {
-				return err
-			}
-			if !errors.Is(err, os.ErrNotExist) {
-				x.Damage(err)
-			}
 		}
 	}
 	return nil
@@ -95,6 +125,11 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 type sinkError struct{ error }
 
 func (e *sinkError) Unwrap() error { return e.error }
+
+func isSink(err error) bool {
+	_, is := errors.AsType[*sinkError](err)
+	return is
+}
 
 // file scans a sealed file. What a damaged file makes the library do is an error.
 func (x *Scanner) file(path string, m *match, s sink) (err error) {

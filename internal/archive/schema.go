@@ -7,6 +7,8 @@ package archive
 
 import (
 	"encoding/hex"
+	"fmt"
+	"path/filepath"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -143,6 +145,16 @@ type header struct {
 
 func newHeader(h journal.Header) *header {
 	return &header{h, uuid(h.Source), uuid(h.Boot), map[[16]byte]string{}, map[uint32]*uint32{}}
+}
+
+// madeOf begins the names of all files of the segment: the source, a UUID, and the
+// number of the segment in ten digits.
+func (h *header) madeOf() string { return fmt.Sprintf("%s-%010d", h.source, h.Number) }
+
+// madeOf is what header.madeOf was for a file.
+func (f *File) madeOf() string {
+	name := filepath.Base(f.Path)
+	return name[:min(len(name), len("00000000-0000-0000-0000-000000000000-0000000000"))]
 }
 
 func (h *header) command(comm [16]byte) string {

@@ -132,9 +132,9 @@ func sealDay(dir, from string, n uint64, d int64, rows uint64, fixes *journal.Fi
 	h := newHeader(s.Header)
 	name := func(k int) string {
 		if k == 0 {
-			return fmt.Sprintf("%s-%010d.parquet", h.source, n)
+			return h.madeOf() + ".parquet"
 		}
-		return fmt.Sprintf("%s-%010d-%d.parquet", h.source, n, k)
+		return fmt.Sprintf("%s-%d.parquet", h.madeOf(), k)
 	}
 	var w *Writer
 	count, files := uint64(0), 0
