@@ -4,6 +4,7 @@ package archive
 
 import (
 	"cmp"
+	"container/heap"
 	"slices"
 
 	"elsa/internal/query"
@@ -53,7 +54,7 @@ var everything = func() (cs []Column) {
 type top struct {
 	most  int
 	order [][2]Column
-	list  []*taken // a heap by more while it is filled: the least first
+	list  least
 	nth   uint64
 }
 
@@ -94,29 +95,24 @@ func (s *top) take(b *batch, found []int32) error {
 
 // push puts a row on the heap, in the place of the least if it is full.
 func (s *top) push(t *taken) {
-	less := func(a, b *taken) bool { return a.order < b.order || a.order == b.order && a.nth > b.nth }
 	if len(s.list) < s.most {
-		s.list = append(s.list, t)
-		for i := len(s.list) - 1; i > 0 && less(s.list[i], s.list[(i-1)/2]); i = (i - 1) / 2 {
-			s.list[i], s.list[(i-1)/2] = s.list[(i-1)/2], s.list[i]
-		}
+		heap.Push(&s.list, t)
 		return
 	}
 	s.list[0] = t
-	for i := 0; ; {
-		least := i
-		for _, k := range []int{2*i + 1, 2*i + 2} {
-			if k < len(s.list) && less(s.list[k], s.list[least]) {
-				least = k
-			}
-		}
-		if least == i {
-			return
-		}
-		s.list[i], s.list[least] = s.list[least], s.list[i]
-		i = least
-	}
+	heap.Fix(&s.list, 0)
 }
+
+// least is a heap of rows, the least first; of those that are alike the last found.
+type least []*taken
+
+func (l least) Len() int { return len(l) }
+func (l least) Less(i, k int) bool {
+	return cmp.Or(cmp.Compare(l[i].order, l[k].order), cmp.Compare(l[k].nth, l[i].nth)) < 0
+}
+func (l least) Swap(i, k int) { l[i], l[k] = l[k], l[i] }
+func (l *least) Push(t any)   { *l = append(*l, t.(*taken)) }
+func (l *least) Pop() any     { panic("archive: no row is taken off the heap") }
 
 // sorted are the rows, the most first.
 func (s *top) sorted() []*taken {
