@@ -90,12 +90,8 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	if err != nil {
 		return err
 	}
-	tasks, ctx := errgroup.WithContext(ctx)
-	streams, stopStreams := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopStreams()
-	src.run(tasks, streams)
 
-	// The one goroutine that owns what is known.
+	// The rows of those that end, for the archive.
 	rows, err := openJournal(cfg, state, func(uid uint32) string { name, _ := names.User(uid); return name })
 	if err != nil {
 		return err
@@ -103,9 +99,15 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	if rows != nil {
 		defer closing(&err, rows.Close)
 	}
+
+	tasks, ctx := errgroup.WithContext(ctx)
+	streams, stopStreams := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopStreams()
+	src.run(tasks, streams)
+
+	// The one goroutine that owns what is known.
 	p := pipeline.New(pipeline.Options{
-		Journal: rows,
-		Engine:  know, Sources: src.Sources, Store: db, Proc: processes, Service: src.service,
+		Engine: know, Sources: src.Sources, Store: db, Journal: rows, Proc: processes, Service: src.service,
 		Interval: cfg.CommitInterval, RunRetention: time.Duration(cfg.RunRetention),
 		Observe: exporter.ObserveCommit, Keeper: manager{}, Notify: notify, Log: log,
 	})
