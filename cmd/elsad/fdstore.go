@@ -117,8 +117,6 @@ func (k *kept) close() {
 	}
 }
 
-var errUnfit = errors.New("it does not go with the database and the flags")
-
 // events goes on with the stored events of a source. It returns nil if there are
 // none, or none that go with the database.
 func (k *kept) events(ctx context.Context, source cnfork.Source, buffer int) feed.Feed {
@@ -149,7 +147,7 @@ func (k *kept) connector(ctx context.Context, buffer int) (feed.Feed, error) {
 		unix.Close(fd)
 		return nil, err
 	case !fits:
-		return nil, errors.Join(errUnfit, conn.Close())
+		return nil, errors.Join(feed.ErrUnfit, conn.Close())
 	}
 	return conn, nil
 }
@@ -169,7 +167,7 @@ func (k *kept) taskstats(ctx context.Context) *taskstats.Conn {
 		return conn
 	}
 	if err == nil {
-		err = errors.Join(errUnfit, conn.Close())
+		err = errors.Join(feed.ErrUnfit, conn.Close())
 	}
 	k.log.Warn("cannot go on with the stored taskstats: registering anew", "err", err)
 	return nil

@@ -38,12 +38,12 @@ func (k *Kept) close() { k.Handles.Close() }
 func (k *Kept) leave() {
 	if len(k.Handles) > 0 {
 		k.close()
-		k.Unfit(errUnfit)
+		k.Unfit(ErrUnfit)
 	}
 }
 
-// errUnfit is for a ring that goes with no database, or with other flags.
-var errUnfit = errors.New("it does not go with the database and the flags")
+// ErrUnfit is for what was kept and goes with no database, or with other flags.
+var ErrUnfit = errors.New("it does not go with the database and the flags")
 
 // bpf is the stream of events by BPF.
 type bpf struct {
@@ -105,7 +105,7 @@ func resumeBPF(o *Options) (opened Opened, ok bool) {
 	if len(k.Handles) == 0 {
 		return opened, false
 	}
-	err := errUnfit
+	err := ErrUnfit
 	if k.At != nil && k.At.Events != nil && (o.Exact == Off) == (k.At.Releases == nil) {
 		events := tracepoint.NewLane(&taskevent.Decoder{}, *k.At.Events)
 		if o.Exact == Off {
@@ -117,7 +117,7 @@ func resumeBPF(o *Options) (opened Opened, ok bool) {
 		opened.Feed, opened.Resumed, opened.ExactResumed = &bpf{events, opened.Ring}, true, opened.Exact != nil
 	}
 	if err == nil && opened.Ring.ID() != k.At.ID {
-		err = errors.Join(errUnfit, opened.Ring.Close())
+		err = errors.Join(ErrUnfit, opened.Ring.Close())
 	}
 	if err == nil {
 		opened, err = proven(opened)
@@ -134,12 +134,12 @@ func resumeBPF(o *Options) (opened Opened, ok bool) {
 func openReleases(ctx context.Context, o *Options, opened *Opened) error {
 	k := &o.Kept
 	if len(k.Handles) > 0 {
-		err := errUnfit
+		err := ErrUnfit
 		if k.At != nil && k.At.Releases != nil && k.At.Events == nil {
 			exact := newReleases(k.At.Releases)
 			var ring *tracepoint.Source
 			if ring, err = tracepoint.Resume(k.Handles, exact.Lane); err == nil && ring.ID() != k.At.ID {
-				err = errors.Join(errUnfit, ring.Close())
+				err = errors.Join(ErrUnfit, ring.Close())
 			}
 			if err == nil {
 				opened.Exact, opened.Ring, opened.ExactResumed = exact, ring, true
