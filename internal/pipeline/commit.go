@@ -85,8 +85,8 @@ func (p *Pipeline) begin(s *save) {
 	w.rows = p.Engine.TakeRows()
 	if s.shown == nil && now.Boot >= p.disk.due {
 		s.shown, _ = p.view()
-		p.disk.cost = readNow().Boot.Sub(now.Boot)
-		p.disk.due = now.Boot.Add(shownShare * p.disk.cost)
+		cost := readNow().Boot.Sub(now.Boot)
+		p.disk.due = now.Boot.Add(shownShare * cost)
 	}
 	p.disk.now = w
 	go p.write(w)
@@ -127,9 +127,7 @@ func (p *Pipeline) ended(w *writing) {
 		if p.disk.bad.IsZero() {
 			p.disk.bad = w.began.Wall
 		}
-		if p.ringFull() { // a crash will then lose it; going on without room would at once
-			p.freeRing(w.ring)
-		}
+		p.unburden(w.ring)
 	} else {
 		p.freeRing(w.ring)
 		p.meta, p.disk.good, p.disk.bad = w.meta, w.began.Wall, time.Time{}
@@ -165,9 +163,7 @@ func (p *Pipeline) end(s *save, err error) {
 func (p *Pipeline) watchDisk() {
 	if w := p.disk.now; w != nil && readNow().Boot.Sub(w.began.Boot) >= hang {
 		p.tell("commit", errHang)
-		if p.ringFull() { // a crash will then lose it; going on without room would at once
-			p.freeRing(p.ringRead())
-		}
+		p.unburden(p.ringRead())
 	}
 }
 

@@ -70,3 +70,11 @@ func (p *Pipeline) ringFull() bool {
 	kept, of := p.Sources.Ring.Kept()
 	return kept > of/4
 }
+
+// unburden frees what is before a position and not committed, where room runs short: a
+// crash will then lose it; going on without room would at once.
+func (p *Pipeline) unburden(to uint64) {
+	if p.ringFull() {
+		p.freeRing(to)
+	}
+}

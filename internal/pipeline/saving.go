@@ -72,8 +72,7 @@ type disk struct {
 	written chan *writing // that ended
 	good    time.Time     // when all was on disk last
 	bad     time.Time     // since when commits fail; zero if they do not
-	cost    time.Duration // of the last snapshot of what is committed
-	due     clock.Boot    // when to take the next
+	due     clock.Boot    // when to take the next snapshot of what is committed
 	reclaim bool          // accounting is to be switched on again
 }
 
