@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"time"
 
 	"elsa/pkg/groups"
@@ -123,3 +124,8 @@ const ruleLabel = "rule"
 
 // ofRule reports whether a rule made a group.
 func ofRule(g *groups.Group) bool { return g.Owner == 0 && g.Labels[ruleLabel] != "" }
+
+// byClosing orders groups by when they were closed.
+func byClosing(a, b *groups.Group) int {
+	return cmp.Or(a.Closed.Compare(b.Closed), cmp.Compare(a.ID, b.ID))
+}

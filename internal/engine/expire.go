@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -20,8 +19,9 @@ const (
 
 // Expire closes temporary groups whose maker is gone, and those of rules that have been
 // empty for a while, and deletes those that were closed and without processes for the
-// retention, or, of commands, are too many: so many as it returns. Their bills stay in the totals. The retention goes by the calendar, so that
-// a wall clock that jumped deletes nothing.
+// retention, or, of commands, are too many: so many as it returns. Their bills stay in
+// the totals. The retention goes by the calendar, so that a wall clock that jumped
+// deletes nothing.
 func (e *Engine) Expire(retention time.Duration, now Now) (deleted int, err error) {
 	if err := e.RescanIfLost(now); err != nil {
 		return 0, err
@@ -49,7 +49,7 @@ func (e *Engine) Expire(retention time.Duration, now Now) (deleted int, err erro
 			g.Lapsed = ofRule(g)
 		}
 	}
-	slices.SortFunc(done, func(a, b *groups.Group) int { return cmp.Or(a.Closed.Compare(b.Closed), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(done, byClosing)
 	for _, g := range done {
 		many := !ofRule(g) && commands > maxTemporary && now.Wall.Sub(g.Closed) > abandoned
 		if deleted < expireBatch && (many || date.Sub(g.Closed) > retention) {

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -79,7 +78,7 @@ func (e *Engine) evict(uid uint32) {
 		if live == nil {
 			live = e.liveGroups()
 		}
-		if !live[g.ID] && (first == nil || cmp.Or(g.Closed.Compare(first.Closed), cmp.Compare(g.ID, first.ID)) < 0) {
+		if !live[g.ID] && (first == nil || byClosing(g, first) < 0) {
 			first = g
 		}
 	}
@@ -172,7 +171,7 @@ func (e *Engine) makeRoom(r *rules.Rule) bool {
 			lapsed = append(lapsed, g)
 		}
 	}
-	slices.SortFunc(lapsed, func(a, b *groups.Group) int { return cmp.Or(a.Closed.Compare(b.Closed), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(lapsed, byClosing)
 	for _, g := range lapsed[:min(len(lapsed), expireBatch, max(r.Limit/10, 1))] {
 		e.DeleteGroup(g)
 		e.options.Refused.Add(tally.RuleEnded)
