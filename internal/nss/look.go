@@ -96,7 +96,7 @@ type round struct {
 func (n *Names) readFile(db int) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.tables[db].file.read(n.root + "/etc/" + databases[db])
+	return n.read(db)
 }
 
 // due are the names and ids to ask a database for.

@@ -88,10 +88,14 @@ func newNames(root string, ask func(context.Context, string, []string) ([]entry,
 	for db := range n.tables {
 		n.tables[db] = table{wanted: map[string]bool{}}
 		n.tables[db].forget()
-		n.tables[db].file.read(root + "/etc/" + databases[db])
+		n.read(db)
 	}
 	return n
 }
+
+// read reads the file of a database if it was changed, and tells whether it was. mu is
+// held, or nobody else has n yet.
+func (n *Names) read(db int) bool { return n.tables[db].file.read(n.root + "/etc/" + databases[db]) }
 
 func (t *table) forget() {
 	t.ids, t.names, t.asked = map[uint32]answer{}, map[string]answer{}, map[uint32]bool{}
@@ -181,7 +185,7 @@ func (n *Names) Forget() {
 	defer n.mu.Unlock()
 	for db := range n.tables {
 		n.tables[db].forget()
-		n.tables[db].file.read(n.root + "/etc/" + databases[db])
+		n.read(db)
 	}
 	n.wake()
 }

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -199,7 +200,7 @@ func create(path string, now time.Time) error {
 			return err
 		}
 		return write(btx, &digests{}, func(w *writing) error {
-			meta, err := encodeJSON(Meta{Created: now.UTC(), NextGroup: 1})
+			meta, err := json.Marshal(Meta{Created: now.UTC(), NextGroup: 1})
 			if err != nil {
 				return err
 			}

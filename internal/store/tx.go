@@ -3,11 +3,11 @@
 package store
 
 import (
-	"elsa/internal/journal"
 	"encoding/binary"
 	"encoding/json"
 
 	"elsa/internal/history"
+	"elsa/internal/journal"
 	"elsa/internal/lineage"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
@@ -62,14 +62,12 @@ func (tx *Tx) delete(in int, key []byte) {
 }
 
 func (tx *Tx) putJSON(in int, key []byte, v any) {
-	data, err := encodeJSON(v)
+	data, err := json.Marshal(v)
 	if err != nil && tx.err == nil {
 		tx.err = err
 	}
 	tx.put(in, key, data)
 }
-
-func encodeJSON(v any) ([]byte, error) { return json.Marshal(v) }
 
 // Len counts the changes.
 func (tx *Tx) Len() int { return len(tx.changes) + int(tx.deaths) }
