@@ -16,7 +16,8 @@ import (
 
 // LockAccounting makes t the only test on the machine that switches acct(2):
 // it waits for the others by a lock on a file in [os.TempDir], and switches
-// accounting off and gives the lock back when t ends. Where another program's
+// accounting off and gives the lock back when t ends. What killed tests left
+// changed on the machine is put back first (see [Sysctl]). Where another program's
 // accounting is on it leaves that alone and skips t, as [Need] does.
 //
 // Call [Need] with [Root] and [BSDAcct] first.
@@ -41,6 +42,7 @@ func LockAccounting(t testing.TB) {
 	if waited := time.Since(began); waited > time.Second {
 		t.Logf("waited %v for other tests that switch accounting", waited.Round(time.Second))
 	}
+	undoLeft(t)
 	Need(t, ownAccounting)
 	t.Cleanup(func() {
 		// A null pointer switches off; an empty name would be ENOENT.

@@ -220,18 +220,10 @@ func TestKernelSwitchRefused(t *testing.T) {
 // full, and go on.
 func TestKernelSuspended(t *testing.T) {
 	needAccounting(t)
-	const sysctl = "/proc/sys/kernel/acct"
-	was, err := os.ReadFile(sysctl)
-	if err != nil {
-		t.Fatal(err)
-	}
 	set := func(s string) {
 		t.Helper()
-		if err := os.WriteFile(sysctl, []byte(s), 0); err != nil {
-			t.Fatal(err)
-		}
+		kerneltest.Sysctl(t, "kernel/acct", s)
 	}
-	t.Cleanup(func() { set(string(was)) })
 	dir := filepath.Join(t.TempDir(), "pacct")
 	low := func() bool {
 		t.Helper()

@@ -88,6 +88,7 @@ func startAs(t testing.TB, alter func(*exec.Cmd), args ...string) *daemon {
 		args = append([]string{"--source", source}, args...)
 	}
 	d := &daemon{t: t, dir: t.TempDir(), args: args, alter: alter}
+	kerneltest.Mounts(t, filepath.Join(d.dir, "state", "bpf"))
 	d.start()
 	t.Cleanup(func() {
 		if d.running() {

@@ -182,24 +182,9 @@ func TestKernelTaskstatsLoss(t *testing.T) {
 func TestKernelSuspended(t *testing.T) {
 	needKernel(t)
 	disk := t.TempDir()
-	if err := unix.Mount("elsa-test", disk, "tmpfs", 0, "size=64m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(disk, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	kerneltest.Mount(t, "elsa-test", disk, "tmpfs", "size=64m")
 	// Look at the space each second instead of every 30.
-	const sysctl = "/proc/sys/kernel/acct"
-	was, err := os.ReadFile(sysctl)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(sysctl, []byte("4 2 1\n"), 0); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.WriteFile(sysctl, was, 0) })
+	kerneltest.Sysctl(t, "kernel/acct", "4 2 1\n")
 
 	d := &daemon{t: t, dir: disk}
 	d.start()

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"elsa/internal/kerneltest"
 )
 
@@ -25,14 +23,7 @@ func newDisk(t testing.TB, size string) *disk {
 	t.Helper()
 	d := &disk{t: t, dir: t.TempDir()}
 	d.filler = filepath.Join(d.dir, "filler")
-	if err := unix.Mount("elsa-test", d.dir, "tmpfs", 0, "mode=755,size="+size); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(d.dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	kerneltest.Mount(t, "elsa-test", d.dir, "tmpfs", "mode=755,size="+size)
 	return d
 }
 
@@ -68,7 +59,7 @@ func TestKernelDiskFull(t *testing.T) {
 		times = 6 // the database grows by twice as much each time
 	}
 	// Look at the space each second instead of every 30.
-	setSysctl(t, "kernel/acct", "4 2 1\n")
+	kerneltest.Sysctl(t, "kernel/acct", "4 2 1\n")
 	disk := newDisk(t, "16m")
 	d := newDaemon(t, disk.dir, "--commit-interval", "50ms")
 	d.start(small)

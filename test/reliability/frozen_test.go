@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"elsa/internal/kerneltest"
 )
 
@@ -31,6 +29,7 @@ func newExt4(t testing.TB) (dir string) {
 	kerneltest.Need(t, kerneltest.Program("mkfs.ext4", "e2fsprogs"), kerneltest.Program("fsfreeze", "util-linux"), loopDevices)
 	image := filepath.Join(t.TempDir(), "image")
 	dir = t.TempDir()
+	kerneltest.Mounts(t, dir)
 	for _, args := range [][]string{
 		{"truncate", "-s", "200M", image}, {"mkfs.ext4", "-q", image}, {"mount", "-o", "loop", image, dir},
 	} {
@@ -38,11 +37,6 @@ func newExt4(t testing.TB) (dir string) {
 			t.Fatalf("%v: %v: %s", args, err, out)
 		}
 	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
 	return dir
 }
 

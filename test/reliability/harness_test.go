@@ -103,6 +103,7 @@ func newDaemon(t testing.TB, dir string, args ...string) *daemon {
 	if err := os.MkdirAll(d.segments(), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	kerneltest.Mounts(t, filepath.Join(d.state(), "bpf"))
 	t.Cleanup(func() {
 		if d.run == nil {
 			return

@@ -18,24 +18,6 @@ import (
 	"elsa/test/workload"
 )
 
-// setSysctl writes a file below /proc/sys until t ends.
-func setSysctl(t testing.TB, name, value string) {
-	t.Helper()
-	path := "/proc/sys/" + name
-	was, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.WriteFile(path, was, 0); err != nil {
-			t.Errorf("put back %s: %v", name, err)
-		}
-	})
-	if err := os.WriteFile(path, []byte(value), 0); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Pids are used again several times a second, under a load in a group that an
 // orphan keeps alive.
 func TestKernelPidWrap(t *testing.T) {
@@ -55,7 +37,7 @@ func TestKernelPidWrap(t *testing.T) {
 
 	// The next pid starts over from 300. What has a higher one keeps it.
 	const pidMax = 2000
-	setSysctl(t, "kernel/pid_max", strconv.Itoa(pidMax))
+	kerneltest.Sysctl(t, "kernel/pid_max", strconv.Itoa(pidMax))
 	cg := workload.NewCgroup(t)
 	l := d.load("wrap", cg, "churn", "cbzod", "2", "300")
 	before := forks(t)
