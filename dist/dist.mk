@@ -29,11 +29,12 @@ install: build ## programs, units, man pages and examples, under DESTDIR and pre
 	install -m 755 $(BIN)/elsa-archive $(DESTDIR)$(sbindir)/
 	install -m 755 $(BIN)/elsactl $(DESTDIR)$(bindir)/
 	for unit in elsad elsad-guard elsa-archive; do \
-		sed 's|/usr/sbin/|$(sbindir)/|' dist/systemd/$$unit.service > $(DESTDIR)$(libdir)/systemd/system/$$unit.service && \
+		sed 's|/usr/sbin/|$(sbindir)/|; s|/etc/elsa/|$(sysconfdir)/elsa/|' dist/systemd/$$unit.service > $(DESTDIR)$(libdir)/systemd/system/$$unit.service && \
 		chmod 644 $(DESTDIR)$(libdir)/systemd/system/$$unit.service || exit 1; done
 	install -m 644 dist/systemd/sysusers.conf $(DESTDIR)$(libdir)/sysusers.d/elsa.conf
 	install -m 644 dist/systemd/tmpfiles.conf $(DESTDIR)$(libdir)/tmpfiles.d/elsa.conf
 	test -e $(DESTDIR)$(sysconfdir)/default/elsad || install -m 644 dist/elsad.default $(DESTDIR)$(sysconfdir)/default/elsad
+	test -e $(DESTDIR)$(sysconfdir)/elsa/elsa.yaml || install -D -m 644 internal/ruleset/elsa.yaml $(DESTDIR)$(sysconfdir)/elsa/elsa.yaml
 	install -m 644 dist/prometheus/*.yml $(DESTDIR)$(datadir)/elsa/prometheus/
 	install -m 644 dist/grafana/*.json $(DESTDIR)$(datadir)/elsa/grafana/
 	install -m 644 $(wildcard README.md) CHANGELOG.md LICENSE docs/archive.md docs/schema.md $(DESTDIR)$(docdir)/
@@ -68,7 +69,7 @@ endef
 
 # What decides whether the packages are right, but for the programs in them.
 PACKAGE_PARTS = $(shell git ls-files dist/deb dist/rpm dist/systemd dist/nfpm.yaml dist/dist.mk dist/elsad.default test/packages \
-	internal/config Makefile LICENSE)
+	internal/config internal/ruleset Makefile LICENSE)
 PACKAGE_STAMP = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/elsa/package-test-$(shell cat $(PACKAGE_PARTS) | sha256sum | cut -c1-16)
 
 package-check: ## package-test, unless it has passed for these very parts

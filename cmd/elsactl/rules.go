@@ -20,11 +20,12 @@ import (
 func rulesCommand(c *ctl) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules COMMAND",
-		Short: "Try the rules by which groups fill themselves",
+		Short: "The rules by which groups fill themselves",
 		Args:  noVerb,
 		RunE:  needsVerb,
 	}
-	cmd.AddCommand(rulesTestCommand(c), rulesCheckCommand(c))
+	cmd.AddCommand(rulesListCommand(c), rulesSwitchCommand(c, "enable", true), rulesSwitchCommand(c, "disable", false), rulesAddCommand(c),
+		rulesTestCommand(c), rulesCheckCommand(c))
 	return cmd
 }
 
@@ -212,7 +213,7 @@ func verdictReasons(v *client.RuleVerdict) (lines []string) {
 		if cond.Fulfilled {
 			continue
 		}
-		want := strings.Join(cond.Want, " or ")
+		want := wanted(cond.Want)
 		have := make([]string, 0, len(cond.Have))
 		for _, h := range cond.Have {
 			have = append(have, fmt.Sprintf("%q", h))
@@ -231,6 +232,23 @@ func verdictReasons(v *client.RuleVerdict) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// wanted says what patterns take, and what those with a ! leave out.
+func wanted(patterns []string) string {
+	var takes, leaves []string
+	for _, p := range patterns {
+		if out, found := strings.CutPrefix(p, "!"); found {
+			leaves = append(leaves, out)
+		} else {
+			takes = append(takes, p)
+		}
+	}
+	text := strings.Join(takes, " or ")
+	if len(leaves) > 0 {
+		text += " but not " + strings.Join(leaves, " or ")
+	}
+	return text
 }
 
 // trialRow is one rule as a line of CSV.

@@ -58,7 +58,7 @@ type Config struct {
 // Flags adds the flags to f; they set c, at once to the defaults.
 func (c *Config) Flags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringVar(&c.File, "config", "", "configuration file: every flag by its name, and rules; see elsa.conf(5)")
+	f.StringVar(&c.File, "config", "", "configuration file: every flag by its name, and rules; see elsa.yaml(5)")
 	f.StringVar(&c.StateDir, "state-dir", "/var/lib/elsa", "directory of the database elsa.db and of owned accounting segments, pacct/")
 	f.StringVar(&c.Socket, "socket", client.DefaultSocket, "control socket")
 	f.StringVar(&c.Listen, "web.listen-address", "127.0.0.1:9943", "address of HTTP: /metrics, /-/healthy, /-/ready and the page; port 0 takes a free one")

@@ -14,7 +14,7 @@ import (
 // The manual page names every condition and all that a template can use, and its
 // example is in order.
 func TestManual(t *testing.T) {
-	text, err := os.ReadFile("../../dist/man/elsa.conf.5")
+	text, err := os.ReadFile("../../dist/man/elsa.yaml.5")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func (n *named) asked(known bool) {
 func (s *Set) Names() (users, unixGroups []string) {
 	for i := range s.Rules {
 		for _, c := range s.Rules[i].conditions {
-			for _, p := range c.want {
+			for _, p := range slices.Concat(c.want, c.not) {
 				if _, number := p.number(); number || !p.plain() {
 					continue
 				}
@@ -92,7 +92,7 @@ func (s *Set) Unknown(known interface {
 	for i := range s.Rules {
 		for _, c := range s.Rules[i].conditions {
 			missing := map[string][]string{"user": users, "unix-group": unixGroups}[c.key]
-			for _, p := range c.want {
+			for _, p := range slices.Concat(c.want, c.not) {
 				if slices.Contains(missing, string(p)) {
 					list = append(list, fmt.Sprintf("line %d: %s %s", s.Rules[i].Line, c.key, p))
 				}

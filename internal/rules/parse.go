@@ -3,6 +3,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -31,7 +32,7 @@ const maxRules = 1000
 //	  - group: ci/{{.User}}
 //	    command: [make, ninja*]
 //	    executable: /usr/bin/*
-//	    user: [alice, "1000"]
+//	    user: [alice, "1000", "!bob"]
 //	    unix-group: users
 //	    cgroup: /system.slice/*
 //	    parent: build
@@ -50,6 +51,9 @@ func Parse(n *yaml.Node) (*Set, error) {
 				return errorAt(v, "bad match %q: use first or all", v.Value)
 			}
 		case "list":
+			if v.Kind == yaml.ScalarNode && v.Tag == "!!null" {
+				return nil // all of it is comments
+			}
 			if v.Kind != yaml.SequenceNode {
 				return errorAt(v, "list is not a list of rules")
 			}
@@ -94,23 +98,23 @@ func parseRule(n *yaml.Node) (Rule, error) {
 			return nil
 		case key == "env":
 			return fields(v, func(name string, value *yaml.Node) error {
-				p, err := patterns(value)
+				want, not, err := patterns(value)
 				if err != nil {
 					return err
 				}
-				if len(p) != 1 {
+				if len(want) != 1 {
 					return errorAt(value, "env %s needs one value; * stands for any", name)
 				}
-				r.conditions = append(r.conditions, condition{key, name, p})
+				r.conditions = append(r.conditions, condition{key, name, want, not})
 				return checkVariable(value, name)
 			})
 		case slices.Contains(keys, key):
-			p, err := patterns(v)
-			r.conditions = append(r.conditions, condition{key: key, want: p})
+			want, not, err := patterns(v)
+			r.conditions = append(r.conditions, condition{key: key, want: want, not: not})
 			if err != nil {
 				return err
 			}
-			return checkPatterns(v, key, p)
+			return errors.Join(checkPatterns(v, key, want), checkPatterns(v, key, not))
 		}
 		return errorAt(v, "unknown condition %q: use %s", key, strings.Join(keys, ", "))
 	})
@@ -166,23 +170,30 @@ func (nobody) Late() bool              { return false }
 func (nobody) Pending() bool           { return false }
 func (nobody) Env(string) []string     { return []string{"x"} }
 
-// patterns reads one pattern or a list of them.
-func patterns(n *yaml.Node) ([]pattern, error) {
+// patterns reads one pattern or a list of them; not are those with a ! in front.
+func patterns(n *yaml.Node) (want, not []pattern, err error) {
 	items := []*yaml.Node{n}
 	if n.Kind == yaml.SequenceNode {
 		items = n.Content
 	}
-	var ps []pattern
 	for _, item := range items {
-		if item.Kind != yaml.ScalarNode || item.Value == "" {
-			return nil, errorAt(item, "need a text, or a list of texts")
+		text, without := strings.CutPrefix(item.Value, "!")
+		if item.Kind != yaml.ScalarNode || text == "" {
+			return nil, nil, errorAt(item, "need a text, or a list of texts")
 		}
-		ps = append(ps, pattern(item.Value))
+		if without {
+			not = append(not, pattern(text))
+		} else {
+			want = append(want, pattern(text))
+		}
 	}
-	if len(ps) == 0 {
-		return nil, errorAt(n, "the list is empty")
+	switch {
+	case len(items) == 0:
+		return nil, nil, errorAt(n, "the list is empty")
+	case len(want) == 0:
+		return nil, nil, errorAt(n, "the list only leaves out; say what it takes, as in [\"*\", \"!%s\"]", not[0])
 	}
-	return ps, nil
+	return want, not, nil
 }
 
 // fields calls f for every pair of a mapping.

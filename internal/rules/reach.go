@@ -112,6 +112,9 @@ func (c *condition) always() bool {
 	case "env", "parent": // it may have none
 		return false
 	}
+	if len(c.not) > 0 {
+		return false
+	}
 	for _, p := range c.want {
 		if strings.Trim(string(p), "*") == "" {
 			return true
@@ -133,6 +136,9 @@ func (r *Rule) implies(c *condition) bool {
 // within reports whether whatever matches the condition matches another. A number and a
 // name may be those of one user, which is not known here.
 func (c *condition) within(other *condition) bool {
+	if len(other.not) > 0 {
+		return false // what it leaves out may be what c takes
+	}
 	for _, p := range c.want {
 		covered := false
 		for _, q := range other.want {

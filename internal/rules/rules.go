@@ -81,11 +81,13 @@ type Rule struct {
 	shape      pattern // of the names that it can make
 }
 
-// condition is fulfilled by a process of which one property matches a pattern.
+// condition is fulfilled by a process of which one property matches a pattern, and none
+// of those that leave out.
 type condition struct {
 	key      string // as in the file
 	variable string // of env
 	want     []pattern
+	not      []pattern // of which none may match: written with a ! in front
 }
 
 // Match is the outcome of a rule.
@@ -146,9 +148,14 @@ func (c *condition) looks() bool {
 	case "executable", "cgroup", "args", "env":
 		return true
 	case "command":
-		return slices.ContainsFunc(c.want, pattern.long)
+		return c.long()
 	}
 	return false
+}
+
+// long tells that the condition has a pattern which only names match that the kernel cuts.
+func (c *condition) long() bool {
+	return slices.ContainsFunc(c.want, pattern.long) || slices.ContainsFunc(c.not, pattern.long)
 }
 
 // maxCommand is the length of the longest command name that the kernel keeps, in
@@ -159,15 +166,20 @@ const maxCommand = 15
 func (p pattern) long() bool { return len(p)-strings.Count(string(p), "*") > maxCommand }
 
 func (c *condition) fulfilled(f Facts) bool {
+	return c.matches(f, c.want) && (len(c.not) == 0 || !c.matches(f, c.not))
+}
+
+// matches reports whether the process has what one of the patterns is for.
+func (c *condition) matches(f Facts, patterns []pattern) bool {
 	switch c.key {
 	case "user":
-		return c.names(f.UID(), f.User, f.IsUser)
+		return matchID(patterns, f.UID(), f.User, f.IsUser)
 	case "unix-group":
-		return c.names(f.GID(), f.UnixGroup, f.IsUnixGroup)
+		return matchID(patterns, f.GID(), f.UnixGroup, f.IsUnixGroup)
 	}
 	var buf [2]string
 	for _, s := range c.have(f, buf[:0]) {
-		for _, p := range c.want {
+		for _, p := range patterns {
 			if p.match(s) {
 				return true
 			}
@@ -176,11 +188,11 @@ func (c *condition) fulfilled(f Facts) bool {
 	return false
 }
 
-// names reports whether one of the patterns is for an id. Who has a name is known ahead
+// matchID reports whether one of the patterns is for an id. Who has a name is known ahead
 // and who has a number anyway, so that the name of the id is the last thing asked for.
-func (c *condition) names(id uint32, name func() string, is func(string) bool) bool {
+func matchID(patterns []pattern, id uint32, name func() string, is func(string) bool) bool {
 	globs := false
-	for _, p := range c.want {
+	for _, p := range patterns {
 		switch n, number := p.number(); {
 		case number && n == id, p == "*":
 			return true
@@ -197,7 +209,7 @@ func (c *condition) names(id uint32, name func() string, is func(string) bool) b
 		return false
 	}
 	var digits [10]byte
-	for _, p := range c.want {
+	for _, p := range patterns {
 		if !p.plain() && (p.match(name()) || p.match(string(strconv.AppendUint(digits[:0], uint64(id), 10)))) {
 			return true
 		}
@@ -208,7 +220,7 @@ func (c *condition) names(id uint32, name func() string, is func(string) bool) b
 // commands appends the name that the kernel has cut: that of the program's file, if it
 // begins as the command does. It is looked up only where it can decide.
 func (c *condition) commands(f Facts, to []string) []string {
-	if len(f.Command()) < maxCommand || !slices.ContainsFunc(c.want, pattern.long) {
+	if len(f.Command()) < maxCommand || !c.long() {
 		return to
 	}
 	if file := path.Base(f.Executable()); strings.HasPrefix(file, f.Command()) {
@@ -258,6 +270,27 @@ func (n names) Unit() string {
 	for i := len(parts) - 1; i >= 0; i-- {
 		if strings.HasSuffix(parts[i], ".service") || strings.HasSuffix(parts[i], ".scope") || strings.HasSuffix(parts[i], ".slice") {
 			return parts[i]
+		}
+	}
+	return ""
+}
+
+// CgroupPart is what the last * of a pattern stands for in the first part of the control
+// group's path that matches it, counted from the root of the hierarchy: of
+// /system.slice/nginx.service the pattern *.service makes nginx. So what a process may
+// make below the part that is its manager's does not change it. Empty if no part matches.
+func (n names) CgroupPart(glob string) string {
+	before, after := glob, ""
+	if i := strings.LastIndexByte(glob, '*'); i >= 0 {
+		before, after = glob[:i], glob[i+1:]
+	}
+	for part := range strings.SplitSeq(n.f.Cgroup(), "/") {
+		rest, ok := strings.CutSuffix(part, after)
+		// The shortest beginning that matches leaves the * most.
+		for i := 0; ok && i <= len(rest); i++ {
+			if pattern(before).match(rest[:i]) {
+				return rest[i:]
+			}
 		}
 	}
 	return ""

@@ -309,3 +309,61 @@ func defined(p, s string) bool {
 	}
 	return (p[0] == '?' || p[0] == s[0]) && defined(p[1:], s[1:])
 }
+
+// A pattern with ! leaves out.
+func TestExclusion(t *testing.T) {
+	s, err := parse(`
+match: all
+list:
+  - {group: people, user: ["*", "!root", "!www-*"]}
+  - {group: tools, command: ["c*", "!elaborate-program*", "!cc1"]}
+  - {group: free, parent: ["*", "!ci/*"]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		p    process
+		want []string
+	}{
+		{process{user: "alice"}, []string{"people"}},
+		{process{user: "root"}, nil},
+		{process{user: "www-data"}, nil},
+		{process{user: "root", command: "cc"}, []string{"tools"}},
+		{process{user: "root", command: "cc1"}, nil},
+		{process{user: "root", groups: []string{"a"}}, []string{"free"}},
+		{process{user: "root", groups: []string{"a", "ci/1"}}, nil},
+	} {
+		var got []string
+		found, _ := s.Match(tt.p)
+		for _, m := range found {
+			got = append(got, m.Group)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", tt.p, diff)
+		}
+	}
+	if _, err := parse(`list: [{group: a, user: "!root"}]`); err == nil || !strings.Contains(err.Error(), "only leaves out") {
+		t.Errorf("a rule that only leaves out: %v", err)
+	}
+	// One that leaves something out takes not all, so what follows it can match.
+	if _, err := parse(`list: [{group: a, user: ["*", "!root"]}, {group: b, user: root}]`); err != nil {
+		t.Error(err)
+	}
+}
+
+// A part of the control group's path is the one nearest to the root.
+func TestCgroupPart(t *testing.T) {
+	for _, tt := range []struct{ cgroup, glob, want string }{
+		{"/system.slice/nginx.service/evil.service", "*.service", "nginx"},
+		{"/system.slice/docker-0123456789abcdef.scope/init", "docker-*.scope", "0123456789abcdef"},
+		{"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod7_9.slice/x", "kubepods*-pod*.slice", "7_9"},
+		{"/kubepods/burstable/pod7-9/0123", "pod*", "7-9"},
+		{"/system.slice/n1_slurmstepd.scope/job_12/step_0", "job_*", "12"},
+		{"/a/b", "job_*", ""},
+		{"", "*", ""},
+	} {
+		if got := (names{process{cgroup: tt.cgroup}}).CgroupPart(tt.glob); got != tt.want {
+			t.Errorf("%s of %s is %q, want %q", tt.glob, tt.cgroup, got, tt.want)
+		}
+	}
+}

@@ -30,7 +30,8 @@ type Verdict struct {
 type Condition struct {
 	// Name is the key in the file, of env with the variable: "env CI".
 	Name string
-	// Want are patterns, of which one must match one of Have.
+	// Want are patterns, of which one must match one of Have, and none of those with a !
+	// in front.
 	Want, Have []string
 	Fulfilled  bool
 }
@@ -77,6 +78,9 @@ func (c *condition) try(f Facts) Condition {
 	}
 	for _, p := range c.want {
 		t.Want = append(t.Want, string(p))
+	}
+	for _, p := range c.not {
+		t.Want = append(t.Want, "!"+string(p))
 	}
 	return t
 }
