@@ -19,7 +19,7 @@ PACKAGE_DATE = $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
 NFPM_VERSION = v2.45.2
 NFPM         = $(OUT)/tools/nfpm
 
-.PHONY: deb rpm package-check package-test
+.PHONY: uninstall deb rpm package-check package-test
 
 install: build ## programs, units, man pages and examples, under DESTDIR and prefix
 	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(docdir) $(DESTDIR)$(sysconfdir)/default \
@@ -37,12 +37,26 @@ install: build ## programs, units, man pages and examples, under DESTDIR and pre
 	test -e $(DESTDIR)$(sysconfdir)/elsa/elsa.yaml || install -D -m 644 internal/ruleset/elsa.yaml $(DESTDIR)$(sysconfdir)/elsa/elsa.yaml
 	install -m 644 dist/prometheus/*.yml $(DESTDIR)$(datadir)/elsa/prometheus/
 	install -m 644 dist/grafana/*.json $(DESTDIR)$(datadir)/elsa/grafana/
-	install -m 644 $(wildcard README.md) CHANGELOG.md LICENSE docs/archive.md docs/schema.md $(DESTDIR)$(docdir)/
+	install -m 644 $(wildcard README.md) CHANGELOG.md LICENSE DESIGN.md UPGRADING.md $(DESTDIR)$(docdir)/
+	install -d $(DESTDIR)$(docdir)/docs/img $(DESTDIR)$(docdir)/test
+	install -m 644 docs/*.md $(DESTDIR)$(docdir)/docs/
+	install -m 644 docs/img/* $(DESTDIR)$(docdir)/docs/img/
+	install -m 644 test/RELIABILITY.md $(DESTDIR)$(docdir)/test/
+	install -D -m 644 pkg/api/openapi.yaml $(DESTDIR)$(datadir)/elsa/openapi.yaml
 	for page in $(wildcard dist/man/*.[158]); do \
 		install -D -m 644 $$page $(DESTDIR)$(datadir)/man/man$${page##*.}/$${page##*/} || exit 1; done
 	install -D -m 644 dist/completions/elsactl.bash $(DESTDIR)$(datadir)/bash-completion/completions/elsactl
 	install -D -m 644 dist/completions/elsactl.fish $(DESTDIR)$(datadir)/fish/vendor_completions.d/elsactl.fish
 	install -D -m 644 dist/completions/_elsactl $(DESTDIR)$(zshdir)/_elsactl
+
+# Of make install, at the same DESTDIR and prefix. Configuration and bills stay.
+uninstall: ## remove what make install has installed, but configuration and bills
+	rm -f $(addprefix $(DESTDIR),$(sbindir)/elsad $(sbindir)/elsa-archive $(bindir)/elsactl \
+		$(foreach unit,elsad elsad-guard elsa-archive,$(libdir)/systemd/system/$(unit).service) \
+		$(libdir)/sysusers.d/elsa.conf $(libdir)/tmpfiles.d/elsa.conf \
+		$(foreach page,$(notdir $(wildcard dist/man/*.[158])),$(datadir)/man/man$(subst .,,$(suffix $(page)))/$(page)) \
+		$(datadir)/bash-completion/completions/elsactl $(datadir)/fish/vendor_completions.d/elsactl.fish $(zshdir)/_elsactl)
+	rm -rf $(DESTDIR)$(datadir)/elsa $(DESTDIR)$(docdir)
 
 $(NFPM):
 	GOFLAGS= GOBIN=$(CURDIR)/$(OUT)/tools $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)

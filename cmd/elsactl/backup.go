@@ -29,8 +29,7 @@ func backupCommand(c *ctl) *cobra.Command {
 		Short: "Copy the service's database to a file, while it is in use",
 		Long: `Copy the service's database to FILE while it is in use: groups, bills, history
 and members as of now. An older FILE is replaced once the copy is whole and on
-disk. To go back to it, stop the service and put it in place of
-/var/lib/elsa/elsa.db.
+disk. elsactl restore goes back to it.
 
 A backup holds what every user ran: it is for root and members of the unix group
 elsa, and FILE is readable by its owner only.`,

@@ -23,11 +23,16 @@ func likeFile(f *os.File, path string) error {
 	if err != nil {
 		return err
 	}
-	s := fi.Sys().(*syscall.Stat_t)
-	if err := f.Chown(int(s.Uid), int(s.Gid)); err != nil {
+	if err := chownLike(f, fi); err != nil {
 		return err
 	}
 	return f.Chmod(fi.Mode().Perm())
+}
+
+// chownLike gives f the owner of another file.
+func chownLike(f *os.File, other fs.FileInfo) error {
+	s := other.Sys().(*syscall.Stat_t)
+	return f.Chown(int(s.Uid), int(s.Gid))
 }
 
 // reload has the elsad behind the control socket read its configuration file again, if that is the one

@@ -59,6 +59,7 @@ files >"$work/before"
 
 check_installed() {
 	for f in /usr/sbin/elsad /usr/sbin/elsa-archive /usr/bin/elsactl /usr/lib/systemd/system/elsa-archive.service /usr/lib/systemd/system/elsad.service \
+		/etc/elsa/elsa.yaml /usr/share/man/man5/elsa.yaml.5.gz /usr/share/elsa/openapi.yaml /usr/share/doc/elsa/docs/recipes.md \
 		/usr/share/elsa/prometheus/elsa.rules.yml /usr/share/elsa/grafana/elsa.json "$1"; do
 		[ -f "$root$f" ] || fail "$f is missing"
 	done
@@ -66,6 +67,11 @@ check_installed() {
 	[ "$(stat -c '%a %u' "$root/var/lib/elsa")" = "700 0" ] || fail "/var/lib/elsa has the wrong mode"
 	in_tree elsad --version >/dev/null || fail "elsad does not run"
 	in_tree elsactl --version >/dev/null || fail "elsactl does not run"
+	in_tree elsactl rules check /etc/elsa/elsa.yaml >/dev/null || fail "the configuration is not in order"
+	broken=$(grep -oE '\]\([a-zA-Z][^):#]*' "$root/usr/share/doc/elsa/README.md" | cut -c3- | while read -r link; do
+		[ -e "$root/usr/share/doc/elsa/$link" ] || echo "$link"
+	done | grep -Ev '^(bench|patches)/' || true)
+	[ -z "$broken" ] || fail "links of the README lead nowhere: $broken"
 	# The small tree has neither systemd nor procps.
 	out=$(systemd-analyze verify --man=no --root="$root" elsad.service elsad-guard.service elsa-archive.service 2>&1 |
 		grep elsa | grep -Ev 'Unit sysinit.target not found|/bin/kill is not executable' || true)
@@ -76,7 +82,7 @@ check_installed() {
 # accounting alone.
 use_it() {
 	mount -t proc proc "$root/proc"
-	chroot "$root" /usr/sbin/elsad --acct off --web.listen-address 127.0.0.1:0 >"$work/elsad.log" 2>&1 &
+	chroot "$root" /usr/sbin/elsad --config /etc/elsa/elsa.yaml --acct off --web.listen-address 127.0.0.1:0 >"$work/elsad.log" 2>&1 &
 	daemon=$!
 	n=0
 	until in_tree elsactl group create packaged >/dev/null 2>&1; do
@@ -87,6 +93,7 @@ use_it() {
 		fi
 		sleep 0.2
 	done
+	in_tree elsactl rules enable users | grep -q 'elsad reads it' || fail "elsactl rules enable"
 	in_tree elsactl run --quiet -g packaged -- /bin/true || fail "elsactl run"
 	in_tree elsactl usage packaged --wait -o json | grep -q '"processes_ended": *1' || fail "the process is not on the bill"
 	kill -TERM $daemon
@@ -113,6 +120,7 @@ use_it
 say "deb: elsad and elsactl do their work"
 echo 'ELSAD_FLAGS=--acct=off' >>"$root/etc/default/elsad"
 in_tree dpkg -i /tmp/elsa.deb >/dev/null
+grep -q '^    - group: user/' "$root/etc/elsa/elsa.yaml" || fail "an upgrade overwrites elsa.yaml"
 grep -q acct=off "$root/etc/default/elsad" || fail "an upgrade overwrites the configuration"
 [ -f "$root/var/lib/elsa/elsa.db" ] || fail "an upgrade removes the bills"
 say "deb: upgraded, configuration and bills kept"
