@@ -42,6 +42,7 @@ install: build ## programs, units, man pages and examples, under DESTDIR and pre
 	install -m 644 docs/*.md $(DESTDIR)$(docdir)/docs/
 	install -m 644 docs/img/* $(DESTDIR)$(docdir)/docs/img/
 	install -m 644 test/RELIABILITY.md $(DESTDIR)$(docdir)/test/
+	install -D -m 755 dist/pam/pam-session $(DESTDIR)$(datadir)/elsa/pam-session
 	install -D -m 644 pkg/api/openapi.yaml $(DESTDIR)$(datadir)/elsa/openapi.yaml
 	for page in $(wildcard dist/man/*.[158]); do \
 		install -D -m 644 $$page $(DESTDIR)$(datadir)/man/man$${page##*.}/$${page##*/} || exit 1; done

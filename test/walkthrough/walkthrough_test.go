@@ -42,7 +42,7 @@ func blocks(t *testing.T, name string) []string {
 // places is where an installed ELSA has its files and its state.
 var places = []string{
 	"/usr/sbin/elsad", "/usr/bin/elsactl", "/usr/lib/systemd/system", "/usr/share/elsa", "/usr/share/doc/elsa", "/usr/share/man/man8",
-	"/etc/default/elsad", "/etc/elsa", "/var/lib", "/var/lib/elsa", "/var/lib/elsa/elsa.db", "/run", "/run/elsa",
+	"/etc/default/elsad", "/etc/elsa", "/var/lib", "/var/lib/elsa", "/var/lib/elsa/elsa.db", "/var/backups", "/run", "/run/elsa",
 }
 
 // machine says what is in these places.
@@ -74,14 +74,27 @@ func freePort(port string) kerneltest.Requirement {
 	}}
 }
 
-// The session runs in a mount namespace of its own. What it installs is laid over
-// the machine's directories, and it finds no configuration and no state of an
-// ELSA that the machine has. All of it is gone at the end.
 func TestKernelSession(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root, kerneltest.InitNamespaces, kerneltest.ProcEvents, kerneltest.BSDAcct,
 		kerneltest.Program("prometheus", "prometheus"), kerneltest.Program("promtool", "prometheus"), kerneltest.Program("curl", "curl"))
 	kerneltest.LockAccounting(t)
 	kerneltest.Need(t, freePort("9943"), freePort("9944"))
+	out := inOwnMachine(t, "set -x\n"+strings.Join(blocks(t, "session"), ""))
+	for _, want := range []string{`elsa_group_cpu_seconds_total{group="build",mode="user"}`, "processes", "<title>Groups",
+		`elsa_group_processes_ended_total{group="build", instance="127.0.0.1:9943", job="elsa"} =>`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the session's output has no %q:\n%s", want, out)
+		}
+	}
+	t.Logf("%s", out)
+}
+
+// inOwnMachine runs a shell's commands in a mount namespace of their own, and returns
+// what they print. What they install is laid over
+// the machine's directories, and they find no configuration and no state of an
+// ELSA that the machine has. All of it is gone at the end.
+func inOwnMachine(t *testing.T, commands string) string {
+	t.Helper()
 	before := machine(t)
 	defer func() {
 		if diff := cmp.Diff(before, machine(t)); diff != "" {
@@ -104,12 +117,10 @@ func TestKernelSession(t *testing.T) {
 		}
 		fmt.Fprintf(&script, "mount -t overlay elsa-walk -o lowerdir=%[2]s,upperdir=%[1]s/up,workdir=%[1]s/work %[2]s\n", up, d)
 	}
-	fmt.Fprint(&script, "mount -t tmpfs elsa-walk /var/lib\nmount -t tmpfs elsa-walk /run\n")
+	fmt.Fprint(&script, "mount -t tmpfs elsa-walk /var/lib\nmount -t tmpfs elsa-walk /var/backups\nmount -t tmpfs elsa-walk /run\n")
 	// End what the session started, also when it fails: elsad is its job.
-	fmt.Fprintf(&script, "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\ncd %s\nset -x\n", root)
-	for _, b := range blocks(t, "session") {
-		script.WriteString(b)
-	}
+	fmt.Fprintf(&script, "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\ncd %s\n", root)
+	script.WriteString(commands)
 	file := filepath.Join(t.TempDir(), "session.sh")
 	if err := os.WriteFile(file, []byte(script.String()), 0o600); err != nil {
 		t.Fatal(err)
@@ -121,13 +132,7 @@ func TestKernelSession(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the session failed: %v\n%s", err, out)
 	}
-	for _, want := range []string{`elsa_group_cpu_seconds_total{group="build",mode="user"}`, "processes", "<title>Groups",
-		`elsa_group_processes_ended_total{group="build", instance="127.0.0.1:9943", job="elsa"} =>`} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("the session's output has no %q:\n%s", want, out)
-		}
-	}
-	t.Logf("%s", out)
+	return string(out)
 }
 
 var number = regexp.MustCompile(`[0-9][0-9.e+-]*`)
