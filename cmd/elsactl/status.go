@@ -18,7 +18,8 @@ func statusCommand(c *ctl) *cobra.Command {
 		Short: "Show how the service is: its sources, losses and backlog",
 		Long: `Show how the service is: where its figures come from, what it lost, what waits
 to be charged, and whether all bills together are what the kernel reported
-(conservation; 100 % is right). Events and records count from the start of the
+(CPU accounted for; 100 % is right). The first lines say in words what is amiss, if
+anything is, and what to do. Events and records count from the start of the
 service.`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,8 +67,33 @@ func countOf(s *client.Status, i *tally.Info) uint64 {
 	return uint64(client.Figure(sections[i.Section], i.Name))
 }
 
+// health says in words whether all is well, and if not, what is amiss and the mend.
+func health(s *client.Status) (lines []string) {
+	amiss := func(is bool, format string, args ...any) {
+		if is {
+			lines = append(lines, fmt.Sprintf(format, args...))
+		}
+	}
+	amiss(s.Sources.Suspended, "accounting is suspended: what ends now is known by fewer figures; see accounting below")
+	amiss(!s.UnsavedSince.IsZero(), "nothing is safe on disk since %s: look at the disk of the database", clock(s.UnsavedSince))
+	amiss(s.Events.Lost > 0, "the kernel dropped %s, and /proc was searched for what they told: give elsad a larger --event-buffer", count(int(s.Events.Lost), "event"))
+	lost := s.Records.LedgerLost + s.Records.TaskstatsLost + s.Records.ExactLost
+	amiss(lost > 0, "%s lost: those processes are known by fewer figures; a larger --event-buffer or --taskstats-buffer holds more", count(int(lost), "record"))
+	amiss(s.Records.LedgerGaps > 0, "the accounting file has %s, in which an unknown number of processes is missing", count(int(s.Records.LedgerGaps), "gap"))
+	amiss(s.Rules.Missed > 0, "%s ended before rules could look at them: rules by user, command or control group see all", count(int(s.Rules.Missed), "process"))
+	amiss(s.Names.Failed > 0, "the name service did not answer %s: see elsactl doctor", count(int(s.Names.Failed), "time"))
+	amiss(s.Journal.Lost > 0, "the journal lost %s: see the disk of the archive", count(int(s.Journal.Lost), "row"))
+	if len(lines) == 0 {
+		return []string{"all is well: every process that ended is on a bill, and nothing was lost"}
+	}
+	return lines
+}
+
 func statusTable(s client.Status) *table {
 	t := newTable()
+	for i, line := range health(&s) {
+		t.row([]string{"state", ""}[min(i, 1)], line)
+	}
 	t.row("version", s.Version)
 	t.row("running since", fmt.Sprintf("%s (%s)", clock(s.Started), seconds(s.Time.Sub(s.Started).Seconds())))
 	t.row("accounts since", clock(s.Created))
@@ -98,7 +124,7 @@ func statusTable(s client.Status) *table {
 	}
 	t.row("store", store)
 	k := s.Conservation
-	t.row("conservation", fmt.Sprintf("%.4f %%: %s in groups, %s ungrouped, %s unattributed", 100*k.Ratio,
+	t.row("CPU accounted for", fmt.Sprintf("%.4f %%: %s in groups, %s ungrouped, %s unattributed", 100*k.Ratio,
 		seconds(k.AnyGroupCPUSeconds), seconds(k.UngroupedCPUSeconds), seconds(k.UnattributedCPUSeconds)))
 	return t
 }

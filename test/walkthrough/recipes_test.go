@@ -68,15 +68,17 @@ var sessions = []recipe{{"sessions", `for d in $DEBS/*.deb; do dpkg-deb -x $d /r
 cp /run/debs/usr/sbin/sshd /run/debs/usr/sbin/cron /usr/sbin/; cp -a /run/debs/etc/pam.d/cron /etc/pam.d/
 cp -an /run/debs/usr/lib/x86_64-linux-gnu/. /run/debs/lib/x86_64-linux-gnu/. /usr/lib/x86_64-linux-gnu/ 2> /dev/null || true
 id sshd > /dev/null 2>&1 || useradd -r -d /run/sshd sshd
+mount -t tmpfs elsa-walk /var/spool; mkdir -p /var/spool/cron/crontabs; groupadd -f crontab
 mkdir -p /run/sshd /home/alice /etc/ssh; chmod 755 /run/sshd
 ssh-keygen -q -t ed25519 -N "" -f /run/host; ssh-keygen -q -t ed25519 -N "" -f /run/key; usermod -p '*' alice`,
-	`/usr/sbin/sshd -f /dev/null -p 9945 -h /run/host -o ListenAddress=127.0.0.1 -o UsePAM=no -o StrictModes=no -o AuthorizedKeysFile=/run/key.pub -o PidFile=none
+	`/usr/sbin/sshd -D -f /dev/null -p 9945 -h /run/host -o ListenAddress=127.0.0.1 -o UsePAM=no -o StrictModes=no -o AuthorizedKeysFile=/run/key.pub -o PidFile=none & sshd=$!
+until (exec 3<> /dev/tcp/127.0.0.1/9945) 2> /dev/null; do sleep 0.1; done
 chmod 644 /run/key.pub
 ssh -q -p 9945 -i /run/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null alice@127.0.0.1 'sleep 0.2; /bin/true; /bin/true'
 printf '* * * * * bob /bin/true; /bin/true; /bin/true\n' > /etc/cron.d/walk; useradd -M bob
 /usr/sbin/cron -f & cron=$!
 n=0; until elsactl usage cron/bob 2> /dev/null | grep -q ' 4 '; do n=$((n+1)); [ $n -lt 150 ]; sleep 0.5; done
-kill $cron $(pidof sshd)`,
+kill $cron $sshd`,
 	[]string{`ssh/alice +open +0 +[45]`, `cron/bob +open +0 +4 `, `sshd +`, `crond +`}}}
 
 func TestKernelSessions(t *testing.T) {

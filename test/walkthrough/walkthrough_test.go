@@ -42,7 +42,7 @@ func blocks(t *testing.T, name string) []string {
 // places is where an installed ELSA has its files and its state.
 var places = []string{
 	"/usr/sbin/elsad", "/usr/bin/elsactl", "/usr/lib/systemd/system", "/usr/share/elsa", "/usr/share/doc/elsa", "/usr/share/man/man8",
-	"/etc/default/elsad", "/etc/elsa", "/var/lib", "/var/lib/elsa", "/var/lib/elsa/elsa.db", "/var/backups", "/run", "/run/elsa",
+	"/etc/default/elsad", "/etc/elsa", "/var/lib", "/var/lib/elsa", "/var/lib/elsa/elsa.db", "/var/backups", "/var/spool", "/run", "/run/elsa",
 }
 
 // machine says what is in these places.
