@@ -93,7 +93,7 @@ func insert(text string, block []string) (string, error) {
 	if text == "" {
 		lines = nil
 	}
-	at, indent := len(lines), 4
+	at, indent := 0, 4
 	switch rules := value(&doc, "rules"); {
 	case rules == nil:
 		lines = append(lines, head...)

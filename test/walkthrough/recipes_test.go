@@ -66,6 +66,7 @@ func TestKernelRecipes(t *testing.T) {
 // sessions are real: a login by ssh, and a job of cron.
 var sessions = []recipe{{"sessions", `for d in $DEBS/*.deb; do dpkg-deb -x $d /run/debs; done
 cp /run/debs/usr/sbin/sshd /run/debs/usr/sbin/cron /usr/sbin/; cp -a /run/debs/etc/pam.d/cron /etc/pam.d/
+echo 'session optional pam_exec.so /usr/share/elsa/pam-session' >> /etc/pam.d/cron
 cp -an /run/debs/usr/lib/x86_64-linux-gnu/. /run/debs/lib/x86_64-linux-gnu/. /usr/lib/x86_64-linux-gnu/ 2> /dev/null || true
 id sshd > /dev/null 2>&1 || useradd -r -d /run/sshd sshd
 mount -t tmpfs elsa-walk /var/spool; mkdir -p /var/spool/cron/crontabs; groupadd -f crontab
@@ -79,7 +80,7 @@ printf '* * * * * bob /bin/true; /bin/true; /bin/true\n' > /etc/cron.d/walk; use
 /usr/sbin/cron -f & cron=$!
 n=0; until elsactl usage cron/bob 2> /dev/null | grep -q ' 4 '; do n=$((n+1)); [ $n -lt 150 ]; sleep 0.5; done
 kill $cron $sshd`,
-	[]string{`ssh/alice +open +0 +[45]`, `cron/bob +open +0 +4 `, `sshd +`, `crond +`}}}
+	[]string{`ssh/alice +open +0 +[45]`, `cron/bob +open +0 +4 `, `sshd +`, `crond +`, `session/cron/bob +open +0 +[4-9] `}}}
 
 func TestKernelSessions(t *testing.T) {
 	debs := t.TempDir()
