@@ -60,6 +60,7 @@ type Journal struct {
 	committed Position
 	last      uint64 // number of the last segment made
 	base      uint64 // the next row's number
+	first     uint64 // number of the first row since the last Flush
 	held      uint64 // rows in the segment
 
 	rows, fixes uint64   // since the last Flush
@@ -181,7 +182,9 @@ func (j *Journal) Close() error {
 
 // Row adds a row.
 func (j *Journal) Row(r *Row) {
-	j.enc.Row(r)
+	if j.enc.Row(r); j.rows == 0 {
+		j.first = r.Seq
+	}
 	j.rows++
 	j.base = max(j.base, r.Seq+1)
 }
@@ -281,7 +284,10 @@ func (j *Journal) put(b []byte, now time.Time) error {
 
 // create makes the next segment, with blocks in it.
 func (j *Journal) create(b []byte, now time.Time) error {
-	h := Header{Number: j.last + 1, Base: j.base - min(j.rows, j.base), Source: j.options.Source, Boot: j.options.Boot, Host: j.options.Host}
+	h := Header{Number: j.last + 1, Base: j.base, Source: j.options.Source, Boot: j.options.Boot, Host: j.options.Host}
+	if j.rows > 0 {
+		h.Base = j.first
+	}
 	path := segmentPath(j.options.Dir, h.Number)
 	j.makeRoom()
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o640)
