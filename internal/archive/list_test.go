@@ -4,9 +4,12 @@ package archive
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"elsa/internal/journal"
 )
 
 // verified is what Verify tells of an archive.
@@ -57,5 +60,32 @@ func TestMissing(t *testing.T) {
 	}
 	if _, said := verified(t, dir); strings.Count(said, "is gone") != 1 {
 		t.Errorf("removed as old: %s", said)
+	}
+}
+
+// TestSealUncommitted: while nothing of the next segment is committed, the one before
+// may be written to again after a crash, and is not sealed.
+func TestSealUncommitted(t *testing.T) {
+	rows := machine(3, 1)
+	dir := t.TempDir()
+	o := journal.Options{Dir: filepath.Join(dir, journal.Subdir), Source: testSource, MaxAge: time.Hour, MaxBytes: 1 << 30, MaxRows: 1}
+	os.Mkdir(o.Dir, 0o700)
+	j, err := journal.Open(o, journal.Position{}, 1, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	j.Row(&rows[0])
+	j.Settled(1)
+	j.Flush(start)
+	j.Committed()
+	j.Row(&rows[1])
+	j.Flush(start)
+	if done, err := Seal(dir); err != nil || done.Segments != 0 {
+		t.Errorf("%+v %v", done, err)
+	}
+	j.Committed()
+	if done, err := Seal(dir); err != nil || done.Segments != 1 {
+		t.Errorf("once it is committed: %+v %v", done, err)
 	}
 }
