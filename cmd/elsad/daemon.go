@@ -92,7 +92,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	}
 
 	// The rows of those that end, for the archive.
-	rows, err := openJournal(cfg, state, func(uid uint32) string { name, _ := names.User(uid); return name })
+	rows, err := newJournal(cfg, state, func(uid uint32) string { name, _ := names.User(uid); return name }, log)
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,16 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"elsa/internal/config"
+	"elsa/internal/fault"
 	"elsa/internal/journal"
 	"elsa/internal/pipeline"
 	"elsa/internal/store"
@@ -24,14 +28,11 @@ const (
 	journalBytes = 512 << 20
 )
 
-// openJournal opens the journal where the database left it; nil if it is off.
-func openJournal(cfg *config.Config, st *store.State, userName func(uint32) string) (*pipeline.Journal, error) {
+// newJournal is the journal, opened where the database left it with the first commit;
+// nil if it is off.
+func newJournal(cfg *config.Config, st *store.State, userName func(uint32) string, log *slog.Logger) (*pipeline.Journal, error) {
 	if cfg.Journal == "off" {
 		return nil, nil
-	}
-	dir := filepath.Join(cfg.ArchiveDir, journal.Subdir)
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("make journal: %w", err)
 	}
 	text, err := proc.Default.BootID()
 	if err != nil {
@@ -41,13 +42,60 @@ func openJournal(cfg *config.Config, st *store.State, userName func(uint32) stri
 	if err != nil {
 		return nil, fmt.Errorf("read host name: %w", err)
 	}
-	o := journal.Options{Dir: dir, Source: sourceID(st), Host: host, UserName: userName, MaxAge: segmentAge, MaxBytes: journalBytes}
-	hex.Decode(o.Boot[:], []byte(strings.ReplaceAll(text, "-", "")))
-	j, err := journal.Open(o, st.Journal, max(st.Meta.NextRow, 1), time.Now())
-	if err != nil {
-		return nil, err
+	o := journal.Options{
+		Dir: filepath.Join(cfg.ArchiveDir, journal.Subdir), Source: sourceID(st), Host: host, UserName: userName, MaxAge: segmentAge,
+		MaxBytes: journalBytes, MaxRows: uint64(fault.Size("rows", journal.MaxRows)),
 	}
-	return &pipeline.Journal{Journal: j, Archive: cfg.ArchiveDir}, nil
+	hex.Decode(o.Boot[:], []byte(strings.ReplaceAll(text, "-", "")))
+	open := func() (*journal.Journal, error) {
+		if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+			return nil, fmt.Errorf("make journal: %w", err)
+		}
+		o := o
+		var err error
+		if o.Sealed, err = journal.LastSealed(cfg.ArchiveDir); err != nil {
+			return nil, err
+		}
+		j, err := journal.Open(o, st.Journal, max(st.Meta.NextRow, 1), time.Now())
+		if err != nil {
+			return nil, err
+		}
+		if j.Err() != nil {
+			log.Error("the journal is not what it was; what is missing is counted by elsa-archive verify", "err", j.Err())
+		}
+		if j.NewSource() {
+			log.Warn("the archive has rows that came after this database: an older one was put back, and goes on as another source")
+		}
+		return j, nil
+	}
+	return &pipeline.Journal{Open: open, Archive: cfg.ArchiveDir, Patience: patience(cfg)}, nil
+}
+
+// journalPatience is how long a commit waits for a disk that has only the journal.
+const journalPatience = time.Second
+
+// patience is how long a commit waits for the journal: for ever where the bills are on
+// the same file system, which then hang with it.
+func patience(cfg *config.Config) time.Duration {
+	same := make(chan bool, 1)
+	go func() {
+		var state, archive unix.Stat_t
+		dir := cfg.ArchiveDir
+		err := unix.Stat(dir, &archive)
+		for err == unix.ENOENT && dir != filepath.Dir(dir) {
+			dir = filepath.Dir(dir)
+			err = unix.Stat(dir, &archive)
+		}
+		same <- err == nil && unix.Stat(cfg.StateDir, &state) == nil && state.Dev == archive.Dev
+	}()
+	select {
+	case yes := <-same:
+		if yes {
+			return 0
+		}
+	case <-time.After(journalPatience): // it hangs already
+	}
+	return journalPatience
 }
 
 // sourceID names a database: a UUID (RFC 9562, version 5) of the machine and of when the

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"elsa/internal/fault"
 )
 
 // File is a sealed file.
@@ -85,14 +87,18 @@ func Prune(dir string, keep int, most int64, now time.Time) (removed []File, err
 	for _, f := range list {
 		sum += f.Size
 	}
-	for _, f := range list {
-		if f.Day >= first && sum <= most {
-			break
-		}
+	n := 0
+	for ; n < len(list) && (list[n].Day < first || sum > most); n++ {
+		sum -= list[n].Size
+	}
+	if err := delist(dir, list[:n], first); err != nil {
+		return nil, fmt.Errorf("prune archive: %w", err)
+	}
+	fault.Point(fault.PruneListed)
+	for _, f := range list[:n] {
 		if err := os.Remove(f.Path); err != nil {
 			return removed, fmt.Errorf("prune archive: %w", err)
 		}
-		sum -= f.Size
 		removed = append(removed, f)
 		os.Remove(filepath.Dir(f.Path)) // fails unless it was the last of its day
 	}
@@ -102,6 +108,11 @@ func Prune(dir string, keep int, most int64, now time.Time) (removed []File, err
 // Clean removes what a writer that was killed left behind.
 func Clean(dir string) error {
 	left, err := filepath.Glob(filepath.Join(dir, "day=*", "*"+tmp))
+	if err == nil {
+		var files []string
+		files, err = filepath.Glob(filepath.Join(dir, "*"+tmp))
+		left = append(left, files...)
+	}
 	for _, path := range left {
 		err = errors.Join(err, os.Remove(path))
 	}

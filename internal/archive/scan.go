@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -54,10 +53,15 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 	if err != nil {
 		return err
 	}
+	list, ok, err := readList(x.Dir)
+	if err != nil {
+		x.Damage(err)
+	}
 	files, err := Files(x.Dir)
 	if err != nil {
 		return err
 	}
+	x.missing(q, list, ok, files)
 	segments = slices.DeleteFunc(segments, func(n uint64) bool { return n <= sealed })
 	unsealed := unsealed(from, segments)
 	if err := x.files(files, q, m, s, func(f *File) bool { return unsealed[f.madeOf()] == 0 }); err != nil {
@@ -109,7 +113,7 @@ func (x *Scanner) files(list []File, q *query.Query, m *match, s sink, want func
 			x.Progress(done, all)
 		}
 		done += f.Size
-		if !want(f) || !q.Since.IsZero() && f.Day < q.Since.UTC().Format(time.DateOnly) || !q.Until.IsZero() && f.Day > q.Until.UTC().Format(time.DateOnly) {
+		if !want(f) || !inDays(q, f.Day) {
 			continue
 		}
 		if err := x.file(f.Path, m, s); isSink(err) {
@@ -179,6 +183,9 @@ func (x *Scanner) segment(from string, list []uint64, i int, m *match, s sink) e
 	fixes, err := journal.LoadFixes(from, list, i, &journal.Visitor{Damage: func(d *journal.Damage) { x.Damage(d) }})
 	if err != nil {
 		return err
+	}
+	if fixes.Missing > 0 {
+		x.Damage(fmt.Errorf("read journal segment %d: %d rows are missing: they could not be written, or not be read", list[i], fixes.Missing))
 	}
 	seg, err := journal.OpenSegment(from, list[i])
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
 
+	"elsa/internal/fault"
 	"elsa/internal/journal"
 )
 
@@ -36,7 +37,6 @@ type Sealed struct {
 	// Lost are rows that the service could not write, as the journal tells.
 	Lost   uint64
 	Damage []error // what cannot be read
-
 }
 
 // Seal makes files of every segment of the journal of the archive in dir that is full
@@ -51,29 +51,60 @@ func Seal(dir string) (done Sealed, err error) {
 	if err != nil {
 		return done, err
 	}
-	for i, n := range list[:max(len(list)-1, 0)] { // the last one is written to
+	for i, n := range list[:written(from, list)] {
 		if n <= last {
 			continue
 		}
-		ok, err := sealOne(dir, from, list, i, &done)
+		made, ok, err := sealOne(dir, from, list, i, &done)
 		if err != nil {
 			return done, fmt.Errorf("seal segment %d: %w", n, err)
 		}
 		if !ok {
 			return done, nil // those after it refer to it
 		}
+		if err := enlist(dir, made); err != nil {
+			return done, fmt.Errorf("seal segment %d: %w", n, err)
+		}
+		fault.Point(fault.SealListed)
 		if err := writeFile(dir, journal.SealedName, []byte(strconv.FormatUint(n, 10)+"\n")); err != nil {
 			return done, fmt.Errorf("seal segment %d: %w", n, err)
 		}
+		fault.Point(fault.SealMarked)
 		done.Segments++
 	}
 	return done, nil
 }
 
-// sealOne seals segment list[i], if it is settled.
-func sealOne(dir, from string, list []uint64, i int, done *Sealed) (ok bool, err error) {
+// written is the place of the segment that is written to: the last of which something is
+// committed. While nothing is of the next one, it may be cut off, and the writer goes on
+// with the one before.
+func written(from string, list []uint64) int {
+	for i, n := range slices.Backward(list) {
+		if s, err := journal.OpenSegment(from, n); err == nil {
+			committed, err := s.Committed()
+			s.Close()
+			if err == nil && committed > 0 {
+				return i
+			}
+		}
+	}
+	return 0
+}
+
+// sealOne seals segment list[i], if it is settled, and says what was made of it.
+func sealOne(dir, from string, list []uint64, i int, done *Sealed) (made []listed, ok bool, err error) {
 	tell := func(d *journal.Damage) { done.Damage = append(done.Damage, d) }
 	days, lost := map[int64]uint64{}, uint64(0)
+	missing := func(n uint64) {
+		if n == 0 {
+			return
+		}
+		name := dayName(day(time.Now().UnixNano()))
+		if len(days) > 0 {
+			name = dayName(slices.Min(slices.Collect(maps.Keys(days))))
+		}
+		made = append(made, listed{strings.TrimPrefix(name, "day="), fmt.Sprintf("segment-%d", list[i]), n})
+	}
 	fixes, err := journal.LoadFixes(from, list, i, &journal.Visitor{
 		Row:    func(r *journal.Row) { days[day(r.End)]++ },
 		Lost:   func(l journal.Lost) { lost += l.Rows },
@@ -81,20 +112,27 @@ func sealOne(dir, from string, list []uint64, i int, done *Sealed) (ok bool, err
 	})
 	if d, damaged := errors.AsType[*journal.Damage](err); damaged {
 		tell(d)
-		return true, nil // nothing in it can be read
+		missing(1)             // or more
+		return made, true, nil // nothing in it can be read
 	}
 	if err != nil || !fixes.Settled {
-		return false, err
+		return nil, false, err
 	}
 	done.Lost += lost
+	fault.Point(fault.SealBegin)
 	for _, d := range slices.Sorted(maps.Keys(days)) {
 		if err := sealDay(dir, from, list[i], d, days[d], fixes); err != nil {
-			return false, err
+			return nil, false, err
 		}
-		done.Files += int((days[d] + fileRows - 1) / fileRows)
+		n := int((days[d] + fileRows - 1) / fileRows)
+		for k := range n {
+			made = append(made, listed{day: strings.TrimPrefix(dayName(d), "day="), name: fileName(fixes.Header, k)})
+		}
+		done.Files += n
 		done.Rows += days[d]
 	}
-	return true, nil
+	missing(fixes.Missing)
+	return made, true, nil
 }
 
 const dayNS = int64(24 * time.Hour)
@@ -130,12 +168,6 @@ func sealDay(dir, from string, n uint64, d int64, rows uint64, fixes *journal.Fi
 		return err
 	}
 	h := newHeader(s.Header)
-	name := func(k int) string {
-		if k == 0 {
-			return h.madeOf() + ".parquet"
-		}
-		return fmt.Sprintf("%s-%d.parquet", h.madeOf(), k)
-	}
 	var w *Writer
 	count, files := uint64(0), 0
 	err = s.Read(&journal.Visitor{Row: func(r *journal.Row) {
@@ -143,7 +175,7 @@ func sealDay(dir, from string, n uint64, d int64, rows uint64, fixes *journal.Fi
 			return
 		}
 		if w == nil {
-			if w, err = create(path, name(files), h); err != nil {
+			if w, err = create(path, fileName(s.Header, files), h); err != nil {
 				return
 			}
 		}
@@ -158,6 +190,15 @@ func sealDay(dir, from string, n uint64, d int64, rows uint64, fixes *journal.Fi
 		w.abandon()
 	}
 	return err
+}
+
+// fileName names the k-th file of a day that is made of a segment.
+func fileName(of journal.Header, k int) string {
+	h := newHeader(of)
+	if k == 0 {
+		return h.madeOf() + ".parquet"
+	}
+	return fmt.Sprintf("%s-%d.parquet", h.madeOf(), k)
 }
 
 // Writer writes rows to one Parquet file.
@@ -213,10 +254,14 @@ func (w *Writer) finish() error {
 		err = w.out.Close()
 	}
 	if err == nil {
-		err = w.file.Sync()
+		if err = fault.Point(fault.SealWritten); err == nil {
+			err = w.file.Sync()
+		}
 	}
 	if err = errors.Join(err, w.file.Close()); err == nil {
+		fault.Point(fault.SealSynced)
 		if err = os.Rename(w.path+tmp, w.path); err == nil {
+			fault.Point(fault.SealRenamed)
 			return journal.SyncDir(filepath.Dir(w.path))
 		}
 	}

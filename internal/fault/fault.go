@@ -38,9 +38,30 @@ const (
 	ResyncScanned = "resync.scanned" // after loss, the tracker is repaired
 	StopStepped   = "stop.stepped"   // stopping, before the last commit
 	StopCommitted = "stop.committed" // and after
+
+	JournalAppend    = "journal.append"    // blocks are made, nothing is written
+	JournalWritten   = "journal.written"   // they are written
+	JournalSynced    = "journal.synced"    // and safe; the transaction is not begun
+	JournalCommit    = "journal.commit"    // the transaction is on disk, its length is not in the segment
+	JournalCommitted = "journal.committed" // it is
+	JournalRotate    = "journal.rotate"    // a segment is full, the next is not there
+	JournalRotated   = "journal.rotated"   // it is, with blocks
+	JournalRelease   = "journal.release"   // before a sealed segment is deleted
+	JournalReleased  = "journal.released"  // after
 )
 
-// Points is every point.
+// The points of the archive's service, in their order.
+const (
+	SealBegin   = "seal.begin"   // a segment is read, nothing is written
+	SealWritten = "seal.written" // a file is written under another name
+	SealSynced  = "seal.synced"  // and safe
+	SealRenamed = "seal.renamed" // and has its name
+	SealListed  = "seal.listed"  // all files of the segment are in the list
+	SealMarked  = "seal.marked"  // it is said that the segment is sealed
+	PruneListed = "prune.listed" // files are off the list, and there
+)
+
+// Points is every point that a run of the service without a journal may pass.
 var Points = []string{
 	RestoreLoaded, RestoreScanned, RestoreJoined, RestoreCommit,
 	StepDrained, StepJoined,
@@ -48,3 +69,11 @@ var Points = []string{
 	SegmentCreate, SegmentCreated, SegmentSwitched, SegmentRelease, SegmentReleased,
 	ResyncScanned, StopStepped, StopCommitted,
 }
+
+// JournalPoints are those of the journal, and ArchivePoints those of the archive's service.
+var (
+	JournalPoints = []string{
+		JournalAppend, JournalWritten, JournalSynced, JournalCommit, JournalCommitted, JournalRotate, JournalRotated, JournalRelease, JournalReleased,
+	}
+	ArchivePoints = []string{SealBegin, SealWritten, SealSynced, SealRenamed, SealListed, SealMarked, PruneListed}
+)

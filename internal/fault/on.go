@@ -7,6 +7,7 @@ package fault
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,11 +86,7 @@ func parseActions(text string) (map[string]action, error) {
 		m[name] = a
 	}
 	for name := range m {
-		known := false
-		for _, p := range Points {
-			known = known || p == name
-		}
-		if !known {
+		if !slices.Contains(slices.Concat(Points, JournalPoints, ArchivePoints), name) {
 			return nil, fmt.Errorf("bad ELSA_FAULT: no point %s", name)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"elsa/internal/fault"
 )
 
 // maxSegments bounds how many segments are looked at.
@@ -35,7 +37,7 @@ func LastSealed(archive string) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read archive: %w", err)
 	}
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 64)
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 32) // far from what ten digits can name
 	if err != nil {
 		return 0, fmt.Errorf("read archive: file %s: %w; write the number of the last segment sealed to it", SealedName, err)
 	}
@@ -70,10 +72,13 @@ func List(dir string) ([]uint64, error) {
 
 // Release removes segments that were sealed, up to a number.
 func (j *Journal) Release(sealed uint64) error {
+	j.options.Sealed = max(j.options.Sealed, sealed)
 	list, err := List(j.options.Dir)
 	for _, n := range list {
-		if n <= sealed && n < j.at.Segment {
+		if n <= sealed && n < j.committed.Segment {
+			fault.Point(fault.JournalRelease)
 			err = errors.Join(err, os.Remove(segmentPath(j.options.Dir, n)))
+			fault.Point(fault.JournalReleased)
 		}
 	}
 	return err
@@ -92,13 +97,15 @@ func (j *Journal) makeRoom() {
 	}
 	for i := 0; i < len(list) && sum > j.options.MaxBytes; i++ {
 		lost := Lost{}
-		if s, err := OpenSegment(j.options.Dir, list[i]); err == nil {
-			s.Read(&Visitor{Row: func(*Row) { lost.Rows++ }})
-			s.Close()
+		if list[i] > j.options.Sealed {
+			if s, err := OpenSegment(j.options.Dir, list[i]); err == nil {
+				s.Read(&Visitor{Row: func(*Row) { lost.Rows++ }})
+				s.Close()
+			}
 		}
 		if os.Remove(segmentPath(j.options.Dir, list[i])) == nil {
 			sum -= sizes[i]
-			j.counts.Lost.add(lost)
+			j.counts.Lost.Add(lost)
 		}
 	}
 }

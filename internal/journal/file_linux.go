@@ -3,7 +3,8 @@
 package journal
 
 import (
-	"encoding/binary"
+	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"elsa/internal/fault"
 )
 
 // Options say whose journal it is.
@@ -24,8 +27,12 @@ type Options struct {
 	UserName func(uid uint32) string
 	// MaxAge is how old a segment gets before the next begins.
 	MaxAge time.Duration
-	// MaxBytes bounds the journal: beyond it, the oldest segments go.
+	// MaxBytes bounds the journal: beyond it, the oldest segments go. MaxRows is
+	// [MaxRows] or less.
 	MaxBytes int64
+	MaxRows  uint64
+	// Sealed is the number of the last segment that was sealed, as [LastSealed] has it.
+	Sealed uint64
 }
 
 // Counts are since the journal was opened.
@@ -42,6 +49,7 @@ type Counts struct {
 // error of any of these: rows are lost and counted, and Err tells why.
 type Journal struct {
 	options Options
+	older   bool // the database is older than what is there
 	enc     Encoder
 	counts  Counts
 	err     error
@@ -52,10 +60,14 @@ type Journal struct {
 	committed Position
 	last      uint64 // number of the last segment made
 	base      uint64 // the next row's number
+	first     uint64 // number of the first row since the last Flush
 	held      uint64 // rows in the segment
 
-	rows, fixes uint64 // since the last Flush
-	owed        Lost   // to be told in the journal
+	rows, fixes uint64   // since the last Flush
+	before      Position // the last Flush
+	flushed     Lost     // what the last Flush wrote
+	told        Lost     // and what it told to be lost
+	owed        Lost     // to be told in the journal
 	settled     uint64
 
 	write func(f *os.File, b []byte, at int64) error // a test has its own
@@ -63,39 +75,61 @@ type Journal struct {
 
 // Open opens the journal at a position: what was written after it is cut off. base is
 // the number of the next row. What is left there by another source stays.
+//
+// If more is committed, or sealed, than the position says, it is of an older database
+// that was put back. Then all of it stays, and what is written from now on is of a new
+// source, since numbers of rows and segments would be used twice.
 func Open(o Options, at Position, base uint64, now time.Time) (*Journal, error) {
-	j := &Journal{options: o, at: at, committed: at, last: at.Segment, base: base, write: writeSync}
+	if at.Source != ([16]byte{}) {
+		o.Source = at.Source
+	}
+	j := &Journal{options: o, at: at, committed: at, last: max(at.Segment, o.Sealed), base: base, write: writeSync}
 	j.enc.UserName = o.UserName
 	list, err := List(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
+	j.older = o.Sealed > 0 && o.Sealed >= at.Segment
 	for _, n := range list {
-		if n <= at.Segment {
-			continue
+		s, err := OpenSegment(o.Dir, n)
+		if err != nil {
+			j.last = max(j.last, n)
+			continue // it is named when it is read
 		}
-		if s, err := OpenSegment(o.Dir, n); err == nil {
-			s.Close()
-			if s.Source != o.Source {
-				j.last = n
-				continue
+		committed, err := s.Committed()
+		s.Close()
+		switch {
+		case n > at.Segment && err == nil && committed == 0:
+			if err := os.Remove(segmentPath(o.Dir, n)); err != nil {
+				return nil, fmt.Errorf("open journal: %w", err)
 			}
+			continue
+		case n >= at.Segment && err == nil && s.Source == o.Source:
+			j.older = j.older || n > at.Segment || committed > at.Length
 		}
-		if err := os.Remove(segmentPath(o.Dir, n)); err != nil {
-			return nil, fmt.Errorf("open journal: %w", err)
-		}
+		j.last = max(j.last, n)
 	}
-	if at.Segment > 0 {
+	switch {
+	case j.older:
+		j.options.Source = newSource()
+	case at.Segment > 0:
 		j.err = j.resume(at, now)
 	}
 	return j, nil
+}
+
+// newSource is a random id: a UUID (RFC 9562, version 4).
+func newSource() (id [16]byte) {
+	rand.Read(id[:])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return id
 }
 
 // resume goes on with a segment. Where that fails the next row begins another.
 func (j *Journal) resume(at Position, now time.Time) error {
 	s, err := OpenSegment(j.options.Dir, at.Segment)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil // it was sealed
+		return fmt.Errorf("open journal: segment %d is gone; its rows are missing", at.Segment)
 	}
 	if err != nil {
 		return err
@@ -129,6 +163,12 @@ func (j *Journal) resume(at Position, now time.Time) error {
 // Err is why rows were lost at the last Flush, or what was wrong when it was opened.
 func (j *Journal) Err() error { return j.err }
 
+// Position is up to where the journal is safe on disk.
+func (j *Journal) Position() Position { return j.at }
+
+// NewSource tells whether an older database was put back, as [Open] says.
+func (j *Journal) NewSource() bool { return j.older }
+
 // Counts returns the counters.
 func (j *Journal) Counts() Counts { return j.counts }
 
@@ -142,7 +182,9 @@ func (j *Journal) Close() error {
 
 // Row adds a row.
 func (j *Journal) Row(r *Row) {
-	j.enc.Row(r)
+	if j.enc.Row(r); j.rows == 0 {
+		j.first = r.Seq
+	}
 	j.rows++
 	j.base = max(j.base, r.Seq+1)
 }
@@ -161,8 +203,15 @@ func (j *Journal) Settled(seq uint64) {
 	}
 }
 
+// Lose counts what was not added, and has the next Flush tell of it.
+func (j *Journal) Lose(l Lost) {
+	j.counts.Lost.Add(l)
+	j.owed.Add(l)
+}
+
 // Flush writes what was added and returns up to where the journal is safe on disk.
 func (j *Journal) Flush(now time.Time) Position {
+	j.before, j.flushed, j.told = j.at, Lost{}, Lost{}
 	if j.enc.Len() == 0 {
 		return j.at
 	}
@@ -171,21 +220,41 @@ func (j *Journal) Flush(now time.Time) Position {
 	}
 	j.enc.Close()
 	if j.err = j.put(j.enc.Bytes(), now); j.err != nil {
-		j.counts.Lost.add(Lost{j.rows, j.fixes})
-		j.owed.add(Lost{j.rows, j.fixes})
+		j.Lose(Lost{j.rows, j.fixes})
 		j.settled = 0 // to be told again
 	} else {
 		j.counts.Rows += j.rows
 		j.counts.Fixes += j.fixes
 		j.held += j.rows
-		j.owed = Lost{}
+		j.flushed, j.told, j.owed = Lost{j.rows, j.fixes}, j.owed, Lost{}
 	}
 	j.enc.Reset()
 	j.rows, j.fixes = 0, 0
 	return j.at
 }
 
-func (l *Lost) add(m Lost) {
+// Revert makes the last Flush one that failed: its position was not stored, and nobody
+// will store it. It must come before Committed.
+func (j *Journal) Revert() {
+	if j.at == j.before {
+		return
+	}
+	if j.file != nil && j.at.Segment != j.before.Segment {
+		j.file.Close()
+		j.file = nil
+		os.Remove(segmentPath(j.options.Dir, j.at.Segment)) // else the next Open does it: none of it is committed
+	}
+	j.at = j.before
+	j.held -= min(j.held, j.flushed.Rows)
+	j.counts.Rows -= j.flushed.Rows
+	j.counts.Fixes -= j.flushed.Fixes
+	j.owed.Add(j.told)
+	j.Lose(j.flushed)
+	j.settled, j.flushed, j.told = 0, Lost{}, Lost{}
+}
+
+// Add adds up.
+func (l *Lost) Add(m Lost) {
 	l.Rows += m.Rows
 	l.Fixes += m.Fixes
 }
@@ -193,10 +262,11 @@ func (l *Lost) add(m Lost) {
 // put writes blocks to the segment, or to the next if it is full. All of a segment is
 // committed before another begins.
 func (j *Journal) put(b []byte, now time.Time) error {
-	if j.file != nil && j.at == j.committed && (j.held >= MaxRows || j.at.Length >= MaxSegment || now.Sub(j.began).Abs() >= j.options.MaxAge) {
+	if j.file != nil && j.at == j.committed && (j.held >= cmp.Or(j.options.MaxRows, MaxRows) || j.at.Length >= MaxSegment || now.Sub(j.began).Abs() >= j.options.MaxAge) {
 		unix.Fdatasync(int(j.file.Fd())) // how much is committed
 		j.file.Close()
 		j.file = nil
+		fault.Point(fault.JournalRotate)
 	}
 	if j.file == nil {
 		return j.create(b, now)
@@ -214,7 +284,10 @@ func (j *Journal) put(b []byte, now time.Time) error {
 
 // create makes the next segment, with blocks in it.
 func (j *Journal) create(b []byte, now time.Time) error {
-	h := Header{Number: j.last + 1, Base: j.base - min(j.rows, j.base), Source: j.options.Source, Boot: j.options.Boot, Host: j.options.Host}
+	h := Header{Number: j.last + 1, Base: j.base, Source: j.options.Source, Boot: j.options.Boot, Host: j.options.Host}
+	if j.rows > 0 {
+		h.Base = j.first
+	}
 	path := segmentPath(j.options.Dir, h.Number)
 	j.makeRoom()
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o640)
@@ -231,7 +304,8 @@ func (j *Journal) create(b []byte, now time.Time) error {
 		return fmt.Errorf("write journal segment %d: %w", h.Number, err)
 	}
 	j.file, j.began, j.held, j.last = f, now, 0, h.Number
-	j.at = Position{h.Number, int64(len(all))}
+	j.at = Position{h.Number, int64(len(all)), h.Source}
+	fault.Point(fault.JournalRotated)
 	return nil
 }
 
@@ -240,23 +314,32 @@ func (j *Journal) Committed() {
 	if j.at == j.committed || j.file == nil {
 		return
 	}
+	fault.Point(fault.JournalCommit)
 	if err := setCommitted(j.file, j.at.Length); err != nil {
 		j.err = fmt.Errorf("write journal segment %d: %w", j.at.Segment, err)
 		return
 	}
 	j.committed = j.at
+	fault.Point(fault.JournalCommitted)
 }
 
 func writeSync(f *os.File, b []byte, at int64) error {
+	if err := fault.Point(fault.JournalAppend); err != nil {
+		return err
+	}
 	if _, err := f.WriteAt(b, at); err != nil {
 		return err
 	}
-	return unix.Fdatasync(int(f.Fd()))
+	fault.Point(fault.JournalWritten)
+	if err := unix.Fdatasync(int(f.Fd())); err != nil {
+		return err
+	}
+	fault.Point(fault.JournalSynced)
+	return nil
 }
 
 func setCommitted(f *os.File, n int64) error {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(n))
+	b := encodeCommitted(n)
 	_, err := f.WriteAt(b[:], committedAt)
 	return err
 }

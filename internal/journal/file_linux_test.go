@@ -114,7 +114,7 @@ func TestModelJournal(t *testing.T) {
 				at := j.Flush(now)
 				live.seq += uint64(len(pending))
 				if broken && (len(pending) > 0 || len(fixes) > 0) {
-					lost.add(Lost{uint64(len(pending)), uint64(len(fixes))})
+					lost.Add(Lost{uint64(len(pending)), uint64(len(fixes))})
 					if at != live.at || !errors.Is(j.Err(), syscall.ENOSPC) {
 						t.Fatalf("position %v after a failure, was %v; %v", at, live.at, j.Err())
 					}

@@ -9,8 +9,13 @@ import (
 
 // Fixes are what is known better of the rows of one segment.
 type Fixes struct {
+	// Header is that of the segment.
+	Header Header
 	// Settled: no further fix comes.
 	Settled bool
+	// Missing is how many of the row numbers from the segment's first, up to the next
+	// segment's if that is there, have no row that can be read.
+	Missing uint64
 
 	last map[uint64]Fix
 }
@@ -27,6 +32,9 @@ func LoadFixes(dir string, list []uint64, i int, of *Visitor) (*Fixes, error) {
 	f := &Fixes{last: map[uint64]Fix{}}
 	first, end := s.Base, uint64(math.MaxUint64)
 	settled, seen := uint64(0), uint64(0)
+	rows, beyond := uint64(0), s.Base // that there are, and the number after the last that there should be
+	f.Header = s.Header
+	defer func() { f.Missing = beyond - first - min(rows, beyond-first) }()
 	v := Visitor{
 		Fix: func(x *Fix) {
 			if x.Seq >= first && x.Seq < end {
@@ -40,6 +48,8 @@ func LoadFixes(dir string, list []uint64, i int, of *Visitor) (*Fixes, error) {
 		},
 		Settled: func(seq uint64) { settled = max(settled, seq) },
 		Row: func(r *Row) {
+			rows++
+			beyond = max(beyond, r.Seq+1)
 			if seen = max(seen, r.Seq); of.Row != nil {
 				of.Row(r)
 			}
@@ -50,8 +60,8 @@ func LoadFixes(dir string, list []uint64, i int, of *Visitor) (*Fixes, error) {
 		return nil, err
 	}
 	v.Row, v.Lost, v.Damage = nil, nil, nil // told when it is that segment's turn
-	for _, n := range list[i+1:] {
-		if f.Settled = settled >= seen && settled > 0; f.Settled {
+	for k, n := range list[i+1:] {
+		if f.Settled = settled >= seen && settled > 0; f.Settled && k > 0 {
 			return f, nil
 		}
 		next, err := OpenSegment(dir, n)
@@ -65,6 +75,9 @@ func LoadFixes(dir string, list []uint64, i int, of *Visitor) (*Fixes, error) {
 			f.Settled = true // that source writes no more
 			next.Close()
 			return f, nil
+		}
+		if k == 0 {
+			beyond = max(beyond, next.Base)
 		}
 		end = min(end, next.Base)
 		err = next.Read(&v)

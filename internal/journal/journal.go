@@ -145,4 +145,6 @@ var (
 type Position struct {
 	Segment uint64
 	Length  int64
+	// Source is the id of its rows, where that is not the database's own.
+	Source [16]byte `json:",omitzero"`
 }

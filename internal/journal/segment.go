@@ -28,9 +28,9 @@ type Header struct {
 }
 
 // The header: magic with a version; how many bytes are committed, which is written
-// anew; length and CRC-32C of the rest; the rest.
+// anew, as 32 bits and their CRC-32C; length and CRC-32C of the rest; the rest.
 const (
-	segmentMagic = "ELSAJRN\x01"
+	segmentMagic = "ELSAJRN\x02"
 	committedAt  = 8
 	lengthAt     = 16
 	checksumAt   = 20
@@ -38,9 +38,14 @@ const (
 	maxHeader    = headerAt + 8 + 8 + 16 + 16 + 1 + maxText
 )
 
+func encodeCommitted(n int64) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, uint32(n))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
 func (h *Header) encode(committed int64) []byte {
 	b := append(make([]byte, 0, maxHeader), segmentMagic...)
-	b = binary.LittleEndian.AppendUint64(b, uint64(committed))
+	b = append(b, encodeCommitted(committed)...)
 	b = append(b, make([]byte, 8)...)
 	b = binary.LittleEndian.AppendUint64(b, h.Number)
 	b = binary.LittleEndian.AppendUint64(b, h.Base)
@@ -52,25 +57,24 @@ func (h *Header) encode(committed int64) []byte {
 	return b
 }
 
-// decodeHeader returns the header at the beginning of b, how long it is, and how many
-// bytes of the file are committed.
-func decodeHeader(b []byte) (h Header, n, committed int64, err error) {
+// decodeHeader returns the header at the beginning of b, and how long it is.
+func decodeHeader(b []byte) (h Header, n int64, err error) {
 	if len(b) < headerAt || string(b[:len(segmentMagic)]) != segmentMagic {
-		return h, 0, 0, errors.New("this is no journal of a version that can be read")
+		return h, 0, errors.New("this is no journal of a version that can be read")
 	}
 	length := binary.LittleEndian.Uint32(b[lengthAt:])
 	if int64(length) > int64(len(b)) || length < maxHeader-maxText {
-		return h, 0, 0, errors.New("its header is cut off")
+		return h, 0, errors.New("its header is cut off")
 	}
 	rest := b[headerAt:length]
 	if crc32.Checksum(rest, castagnoli) != binary.LittleEndian.Uint32(b[checksumAt:]) {
-		return h, 0, 0, fmt.Errorf("its header has a %w", errChecksum)
+		return h, 0, fmt.Errorf("its header has a %w", errChecksum)
 	}
 	h.Number, h.Base = binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])
 	copy(h.Source[:], rest[16:])
 	copy(h.Boot[:], rest[32:])
 	h.Host = string(rest[49:])
-	return h, int64(length), int64(binary.LittleEndian.Uint64(b[committedAt:])), nil
+	return h, int64(length), nil
 }
 
 // Segment is a segment open for reading. It belongs to one goroutine, who closes it.
@@ -95,7 +99,7 @@ func OpenSegment(dir string, n uint64) (*Segment, error) {
 		f.Close()
 		return nil, fmt.Errorf("read journal segment %d: %w", n, err)
 	}
-	h, length, _, err := decodeHeader(b[:got])
+	h, length, err := decodeHeader(b[:got])
 	if err == nil && h.Number != n {
 		err = fmt.Errorf("it says that it is segment %d", h.Number)
 	}
@@ -110,23 +114,27 @@ func OpenSegment(dir string, n uint64) (*Segment, error) {
 func (s *Segment) Close() error { return s.file.Close() }
 
 // Committed is how many bytes of the segment are committed now. The rest may yet be
-// cut off.
+// cut off. The error is a [*Damage] if that cannot be read.
 func (s *Segment) Committed() (int64, error) {
 	var b [8]byte
 	if _, err := s.file.ReadAt(b[:], committedAt); err != nil {
 		return 0, fmt.Errorf("read journal segment %d: %w", s.Number, err)
 	}
-	n := binary.LittleEndian.Uint64(b[:])
-	if n > 1<<62 {
-		n = 1 << 62 // the file is shorter
+	n := int64(binary.LittleEndian.Uint32(b[:]))
+	if !bytes.Equal(b[:], encodeCommitted(n)) {
+		return 0, &Damage{Segment: s.Number, At: committedAt, End: lengthAt, Cause: fmt.Errorf("how much is committed has a %w", errChecksum)}
 	}
-	return int64(n), nil
+	return n, nil
 }
 
 // Read tells v what was committed since the last call. A block that is not whole yet,
 // at the end of the file, is left for the next call.
 func (s *Segment) Read(v *Visitor) error {
 	end, err := s.Committed()
+	if d, damaged := errors.AsType[*Damage](err); damaged && v.Damage != nil {
+		v.Damage(d)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

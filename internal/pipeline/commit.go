@@ -139,8 +139,7 @@ func (p *Pipeline) ended(w *writing) {
 	p.tell("accounting segments", w.segments)
 	p.tell("journal", w.journal)
 	if w.rows != nil {
-		p.journaled.rows, p.journaled.refused = w.counts.Rows, w.counts.Lost.Rows+w.counts.Lost.Fixes
-		p.journaled.dropped += w.rows.Dropped
+		p.journaled = w.counts
 	}
 	if w.reclaimed != nil {
 		p.Log.Debug("accounting cannot be switched on again", "err", w.reclaimed)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"elsa/internal/engine"
+	"elsa/internal/journal"
 	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/cnfork"
@@ -98,7 +99,7 @@ type Pipeline struct {
 	// disk is what is on its way to the database.
 	disk disk
 	// journaled counts the rows of the journal.
-	journaled journaled
+	journaled journal.Counts
 	// committed is a snapshot of what was committed last, or shortly before.
 	committed atomic.Pointer[usage.Snapshot]
 	// mark is the number of the last barrier.

@@ -57,14 +57,6 @@ type writing struct {
 	took      time.Duration
 }
 
-// journaled counts the rows of the journal.
-type journaled struct {
-	rows uint64
-	// refused are those that the disk did not take, dropped those that there was no
-	// memory for while it hung.
-	refused, dropped uint64
-}
-
 // disk is what the pipeline knows of its database.
 type disk struct {
 	now     *writing      // under way; nil if none is

@@ -24,7 +24,7 @@ func (p *Pipeline) view() (*usage.Snapshot, error) {
 			v.BacklogBytes = lines.Backlog(p.position, end)
 		}
 	}
-	v.Counts[tally.JournalRows], v.Counts[tally.JournalLost] = p.journaled.rows, p.journaled.refused+p.journaled.dropped
+	v.Counts[tally.JournalRows], v.Counts[tally.JournalLost] = p.journaled.Rows, p.journaled.Lost.Rows+p.journaled.Lost.Fixes
 	v.Counts[tally.LooksLate], v.Counts[tally.LooksRefused] = p.Proc.Late(), p.Proc.Refused()
 	v.StoreBytes, v.Committed = p.Store.Size(), p.disk.good
 	v.Unsaved = p.disk.since(now)
