@@ -91,6 +91,9 @@ func (m *model) place(ids []uint32, unattributed bool) string {
 	}
 	left := map[uint32]bool{}
 	for _, id := range ids {
+		for m.merged[id] != 0 {
+			id = m.merged[id]
+		}
 		if m.groups[id] {
 			left[id] = true
 		}
