@@ -16,7 +16,7 @@ import (
 func TestKernelKeep(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root)
 	pid := sleep(t, mal)
-	s, _ := newService(t, "list: [{group: kept, command: make}, {group: 'user/{{.User}}', user: '*'}]")
+	s, _ := newService(t, "list: [{group: kept, command: nobody-has-this}, {group: 'user/{{.User}}', user: '*'}]")
 	for _, name := range []string{"one", "two", "three"} {
 		s.create(t, mal, name)
 	}

@@ -118,7 +118,10 @@ func golden(t *testing.T, name, got string) {
 }
 
 func exampleExporter() *Exporter {
-	e := New(Options{Snapshot: fixed(example()), CreatedSamples: true, Version: "1.2.3", Revision: "abcdef0"})
+	e := New(Options{
+		Budgets:  func() []Budget { return []Budget{{"ci/", 0.5}, {"web", 1.25}} },
+		Snapshot: fixed(example()), CreatedSamples: true, Version: "1.2.3", Revision: "abcdef0",
+	})
 	e.ObserveCommit(3 * time.Millisecond)
 	e.ObserveCommit(700 * time.Millisecond)
 	return e
