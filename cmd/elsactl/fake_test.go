@@ -227,11 +227,11 @@ func (f *fake) DeleteGroup(_ context.Context, _ api.Caller, name string) error {
 	return nil
 }
 
-func (f *fake) Usage(_ context.Context, _ api.Caller, names []string, wait bool) (client.UsageReport, error) {
+func (f *fake) Usage(_ context.Context, c api.Caller, q client.UsageQuery) (client.UsageReport, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.note("usage %v wait=%v", names, wait)
-	if wait {
+	f.note("usage %v wait=%v", q.Groups, q.Wait)
+	if q.Wait {
 		for name, n := range f.pending {
 			if g, err := f.find(name); err == nil {
 				for range n {
@@ -241,27 +241,43 @@ func (f *fake) Usage(_ context.Context, _ api.Caller, names []string, wait bool)
 		}
 		clear(f.pending)
 	}
-	return api.FromSnapshot(&f.snapshot, names)
+	if q.Mine {
+		return api.FromSnapshot(&f.snapshot, q.Groups, c.Has)
+	}
+	return api.FromSnapshot(&f.snapshot, q.Groups, nil)
 }
 
 // Report is of three hours: two of the evening, one of the next day.
-func (f *fake) Report(_ context.Context, _ api.Caller, q client.ReportQuery) (client.Report, error) {
+func (f *fake) Report(_ context.Context, who api.Caller, q client.ReportQuery) (client.Report, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("report %v by %s", q.Groups, q.By)
-	names := map[uint32]string{}
-	for i := range f.snapshot.Groups {
-		g := &f.snapshot.Groups[i].Group
-		if len(q.Groups) == 0 || slices.Contains(q.Groups, g.Name) {
-			names[g.ID] = g.Name
+	var names []string
+	rows := map[uint32][]int{}
+	add := func(name string, at ...int) {
+		for _, i := range at {
+			id := f.snapshot.Groups[i].Group.ID
+			rows[id] = append(rows[id], len(names))
 		}
+		names = append(names, name)
 	}
-	for _, name := range q.Groups {
-		if _, err := f.find(name); err != nil {
+	if len(q.Groups) == 0 {
+		for i := range f.snapshot.Groups {
+			add(f.snapshot.Groups[i].Group.Name, i)
+		}
+	} else {
+		found, err := api.Select(q.Groups, len(f.snapshot.Groups), func(i int) string { return f.snapshot.Groups[i].Group.Name })
+		if err != nil {
 			return client.Report{}, err
 		}
+		for _, i := range found.Groups {
+			add(f.snapshot.Groups[i].Group.Name, i)
+		}
+		for _, p := range found.Parents {
+			add(p.Name, p.Groups...)
+		}
 	}
-	r := history.NewReport(history.By(q.By), func(g uint32) bool { return names[g] != "" }, len(q.Groups) == 0)
+	r := history.NewReport(history.By(q.By), func(g uint32) []int { return rows[g] }, len(q.Groups) == 0)
 	hour := usage.HourOf(day.Unix()) + 22
 	for _, c := range []struct {
 		history.Key
@@ -272,7 +288,9 @@ func (f *fake) Report(_ context.Context, _ api.Caller, q client.ReportQuery) (cl
 		{history.Key{Hour: hour + 2, UID: 4242, Command: "bash\x1b[2J"}, usage.Usage{usage.Ended: 7, usage.System: uint64(4 * time.Millisecond), usage.Elapsed: uint64(26 * time.Hour), usage.Exact: 7}},
 		{history.Key{Hour: hour + 2, UID: usage.UnknownUID, Unattributed: true, Command: "(unknown)"}, usage.Usage{usage.Ended: 1, usage.Rounded: 1}},
 	} {
-		r.Add(&c.Key, &c.Usage)
+		if !q.Mine || c.UID == who.UID {
+			r.Add(&c.Key, &c.Usage)
+		}
 	}
 	out := client.Report{Time: day.Add(25 * time.Hour), Since: day.Add(22 * time.Hour), Until: day.Add(25 * time.Hour), By: q.By}
 	api.FillReport(&out, r, names)

@@ -15,7 +15,8 @@ func groupCommand(c *ctl) *cobra.Command {
 		Args:  noVerb,
 		RunE:  needsVerb,
 	}
-	cmd.AddCommand(createCommand(c), addCommand(c), removeCommand(c), listCommand(c), showCommand(c), closeCommand(c), deleteCommand(c))
+	cmd.AddCommand(createCommand(c), addCommand(c), removeCommand(c), listCommand(c), showCommand(c),
+		closeCommand(c), reopenCommand(c), renameCommand(c), mergeCommand(c), labelCommand(c), deleteCommand(c))
 	return cmd
 }
 

@@ -28,7 +28,7 @@ func TestUsageErrors(t *testing.T) {
 		{"group create a b", `"b" is too much`},
 		{"group create a --label b", `label "b" is not KEY=VALUE`},
 		{"group create a --label =b", `label "=b" is not KEY=VALUE`},
-		{"group add web", "an argument is missing; use elsactl group add NAME PID... [--tree] [--whole-life] [--move]"},
+		{"group add web", "an argument is missing; use elsactl group add NAME [PID...] [--unit UNIT] [--cgroup PATH] [--user USER] [--tree] [--whole-life] [--move]"},
 		{"group add web 12 x", `"x" is no process id`},
 		{"group add web 0", `"0" is no process id`},
 		{"group add web 2147483648", `"2147483648" is no process id`},

@@ -23,7 +23,7 @@ func reportCommand(c *ctl) *cobra.Command {
 	var q client.ReportQuery
 	var since, until, order string
 	cmd := &cobra.Command{
-		Use:   "report [--group NAME]... [--by WHAT] [--since TIME] [--until TIME] [--sort COLUMN] [--wait]",
+		Use:   "report [--group NAME]... [--by WHAT] [--since TIME] [--until TIME] [--mine] [--sort COLUMN] [--wait]",
 		Short: "Show what ended processes used over a time",
 		Long: `Show what the processes used that ended within a time, by group, command, user,
 hour or day; of the whole machine, or of the groups that are named. ELAPSED is
@@ -41,10 +41,15 @@ shows days where hours are not known any more.
 TIME is a duration before now (90m, 36h, 7d), a date (2026-03-04), a date and
 time (2026-03-04 05:06), today, yesterday, or as in RFC 3339.
 
+NAME may be a pattern ('ci/*') or a parent: ci/ is one row for ci/*, in which a
+process that is in several of these counts once.
+
 Commands and users of the whole machine are shown to root and members of the
-unix group elsa.`,
+unix group elsa. With --mine everybody sees what their own processes used, in
+whatever groups.`,
 		Example: `  elsactl report --since today
   elsactl report --group ci --by command --since 7d --sort elapsed
+  elsactl report --mine --by command --since 7d
   elsactl report --by day --since 2026-03-01 --until 2026-04-01 -o csv`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -93,6 +98,7 @@ unix group elsa.`,
 	f.StringVar(&q.By, "by", "group", "make a row for each `WHAT`: group, command, user, hour or day")
 	f.StringVar(&since, "since", "", "count what ended at `TIME` or later")
 	f.StringVar(&until, "until", "", "count what ended before `TIME`")
+	f.BoolVar(&q.Mine, "mine", false, "count your own processes alone")
 	f.BoolVar(&q.Wait, "wait", false, "wait until every process that died before is counted, 2 s at most")
 	f.StringVar(&order, "sort", "", "sort by `COLUMN`, the most first: "+strings.Join(columnNames(), ", "))
 	cmd.RegisterFlagCompletionFunc("group", c.completeGroups)

@@ -130,7 +130,7 @@ func (j *job) before() (before client.GroupUsage, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	r, err := j.client.Usage(ctx, []string{j.group}, false)
+	r, err := j.client.Usage(ctx, client.UsageQuery{Groups: []string{j.group}})
 	switch {
 	case err == nil && len(r.Groups) == 1:
 		return r.Groups[0], nil
@@ -197,7 +197,7 @@ func (j *job) settle(before client.GroupUsage, status int, wall time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	stop := j.waiting("waiting for the last records")
-	r, err := j.client.Usage(ctx, []string{j.group}, true)
+	r, err := j.client.Usage(ctx, client.UsageQuery{Groups: []string{j.group}, Wait: true})
 	stop()
 	switch {
 	case err != nil:

@@ -94,12 +94,12 @@ type slow struct {
 	may <-chan struct{}
 }
 
-func (s slow) Usage(ctx context.Context, c api.Caller, names []string, wait bool) (client.UsageReport, error) {
+func (s slow) Usage(ctx context.Context, c api.Caller, q client.UsageQuery) (client.UsageReport, error) {
 	select {
 	case <-s.may:
 	case <-ctx.Done():
 	}
-	return s.fake.Usage(ctx, c, names, wait)
+	return s.fake.Usage(ctx, c, q)
 }
 
 // A long call shows on a terminal what it waits for, and takes that away.

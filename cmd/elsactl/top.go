@@ -92,7 +92,7 @@ func (c *ctl) topBatch(ctx context.Context, frames int, interval time.Duration, 
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for i := range frames + 1 {
-		now, err := service.Usage(ctx, nil, false)
+		now, err := service.Usage(ctx, client.UsageQuery{})
 		if err != nil {
 			return err
 		}

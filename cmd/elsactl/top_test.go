@@ -49,7 +49,7 @@ var doings = []struct {
 	{"web", 9, usage.Usage{usage.Started: 14, usage.User: uint64(1180 * time.Millisecond), usage.System: uint64(440 * time.Millisecond), usage.WriteBytes: 300 << 10, usage.MaxRSS: 141 << 20}},
 }
 
-func (b *busy) Usage(context.Context, api.Caller, []string, bool) (client.UsageReport, error) {
+func (b *busy) Usage(context.Context, api.Caller, client.UsageQuery) (client.UsageReport, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != nil {
@@ -69,7 +69,7 @@ func (b *busy) Usage(context.Context, api.Caller, []string, bool) (client.UsageR
 	s.Ungrouped = usage.Usage{usage.Live: 112, usage.Started: uint64(20 * b.calls), usage.User: uint64(time.Duration(b.calls) * 170 * time.Millisecond), usage.MaxRSS: 310 << 20}
 	s.Total.Add(&s.AnyGroup)
 	s.Total.Add(&s.Ungrouped)
-	return api.FromSnapshot(&s, nil)
+	return api.FromSnapshot(&s, nil, nil)
 }
 
 func (b *busy) Group(ctx context.Context, who api.Caller, name string) (client.GroupDetail, error) {

@@ -75,7 +75,7 @@ func (m *topModel) wait() tea.Cmd {
 func (m *topModel) fetch() tea.Msg {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	r, err := m.client.Usage(ctx, nil, false)
+	r, err := m.client.Usage(ctx, client.UsageQuery{})
 	return topUsage{r, err}
 }
 

@@ -12,13 +12,17 @@ import (
 )
 
 func usageCommand(c *ctl) *cobra.Command {
-	var wait bool
+	var q client.UsageQuery
 	cmd := &cobra.Command{
-		Use:   "usage [NAME...] [--wait]",
+		Use:   "usage [NAME...] [--mine] [--wait]",
 		Short: "Show what groups used",
 		Long: `Show what groups used so far, their ended and live processes together; all
 groups, or those that are named. MEMORY is the largest resident set of any one
 process; READ and WRITTEN are what went from and to storage.
+
+NAME may be a pattern, in which * stands for any text and ? for one character.
+One that ends with a slash is a parent: ci/ is the sum of ci/*, in which a
+process that is in several of these counts once.
 
 Without names the rest of the machine is shown too. A process in several
 groups counts in each, and once in (any group). (unattributed) is what nobody
@@ -29,15 +33,18 @@ as the scheduler measured it; sampled by the tick, in microseconds; rounded
 down to 10 ms each. The membership of inferred ones was found after the kernel
 dropped events.`,
 		Example: `  elsactl usage
+  elsactl usage 'ci/*' ci/
   elsactl usage ci --wait -o json | jq '.groups[0].usage.cpu_seconds'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			q.Groups = args
+			all := len(args) == 0 && !q.Mine
 			stop := c.waiting("waiting for the last records")
-			r, err := c.client().Usage(cmd.Context(), args, wait)
+			r, err := c.client().Usage(cmd.Context(), q)
 			stop()
 			if err != nil {
 				return err
 			}
-			return c.printAs(r, usageRows(r, len(args) == 0), func() {
+			return c.printAs(r, usageRows(r, all), func() {
 				t := newTable("GROUP", "STATE", "LIVE>", "ENDED>", "USER>", "SYSTEM>", "MEMORY>", "READ>", "WRITTEN>", "PRECISION")
 				row := func(name, state string, u client.Usage, p string) {
 					t.row(name, state, fmt.Sprint(u.ProcessesLive), fmt.Sprint(u.ProcessesEnded),
@@ -47,7 +54,10 @@ dropped events.`,
 				for _, g := range r.Groups {
 					row(g.Name, g.State, g.Usage, precision(g.Precision))
 				}
-				if len(args) == 0 {
+				for _, p := range r.Parents {
+					row(p.Name, "", p.Usage, precision(p.Precision))
+				}
+				if all {
 					row("(any group)", "", r.AnyGroup, "")
 					row("(ungrouped)", "", r.Ungrouped, "")
 					row("(unattributed)", "", r.Unattributed, "")
@@ -58,7 +68,8 @@ dropped events.`,
 		},
 		ValidArgsFunction: c.completeGroups,
 	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until every process that died before is counted, 2 s at most")
+	cmd.Flags().BoolVar(&q.Mine, "mine", false, "show your own groups alone: those that you made, and those that rules made for your processes")
+	cmd.Flags().BoolVar(&q.Wait, "wait", false, "wait until every process that died before is counted, 2 s at most")
 	return cmd
 }
 
@@ -85,6 +96,10 @@ func usageRows(r client.UsageReport, all bool) []usageRow {
 			Scope: "group", Name: g.Name, ID: &g.ID, State: g.State, Created: g.Created, Closed: g.Closed,
 			Owner: &g.Owner, Labels: g.Labels, Usage: g.Usage, Precision: &g.Precision,
 		})
+	}
+	for i := range r.Parents {
+		p := &r.Parents[i]
+		rows = append(rows, usageRow{Scope: "parent", Name: p.Name, Usage: p.Usage, Precision: &p.Precision})
 	}
 	if all {
 		rows = append(rows, usageRow{Scope: "any_group", Usage: r.AnyGroup}, usageRow{Scope: "ungrouped", Usage: r.Ungrouped},

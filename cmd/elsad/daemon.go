@@ -60,7 +60,12 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	}
 	defer socket.Close()
 	socket.Refused = refused
+	limits, err := newBudgets(cfg.File, cfg.MaxGroups)
+	if err != nil {
+		return err
+	}
 	exporter := metrics.New(metrics.Options{
+		Budgets:  limits.current,
 		Snapshot: show, MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: build.Version(), Log: log,
 	})
 	pages := web.Options{Snapshot: show, Version: build.Version(), Log: log}
@@ -126,7 +131,8 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	tasks.Go(func() error { return api.Serve(ctx, socket, service, log) })
 	tasks.Go(func() error { return http.Run(ctx) })
 	tasks.Go(func() error { return watchPage(ctx, p, page) })
-	tasks.Go(func() error { return reload(ctx, p, names, cfg.File, log) })
+	tasks.Go(func() error { return reload(ctx, p, names, limits, cfg.File, log) })
+	tasks.Go(func() error { return limits.run(ctx, show, db, log) })
 	tasks.Go(func() error { return names.Run(ctx, func() { named(ctx, p, log) }) })
 	tasks.Go(func() error { return watchdog(ctx, p) })
 	tasks.Go(func() error { return trim(ctx, p) })

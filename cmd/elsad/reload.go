@@ -19,10 +19,10 @@ import (
 )
 
 // reload follows SIGHUP: it reads the configuration file again and puts its
-// rules in place of the old ones. Counts go on. A bad file changes nothing.
+// rules and budgets in place of the old ones. Counts go on. A bad file changes nothing.
 // Options take a restart, and it says which have changed. What is known of names is
 // forgotten.
-func reload(ctx context.Context, p *pipeline.Pipeline, names *nss.Names, path string, log *slog.Logger) error {
+func reload(ctx context.Context, p *pipeline.Pipeline, names *nss.Names, limits *budgets, path string, log *slog.Logger) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, unix.SIGHUP)
 	defer signal.Stop(hup)
@@ -45,6 +45,9 @@ func reload(ctx context.Context, p *pipeline.Pipeline, names *nss.Names, path st
 		if err != nil {
 			log.Error("configuration is not taken over; the old rules stay", "err", err)
 			continue
+		}
+		if err := limits.read(path); err != nil {
+			log.Error("budgets are not taken over; the old ones stay", "err", err)
 		}
 		if names := changedFlags(running, flags); len(names) > 0 {
 			log.Warn("options changed in the configuration; they take a restart", "options", strings.Join(names, " "))

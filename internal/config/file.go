@@ -14,16 +14,21 @@ import (
 	"elsa/internal/rules"
 )
 
-// ReadFile reads a configuration file: every flag by its name, and rules. It
+// ReadFile reads a configuration file: every flag by its name, and rules, beside the
+// sections that [ReadSections] is for. It
 // sets the flags that the command line did not, and returns the rules. An error
 // names file and line.
 func ReadFile(path string, flags *pflag.FlagSet) (*rules.Set, error) {
+	return readFile(path, flags, &Sections{})
+}
+
+func readFile(path string, flags *pflag.FlagSet, sections *Sections) (*rules.Set, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	defer f.Close()
-	set, err := parseFile(f, flags)
+	set, err := parseFile(f, flags, sections)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration %s: %w", path, err)
 	}
@@ -33,7 +38,7 @@ func ReadFile(path string, flags *pflag.FlagSet) (*rules.Set, error) {
 // maxFile bounds the configuration file.
 const maxFile = 1 << 20
 
-func parseFile(r io.Reader, flags *pflag.FlagSet) (*rules.Set, error) {
+func parseFile(r io.Reader, flags *pflag.FlagSet, sections *Sections) (*rules.Set, error) {
 	var doc, more yaml.Node
 	in := &io.LimitedReader{R: r, N: maxFile + 1}
 	dec := yaml.NewDecoder(in)
@@ -69,9 +74,14 @@ func parseFile(r io.Reader, flags *pflag.FlagSet) (*rules.Set, error) {
 			}
 			continue
 		}
+		if found, err := sections.section(key.Value, v); err != nil {
+			return nil, err
+		} else if found {
+			continue
+		}
 		flag := flags.Lookup(key.Value)
 		if flag == nil || notInFile[key.Value] {
-			return nil, fmt.Errorf("line %d: unknown key %q: use the name of a flag, or rules", key.Line, key.Value)
+			return nil, fmt.Errorf("line %d: unknown key %q: use the name of a flag, or rules, prices or budgets", key.Line, key.Value)
 		}
 		if v.Kind != yaml.ScalarNode {
 			return nil, fmt.Errorf("line %d: %s needs one value", v.Line, key.Value)

@@ -24,7 +24,7 @@ commit-interval: 3s
 metrics.max-groups: 7
 rules:
   list: [{group: a, command: make}]
-`), flags)
+`), flags, &Sections{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,12 +45,17 @@ func TestParseFileErrors(t *testing.T) {
 		{"twice", "acct: own\nacct: off", "line 2: \"acct\" is there twice"},
 		{"two documents", "acct: own\n---\nacct: off", "line 2: a second document"},
 		{"much", "# " + strings.Repeat("x", maxFile), "it has more than"},
+		{"budget of nothing", "budgets:\n- {group: ci}", "line 2: cpu is \"\"; use hours"},
+		{"budget of no group", "budgets:\n- {cpu: 1h}", "line 2: bad group name"},
+		{"budget below nothing", "budgets:\n- {group: ci, cpu: -1h}", "line 2: cpu is \"-1h\""},
+		{"budget of what", "budgets:\n- {group: ci, gpu: 1h}", "line 2: unknown key \"gpu\""},
+		{"budgets of one", "budgets: {group: ci}", "line 1: budgets needs a list"},
 		{"no YAML", "acct: [", "yaml:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			flags := pflag.NewFlagSet("elsad", pflag.ContinueOnError)
 			new(Config).Flags(flags)
-			if _, err := parseFile(strings.NewReader(tt.text), flags); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+			if _, err := parseFile(strings.NewReader(tt.text), flags, &Sections{}); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error that begins with %q", err, tt.want)
 			}
 		})

@@ -15,19 +15,25 @@ import (
 	"elsa/pkg/proc"
 )
 
-// Group shows a group with its live members.
+// Group shows a group with its live members; to the user for whom a rule made it those
+// that are the user's.
 func (s *Service) Group(ctx context.Context, who api.Caller, name string) (out api.GroupDetail, err error) {
 	var lives []groups.Life
 	names := map[groups.SetID][]string{}
+	all := false
 	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		if err := t.Sync(false); err != nil {
 			return err
 		}
 		e := t.Engine()
-		g, err := changeable(e, who, name)
-		if err != nil {
+		g := e.Group(name)
+		if g == nil {
+			return api.NoSuchGroup(name)
+		}
+		if err := who.MaySee(g); err != nil {
 			return err
 		}
+		all = who.MayChange(g) == nil
 		out.Group = api.FromGroup(g)
 		return e.EachMember(g.ID, t.Now(), func(l groups.Life) {
 			lives = append(lives, l)
@@ -41,6 +47,9 @@ func (s *Service) Group(ctx context.Context, who api.Caller, name string) (out a
 	}
 	out.Members = []api.Member{}
 	s.look(ctx, lives, false, func(l groups.Life, p *proc.Process, used *proc.Sample, started time.Time) {
+		if !all && p.UID != who.UID {
+			return
+		}
 		out.Members = append(out.Members, api.Member{
 			PID: int(l.PID), PPID: int(p.PPID), Command: p.Command(),
 			Started: started.UTC().Truncate(10 * time.Millisecond), CPUSeconds: used.CPU.Seconds(), Groups: names[l.Set],

@@ -11,6 +11,7 @@ import (
 	"elsa/internal/history"
 	"elsa/internal/pipeline"
 	"elsa/pkg/api"
+	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
 
@@ -28,11 +29,11 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 			return out, err
 		}
 	}
-	var names map[uint32]string // of the groups to report on
+	var about reported
 	var daily uint32
 	var committed time.Time
 	err = s.ask(ctx, who, func(t pipeline.Turn) (err error) {
-		if names, err = reported(t.Engine(), who, q); err != nil {
+		if about, err = reportOn(t.Engine(), who, q); err != nil {
 			return err
 		}
 		if err := t.Step(); err != nil {
@@ -54,14 +55,16 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 	}
 	out.By, out.Until = q.By, q.Until
 	first, last := hours(&out, daily)
-	report := history.NewReport(history.By(q.By), func(g uint32) bool { _, ok := names[g]; return ok }, len(q.Groups) == 0)
+	report := history.NewReport(history.By(q.By), func(g uint32) []int { return about.rows[g] }, len(q.Groups) == 0)
 	report.Daily = daily
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	read := make(chan error, 1)
 	go func() {
 		read <- s.Store.History(first, last, func(k *history.Key, u *usage.Usage) error {
-			report.Add(k, u)
+			if !q.Mine || k.UID == who.UID {
+				report.Add(k, u)
+			}
 			return ctx.Err()
 		})
 	}()
@@ -76,36 +79,65 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 	case err != nil:
 		return out, err
 	}
-	api.FillReport(&out, report, names)
+	api.FillReport(&out, report, about.names)
 	return out, nil
 }
 
-// reported are the groups that a report is about, all if none is named, by id; the
-// caller may know of them what it asks.
-func reported(e *engine.Engine, who api.Caller, q api.ReportQuery) (map[uint32]string, error) {
-	private := q.By == "command" || q.By == "user"
+// reported is what the rows of a report by group are about.
+type reported struct {
+	names []string
+	// rows are the numbers of the rows that a group counts in, by its id.
+	rows map[uint32][]int
+}
+
+func (r *reported) add(name string, gs ...*groups.Group) {
+	for _, g := range gs {
+		for _, id := range append([]uint32{g.ID}, g.Absorbed...) {
+			r.rows[id] = append(r.rows[id], len(r.names))
+		}
+	}
+	r.names = append(r.names, name)
+}
+
+// reportOn finds the groups that a report is about, all if none is named; the caller
+// may know of them what it asks. Of its own processes a caller may know all.
+func reportOn(e *engine.Engine, who api.Caller, q api.ReportQuery) (reported, error) {
+	r := reported{rows: map[uint32][]int{}}
+	private := (q.By == "command" || q.By == "user" || q.By == "set") && !q.Mine
 	if len(q.Groups) == 0 && private && !who.Admin {
-		return nil, api.Forbidden("commands and users of the whole machine are for root and members of unix group %s; name groups of your own", api.AdminGroup)
+		return r, api.Forbidden("commands and users of the whole machine are for root and members of unix group %s; name groups of your own, or ask for your own processes (--mine)", api.AdminGroup)
 	}
-	names := map[uint32]string{}
-	for _, name := range q.Groups {
-		g := e.Group(name)
-		if g == nil {
-			return nil, api.NoSuchGroup(name)
-		}
-		if private {
-			if err := who.MayChange(g); err != nil {
-				return nil, err
-			}
-		}
-		names[g.ID] = name
-	}
+	all := e.Groups()
 	if len(q.Groups) == 0 {
-		for _, g := range e.Groups() {
-			names[g.ID] = g.Name
+		for _, g := range all {
+			r.add(g.Name, g)
+		}
+		return r, nil
+	}
+	found, err := api.Select(q.Groups, len(all), func(i int) string { return all[i].Name })
+	if err != nil {
+		return r, err
+	}
+	for _, i := range found.Groups {
+		r.add(all[i].Name, all[i])
+	}
+	for _, p := range found.Parents {
+		var gs []*groups.Group
+		for _, i := range p.Groups {
+			gs = append(gs, all[i])
+		}
+		r.add(p.Name, gs...)
+		found.Groups = append(found.Groups, p.Groups...)
+	}
+	for _, i := range found.Groups {
+		if !private {
+			break
+		}
+		if err := who.MayChange(all[i]); err != nil {
+			return r, err
 		}
 	}
-	return names, nil
+	return r, nil
 }
 
 // hours are the first hour of a report and the one after its last, and makes the

@@ -178,8 +178,12 @@ func (s *Service) DeleteGroup(ctx context.Context, who api.Caller, name string) 
 }
 
 // Usage reports the bills of groups.
-func (s *Service) Usage(ctx context.Context, who api.Caller, names []string, wait bool) (api.UsageReport, error) {
-	if wait {
+func (s *Service) Usage(ctx context.Context, who api.Caller, q api.UsageQuery) (api.UsageReport, error) {
+	if q.Wait {
+		names := q.Groups
+		if slices.ContainsFunc(names, func(name string) bool { return !api.IsPlain(name) }) {
+			names = nil // for all
+		}
 		if err := s.settle(ctx, who, names); err != nil {
 			return api.UsageReport{}, err
 		}
@@ -188,7 +192,10 @@ func (s *Service) Usage(ctx context.Context, who api.Caller, names []string, wai
 	if err != nil {
 		return api.UsageReport{}, stopping(err)
 	}
-	return api.FromSnapshot(snap, names)
+	if q.Mine {
+		return api.FromSnapshot(snap, q.Groups, who.Has)
+	}
+	return api.FromSnapshot(snap, q.Groups, nil)
 }
 
 // maxUnknown bounds the names that a status tells.

@@ -93,14 +93,24 @@ func (e *Engine) closeEnded(pid int32) {
 
 // DeleteGroup deletes a group. What it used stays in the totals.
 func (e *Engine) DeleteGroup(g *groups.Group) {
+	e.retire(g)
+	e.join.Merge(e.tracker.DropGroup(g.ID), e.tracker.Sets.Only(groups.Former))
+	e.lineage.DropGroup(g.ID)
+	e.forget(g)
+}
+
+// retire makes ready for that the sets of a group lose it.
+func (e *Engine) retire(g *groups.Group) {
 	e.tracker.TakeStarts(e.join.Start)
 	for id := range e.tracker.Sets.Len() {
 		if set := groups.SetID(id); e.tracker.Sets.Has(set, g.ID) {
 			e.history.rolls.Retire(set)
 		}
 	}
-	e.join.Merge(e.tracker.DropGroup(g.ID), e.tracker.Sets.Only(groups.Former))
-	e.lineage.DropGroup(g.ID)
+}
+
+// forget takes a group out of the catalog.
+func (e *Engine) forget(g *groups.Group) {
 	delete(e.calendar.made, g.ID)
 	e.catalog.Delete(g)
 	e.ruled.made = nil // to be counted again

@@ -66,11 +66,32 @@ func (m *model) show(t *rapid.T, err error) {
 		m.rises(t, "any group", &m.shown.AnyGroup, &snap.AnyGroup)
 		m.rises(t, "total", &m.shown.Total, &snap.Total)
 	}
+	m.checkUnion(t, snap)
 	m.shown = snap
 	if err == nil {
 		m.safe = snap
 		m.checkCells(t, m.service.disk)
 		m.checkRows(t, m.service.disk)
+	}
+}
+
+// checkUnion: all groups together, and those that are no more, are any group.
+func (m *model) checkUnion(t *rapid.T, snap *usage.Snapshot) {
+	t.Helper()
+	all := make([]int, len(snap.Groups))
+	for i := range all {
+		all[i] = i
+	}
+	sum := snap.Union(all)
+	sets := m.service.tracker.Sets
+	for id := range sets.Len() {
+		if gs := sets.Groups(groups.SetID(id)); slices.Equal(gs, []uint32{groups.Former}) {
+			former := m.service.join.Total(groups.SetID(id))
+			sum.Add(&former)
+		}
+	}
+	if sum != snap.AnyGroup {
+		t.Fatalf("all groups are\n%+v\nand any group\n%+v\n%s", sum, snap.AnyGroup, m.kernel)
 	}
 }
 
@@ -91,6 +112,9 @@ func (m *model) place(ids []uint32, unattributed bool) string {
 	}
 	left := map[uint32]bool{}
 	for _, id := range ids {
+		for m.merged[id] != 0 {
+			id = m.merged[id]
+		}
 		if m.groups[id] {
 			left[id] = true
 		}

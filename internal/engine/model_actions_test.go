@@ -158,6 +158,51 @@ func (m *model) deleteGroup(t *rapid.T) {
 	m.show(t, m.commit(t, rapid.IntRange(0, 5).Draw(t, "commit fails") == 0))
 }
 
+// mergeGroups merges a group into another. What its processes used goes with them.
+func (m *model) mergeGroups(t *rapid.T) {
+	if len(m.groups) < 2 {
+		t.SkipNow()
+	}
+	from := m.group(t)
+	left := maps.Clone(m.groups)
+	delete(left, from)
+	into := rapid.SampledFrom(slices.Sorted(maps.Keys(left))).Draw(t, "into")
+	m.note("merge group %d into %d", from, into)
+	m.step(t)
+	for _, s := range m.services() {
+		m.must(t, s.MergeGroup(s.GroupByID(from), s.GroupByID(into)))
+		if !slices.Contains(s.GroupByID(into).Absorbed, from) {
+			t.Fatalf("group %d does not say that it has %d", into, from)
+		}
+	}
+	delete(m.groups, from)
+	m.merged[from] = into
+	for _, p := range m.all {
+		if p.groups[from] {
+			delete(p.groups, from)
+			p.groups[into] = true
+		}
+	}
+	m.wish = true
+	m.show(t, m.commit(t, rapid.IntRange(0, 5).Draw(t, "commit fails") == 0))
+}
+
+// keepGroup renames, closes or opens a group, which changes nothing else.
+func (m *model) keepGroup(t *rapid.T) {
+	id, closes := m.group(t), rapid.Bool().Draw(t, "close")
+	for _, s := range m.services() {
+		switch g := s.GroupByID(id); {
+		case !g.Open():
+			s.ReopenGroup(g, m.now())
+		case closes:
+			s.CloseGroup(g, m.now())
+		default: // the id stays in it
+			m.must(t, s.RenameGroup(g, g.Name+"'", true))
+		}
+	}
+	m.show(t, m.commit(t, false))
+}
+
 // timePasses is a long pause, with the machine asleep or not, or a set clock.
 func (m *model) timePasses(t *rapid.T) {
 	m.twin = nil // it is told the time otherwise

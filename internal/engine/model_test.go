@@ -20,7 +20,7 @@ import (
 // that hold then; see laws_test.go.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{kernel: newKernel(), groups: map[uint32]bool{}}
+		m := &model{kernel: newKernel(), groups: map[uint32]bool{}, merged: map[uint32]uint32{}}
 		m.exact = rapid.IntRange(0, 4).Draw(t, "no exact records") != 0
 		m.view = &view{kernel: m.kernel, sampled: func(p *process) { p.book.sample(p.used) }}
 		m.listen()
@@ -42,6 +42,8 @@ func TestModel(t *testing.T) {
 			"add2":    m.add,
 			"remove":  m.remove,
 			"delete":  m.deleteGroup,
+			"merge":   m.mergeGroups,
+			"keep":    m.keepGroup,
 			"time":    m.timePasses,
 			"room":    m.room,
 			"off":     func(t *rapid.T) { m.off = rapid.Bool().Draw(t, "suspended") },
@@ -59,8 +61,9 @@ type model struct {
 	*service
 	twin   *service // see services
 	view   *view
-	groups map[uint32]bool // those that exist
-	over   bool            // nothing happens any more
+	groups map[uint32]bool   // those that exist
+	merged map[uint32]uint32 // those that were merged, and into which
+	over   bool              // nothing happens any more
 	// wish: what the administrator wished is not in the database. He was told so;
 	// what a crash would make of it is not followed.
 	wish bool

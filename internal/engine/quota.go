@@ -128,8 +128,8 @@ func (e *Engine) madeBy(r *rules.Rule) int {
 }
 
 // ruleGroup is the group a rule names, made if it is missing; nil when the rule
-// takes nobody there.
-func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
+// takes nobody there. uid is the user of the process that it takes.
+func (e *Engine) ruleGroup(m rules.Match, uid uint32) *groups.Group {
 	if g := e.catalog.Named(m.Group); g != nil {
 		switch {
 		case g.Owner != 0:
@@ -139,6 +139,9 @@ func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
 			return nil
 		}
 		e.open(g)
+		if g.User == nil && m.Rule.PerUser() && ofRule(g) && len(g.Absorbed) == 0 {
+			e.setUser(g, uid)
+		}
 		return g
 	}
 	if n := e.madeBy(m.Rule); m.Rule.Templated() && n >= m.Rule.Limit && !e.makeRoom(m.Rule) {
@@ -155,7 +158,16 @@ func (e *Engine) ruleGroup(m rules.Match) *groups.Group {
 	if m.Rule.Templated() {
 		e.MakeTemporary(g, e.now)
 	}
+	if m.Rule.PerUser() {
+		e.setUser(g, uid)
+	}
 	return g
+}
+
+// setUser says that a rule puts processes of one user in a group.
+func (e *Engine) setUser(g *groups.Group, uid uint32) {
+	g.User = &uid
+	e.catalog.Touch(g)
 }
 
 // makeRoom deletes the groups of a rule that have been empty for longest, some of those

@@ -58,19 +58,19 @@ func (e *Engine) rule(x executed) {
 	}
 	for _, m := range matches {
 		life, _ = e.tracker.Live(x.pid) // the match before may have moved it
-		e.applyRule(life, m, p.Command())
+		e.applyRule(life, m, &p)
 	}
 }
 
-func (e *Engine) applyRule(life groups.Life, m rules.Match, command string) {
-	g := e.ruleGroup(m)
+func (e *Engine) applyRule(life groups.Life, m rules.Match, p *proc.Process) {
+	g := e.ruleGroup(m, p.UID)
 	if g == nil || e.tracker.Sets.Has(life.Set, g.ID) || e.full(life.Set, g) {
 		return
 	}
 	e.sample(life.Key(), life.Set)
 	if change, ok := e.tracker.Add(life.PID, g.ID, false); ok && change.From != change.To {
 		e.move(change, false)
-		e.origin(life, lineage.Origin{Group: g.ID, Rule: m.Rule.Line, Command: command})
+		e.origin(life, lineage.Origin{Group: g.ID, Rule: m.Rule.Line, Command: p.Command()})
 		e.counts[tally.Ruled]++
 	}
 }
@@ -119,7 +119,7 @@ func (e *Engine) ruleAtDeath(r *acct.Record, life *groups.Life) {
 	ended := rules.Gone(proc.Process{PID: r.PID, UID: r.UID, GID: r.GID, Comm: r.Comm}, e.options.World)
 	matches, _ := e.ruleset.Match(&facts{ended, e, life.Set})
 	for _, m := range matches {
-		if g := e.ruleGroup(m); g != nil && !e.full(life.Set, g) {
+		if g := e.ruleGroup(m, r.UID); g != nil && !e.full(life.Set, g) {
 			life.Set = e.tracker.Sets.With(life.Set, g.ID)
 		}
 	}

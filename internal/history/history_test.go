@@ -156,7 +156,12 @@ func TestModelCellsAddUpToBills(t *testing.T) {
 			want.Add(&u)
 		}
 		// And group by group: the report shows the bill of each.
-		report := NewReport(ByGroup, func(g uint32) bool { return g != 9 }, true)
+		report := NewReport(ByGroup, func(g uint32) []int {
+			if g == 9 {
+				return nil
+			}
+			return []int{int(g)}
+		}, true)
 		for _, s := range d {
 			report.Add(&s.key, &s.usage)
 		}
@@ -165,7 +170,7 @@ func TestModelCellsAddUpToBills(t *testing.T) {
 		}
 		got, bills := map[uint32]usage.Usage{}, map[uint32]usage.Usage{}
 		for _, row := range report.Rows() {
-			got[row.Group] = row.Usage
+			got[uint32(row.Group)] = row.Usage
 		}
 		for set := range tracker.Sets.Len() {
 			for _, g := range tracker.Sets.Groups(groups.SetID(set)) {

@@ -4,6 +4,7 @@ package history
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"elsa/pkg/usage"
@@ -17,16 +18,21 @@ const (
 	ByCommand By = "command"
 	ByUser    By = "user"
 	ByHour    By = "hour"
+	// BySet tells apart sets of groups and, in each, users.
+	BySet By = "set"
 )
 
-// Row is what the processes of one group, command, user or hour used.
+// Row is what the processes of one group, command, user, hour or set used.
 type Row struct {
-	Group   uint32
-	Command string
-	UID     uint32
-	Hour    uint32
-	Daily   bool // Hour is the first of a UTC day that Usage is of
-	Usage   usage.Usage
+	Group int // as wants numbers it
+	// Set are the numbers of a set's groups, ascending.
+	Set          []int
+	Unattributed bool
+	Command      string
+	UID          uint32
+	Hour         uint32
+	Daily        bool // Hour is the first of a UTC day that Usage is of
+	Usage        usage.Usage
 }
 
 // Report adds up cells. Total counts each process once; Ungrouped and
@@ -37,32 +43,41 @@ type Report struct {
 	Daily uint32
 
 	by    By
-	wants func(group uint32) bool
+	wants func(group uint32) []int
 	all   bool
 	rows  map[rowKey]*usage.Usage
+	in    []int // the numbers of a cell's groups
 }
 
 type rowKey struct {
 	n       uint32 // group, user or hour
-	command string
+	command string // or the numbers of a set
+	unknown bool   // the unattributed set
 }
 
-// NewReport returns an empty report. wants says whether a group is to be
-// reported on; one that was deleted is not. Unless all is set, only processes in
-// such groups count.
-func NewReport(by By, wants func(uint32) bool, all bool) *Report {
+// NewReport returns an empty report. wants are the numbers, from 0, of the rows by group
+// in which a group counts: of one that was merged, that of the group it is now in; of
+// one with a parent, that too. One with none, as one that was deleted, is not reported
+// on. A process counts once in a row. Unless all is set, only processes in such groups
+// count.
+func NewReport(by By, wants func(uint32) []int, all bool) *Report {
 	return &Report{by: by, wants: wants, all: all, rows: map[rowKey]*usage.Usage{}}
 }
 
 // Add adds a cell.
 func (r *Report) Add(k *Key, u *usage.Usage) {
-	in := false
+	r.in = r.in[:0]
 	for _, g := range k.Groups {
-		if r.wants(g) {
-			in = true
-			if r.by == ByGroup {
-				r.row(rowKey{n: g}).Add(u)
+		for _, n := range r.wants(g) {
+			if !slices.Contains(r.in, n) {
+				r.in = append(r.in, n)
 			}
+		}
+	}
+	in := len(r.in) > 0
+	if r.by == ByGroup {
+		for _, n := range r.in {
+			r.row(rowKey{n: uint32(n)}).Add(u)
 		}
 	}
 	switch {
@@ -80,6 +95,9 @@ func (r *Report) Add(k *Key, u *usage.Usage) {
 		r.row(rowKey{command: k.Command}).Add(u)
 	case ByUser:
 		r.row(rowKey{n: k.UID}).Add(u)
+	case BySet:
+		slices.Sort(r.in)
+		r.row(rowKey{n: k.UID, command: setName(r.in), unknown: k.Unattributed}).Add(u)
 	case ByHour:
 		hour := k.Hour
 		if hour < r.Daily {
@@ -87,6 +105,22 @@ func (r *Report) Add(k *Key, u *usage.Usage) {
 		}
 		r.row(rowKey{n: hour}).Add(u)
 	}
+}
+
+// setName encodes a set, as setOf decodes it.
+func setName(set []int) string {
+	b := make([]byte, 0, 4*len(set))
+	for _, n := range set {
+		b = binary.BigEndian.AppendUint32(b, uint32(n))
+	}
+	return string(b)
+}
+
+func setOf(name string) (set []int) {
+	for b := []byte(name); len(b) >= 4; b = b[4:] {
+		set = append(set, int(binary.BigEndian.Uint32(b)))
+	}
+	return set
 }
 
 // Day is the first hour of the UTC day of an hour.
@@ -106,10 +140,14 @@ func (r *Report) row(k rowKey) *usage.Usage {
 func (r *Report) Rows() []Row {
 	rows := make([]Row, 0, len(r.rows))
 	for k, u := range r.rows {
-		row := Row{Command: k.command, Usage: *u}
+		row := Row{Usage: *u}
 		switch r.by {
 		case ByGroup:
-			row.Group = k.n
+			row.Group = int(k.n)
+		case ByCommand:
+			row.Command = k.command
+		case BySet:
+			row.Set, row.UID, row.Unattributed = setOf(k.command), k.n, k.unknown
 		case ByUser:
 			row.UID = k.n
 		case ByHour:
@@ -121,6 +159,7 @@ func (r *Report) Rows() []Row {
 		return cmp.Or(
 			cmp.Compare(a.Hour, b.Hour), cmp.Compare(b.Usage.CPU(), a.Usage.CPU()),
 			cmp.Compare(a.Group, b.Group), cmp.Compare(a.UID, b.UID), cmp.Compare(a.Command, b.Command),
+			slices.Compare(a.Set, b.Set),
 		)
 	})
 	return rows

@@ -122,6 +122,16 @@ func (b *Book) DropGroup(group uint32) {
 	delete(b.origins, group)
 }
 
+// MergeGroup makes the origins of group from those of group into, as its latest.
+func (b *Book) MergeGroup(from, into uint32) {
+	for _, o := range b.origins[from] {
+		b.forget(o)
+		o.Group = into
+		b.Add(o)
+	}
+	delete(b.origins, from)
+}
+
 // DropBoot forgets what is of other boots than the given one.
 func (b *Book) DropBoot(boot string) {
 	for g, list := range b.origins {

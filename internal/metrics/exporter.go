@@ -45,6 +45,9 @@ type Options struct {
 	// the OpenMetrics text format. A Prometheus that scrapes protobuf has them
 	// without; others would store nearly twice as many series.
 	CreatedSamples bool
+	// Budgets returns what groups used of their budgets, in order of their names, as it
+	// was found last; nil: there are none.
+	Budgets func() []Budget
 	// Version and Revision go into elsa_build_info.
 	Version, Revision string
 	// Log takes errors of scrapes; nil means slog.Default().
@@ -121,6 +124,9 @@ func (e *Exporter) Gather() (families []*dto.MetricFamily, done func(), err erro
 	p := e.takePage()
 	families = append(families, p.fill(e.fade.left(snap), &e.overflow)...)
 	families = append(families, serviceFamilies(snap, &e.opts)...)
+	if e.opts.Budgets != nil {
+		families = append(families, budgets(e.opts.Budgets())...)
+	}
 	slices.SortFunc(families, func(a, b *dto.MetricFamily) int {
 		return strings.Compare(a.GetName(), b.GetName())
 	})

@@ -118,7 +118,10 @@ func golden(t *testing.T, name, got string) {
 }
 
 func exampleExporter() *Exporter {
-	e := New(Options{Snapshot: fixed(example()), CreatedSamples: true, Version: "1.2.3", Revision: "abcdef0"})
+	e := New(Options{
+		Budgets:  func() []Budget { return []Budget{{"ci/", 0.5}, {"web", 1.25}} },
+		Snapshot: fixed(example()), CreatedSamples: true, Version: "1.2.3", Revision: "abcdef0",
+	})
 	e.ObserveCommit(3 * time.Millisecond)
 	e.ObserveCommit(700 * time.Millisecond)
 	return e
@@ -287,9 +290,9 @@ func TestOverflow(t *testing.T) {
 		{"a name used again is another group",
 			[]group{{1, "a", 1, 12}, {4, "d", 7, 104}, {9, "e", 1, 1}, {10, "f", 1, 6}},
 			map[string]float64{"(other) minor": 111, "a minor": 12, "d minor": 104}, 2, 2},
-		{"the newer of two that ended stays",
+		{"the newer of two that ended stays; one that was renamed is the same",
 			[]group{{1, "a", 0, 12}, {4, "d", 7, 104}, {10, "e", 0, 50}},
-			map[string]float64{"(other) minor": 111, "d minor": 104, "e minor": 50}, 1, 0},
+			map[string]float64{"(other) minor": 155, "d minor": 104, "e minor": 50}, 1, 0},
 	}
 	for _, s := range steps {
 		at = at.Add(time.Second)

@@ -34,6 +34,7 @@ const (
 	nameStoreBytes     = "elsa_store_bytes"
 	nameUnsaved        = "elsa_unsaved_seconds"
 	nameConservation   = "elsa_conservation_ratio"
+	nameBudget         = "elsa_group_budget_ratio"
 	nameCommitDuration = "elsa_commit_duration_seconds"
 )
 

@@ -56,22 +56,27 @@ func (o *overflow) split(s *usage.Snapshot) (hidden []bool, omitted int, sum usa
 }
 
 // grow adds what was used since the last scrape by groups that were hidden
-// then or are now. Both lists are in order of the group's name.
+// then or are now. What came by a merge was counted as that of the other group.
 func (o *overflow) grow(s *usage.Snapshot, hidden []bool) {
 	if hidden == nil && o.hidden == nil {
 		return
 	}
-	j := 0
+	prev := make(map[uint32]int, len(o.prev.Groups))
+	for j := range o.prev.Groups {
+		prev[o.prev.Groups[j].Group.ID] = j
+	}
 	for i := range s.Groups {
 		g := &s.Groups[i]
-		for j < len(o.prev.Groups) && o.prev.Groups[j].Group.Name < g.Group.Name {
-			j++
-		}
 		var before usage.Usage
 		was := false
-		if j < len(o.prev.Groups) && o.prev.Groups[j].Group.ID == g.Group.ID {
+		if j, ok := prev[g.Group.ID]; ok {
 			before = o.prev.Groups[j].Usage
 			was = o.hidden != nil && o.hidden[j]
+		}
+		for _, id := range g.Group.Absorbed {
+			if j, ok := prev[id]; ok {
+				before.Add(&o.prev.Groups[j].Usage)
+			}
 		}
 		if was || hidden != nil && hidden[i] {
 			more := before.Increase(&g.Usage)

@@ -41,6 +41,22 @@ func (c Caller) MayChange(g *groups.Group) error {
 	return Forbidden("group %s belongs to uid %d; only its owner, root and members of unix group %s may do this", g.Name, g.Owner, AdminGroup)
 }
 
+// MaySee returns nil if the caller may see g and its own processes there: who may
+// change it may, and the user for whom a rule made it. Otherwise it returns a 403
+// [Error].
+func (c Caller) MaySee(g *groups.Group) error {
+	if c.Has(g) {
+		return nil
+	}
+	return c.MayChange(g)
+}
+
+// Has reports whether a group is the caller's: its own, or one that a rule made for
+// the caller's processes.
+func (c Caller) Has(g *groups.Group) bool {
+	return c.UID == g.Owner || g.User != nil && *g.User == c.UID
+}
+
 // MayTakeOut returns nil if the caller may take the process pid out of g, as a move
 // does. Otherwise it returns a 403 [Error].
 func (c Caller) MayTakeOut(pid int, g *groups.Group) error {
@@ -85,11 +101,15 @@ type Service interface {
 	Join(ctx context.Context, c Caller, r JoinRequest) (JoinResult, error)
 	RemoveMembers(ctx context.Context, c Caller, name string, r RemoveRequest) (RemoveResult, error)
 	CloseGroup(ctx context.Context, c Caller, name string) (Group, error)
+	ReopenGroup(ctx context.Context, c Caller, name string) (Group, error)
+	RenameGroup(ctx context.Context, c Caller, name string, r RenameRequest) (Group, error)
+	// MergeGroup merges a group into the one that is named.
+	MergeGroup(ctx context.Context, c Caller, name string, r MergeRequest) (Group, error)
+	LabelGroup(ctx context.Context, c Caller, name string, r LabelRequest) (Group, error)
 	DeleteGroup(ctx context.Context, c Caller, name string) error
-	// Usage reports on the named groups, or on all when names is empty. With
-	// wait it first waits, bounded, until every process that died before the
-	// call is on its bill.
-	Usage(ctx context.Context, c Caller, names []string, wait bool) (UsageReport, error)
+	// Usage reports on groups. With Wait it first waits, bounded, until every process
+	// that died before the call is on its bill.
+	Usage(ctx context.Context, c Caller, q UsageQuery) (UsageReport, error)
 	// Report adds up ended processes over a time.
 	Report(ctx context.Context, c Caller, q ReportQuery) (Report, error)
 	// Explain says why a process is in its groups.

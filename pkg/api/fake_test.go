@@ -136,6 +136,61 @@ func (f *fake) CloseGroup(ctx context.Context, c Caller, name string) (Group, er
 	return g.Group, nil
 }
 
+func (f *fake) ReopenGroup(ctx context.Context, c Caller, name string) (Group, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, err := f.get(name)
+	if err != nil {
+		return Group{}, err
+	}
+	g.State, g.Closed = "open", time.Time{}
+	return g.Group, nil
+}
+
+func (f *fake) RenameGroup(ctx context.Context, c Caller, name string, r RenameRequest) (Group, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, err := f.get(name)
+	if err != nil {
+		return Group{}, err
+	}
+	if _, ok := f.groups[r.Name]; ok {
+		return Group{}, Conflict("group %s exists", r.Name)
+	}
+	delete(f.groups, name)
+	g.Name, f.groups[r.Name] = r.Name, g
+	return g.Group, nil
+}
+
+func (f *fake) MergeGroup(ctx context.Context, c Caller, name string, r MergeRequest) (Group, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, err := f.get(name)
+	if err != nil {
+		return Group{}, err
+	}
+	if _, err := f.get(r.From); err != nil {
+		return Group{}, err
+	}
+	delete(f.groups, r.From)
+	return g.Group, nil
+}
+
+func (f *fake) LabelGroup(ctx context.Context, c Caller, name string, r LabelRequest) (Group, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g, err := f.get(name)
+	if err != nil {
+		return Group{}, err
+	}
+	labels, err := Relabel(g.Labels, r)
+	if err != nil {
+		return Group{}, err
+	}
+	g.Labels = labels
+	return g.Group, nil
+}
+
 func (f *fake) DeleteGroup(ctx context.Context, c Caller, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -144,12 +199,15 @@ func (f *fake) DeleteGroup(ctx context.Context, c Caller, name string) error {
 	return err
 }
 
-func (f *fake) Usage(ctx context.Context, c Caller, names []string, wait bool) (UsageReport, error) {
+func (f *fake) Usage(ctx context.Context, c Caller, q UsageQuery) (UsageReport, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.names, f.wait = names, wait
+	f.names, f.wait = q.Groups, q.Wait
 	s := snapshot()
-	return FromSnapshot(&s, names)
+	if q.Mine {
+		return FromSnapshot(&s, q.Groups, c.Has)
+	}
+	return FromSnapshot(&s, q.Groups, nil)
 }
 
 func (f *fake) Report(ctx context.Context, c Caller, q ReportQuery) (Report, error) {
@@ -157,8 +215,13 @@ func (f *fake) Report(ctx context.Context, c Caller, q ReportQuery) (Report, err
 	defer f.mu.Unlock()
 	f.query = q
 	sets := groups.NewSets()
-	names := map[uint32]string{1: "a"}
-	r := history.NewReport(history.By(q.By), func(g uint32) bool { return g == 1 }, true)
+	names := []string{"a"}
+	r := history.NewReport(history.By(q.By), func(g uint32) []int {
+		if g == 1 {
+			return []int{0}
+		}
+		return nil
+	}, true)
 	r.Add(&history.Key{Hour: 490000, UID: 7, Groups: sets.Groups(sets.Only(1)), Command: "x\xff"}, &usage.Usage{usage.Ended: 2, usage.User: uint64(time.Second), usage.Exact: 2})
 	out := Report{Time: fakeTime, Since: fakeTime, Until: fakeTime, By: q.By}
 	FillReport(&out, r, names)
@@ -222,11 +285,9 @@ func (s checked) Join(ctx context.Context, c Caller, r JoinRequest) (JoinResult,
 	return s.fake.Join(ctx, c, r)
 }
 
-func (s checked) Usage(ctx context.Context, c Caller, names []string, wait bool) (UsageReport, error) {
-	for _, name := range names {
-		if err := groups.CheckName(name); err != nil {
-			s.t.Error(err)
-		}
+func (s checked) Usage(ctx context.Context, c Caller, q UsageQuery) (UsageReport, error) {
+	if err := checkSelect(q.Groups); err != nil {
+		s.t.Error(err)
 	}
-	return s.fake.Usage(ctx, c, names, wait)
+	return s.fake.Usage(ctx, c, q)
 }

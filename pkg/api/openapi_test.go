@@ -58,7 +58,7 @@ func TestDescriptionSchemas(t *testing.T) {
 	doc := description(t)
 	schemas := doc["components"].(node)["schemas"].(node)
 	types := []any{
-		Error{}, CreateGroupRequest{}, AddRequest{}, AddResult{}, JoinRequest{}, JoinResult{}, RemoveRequest{}, RemoveResult{},
+		Error{}, CreateGroupRequest{}, AddRequest{}, AddResult{}, JoinRequest{}, JoinResult{}, RenameRequest{}, MergeRequest{}, LabelRequest{}, ParentUsage{}, RemoveRequest{}, RemoveResult{},
 		Group{}, GroupDetail{}, Member{}, GroupUsage{}, Usage{}, Precision{}, UsageReport{},
 		Explanation{}, Membership{}, Ancestor{}, Origin{},
 		Report{}, ReportRow{}, Spent{}, RulesTrial{}, RuleVerdict{}, RuleCondition{},

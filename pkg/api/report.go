@@ -6,24 +6,28 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"elsa/internal/history"
 	"elsa/pkg/client"
-	"elsa/pkg/groups"
 )
 
 // FillReport gives r, whose By is set, the rows and sums of a report of the
-// history. names are the groups'.
-func FillReport(r *Report, from *history.Report, names map[uint32]string) {
+// history. names are those of its rows by group, by their numbers.
+func FillReport(r *Report, from *history.Report, names []string) {
 	r.Rows = []ReportRow{}
 	for _, row := range from.Rows() {
 		w := ReportRow{Spent: spent(&row.Usage)}
 		switch r.By {
 		case "group":
 			w.Group = names[row.Group]
+		case "set":
+			w.Groups, w.UID = make([]string, len(row.Set)), &row.UID
+			for i, n := range row.Set {
+				w.Groups[i] = names[n]
+			}
+			w.Unattributed = row.Unattributed
 		case "command":
 			w.Command = strings.ToValidUTF8(row.Command, "\uFFFD")
 		case "user":
@@ -55,10 +59,8 @@ func reportQuery(r *http.Request) (out ReportQuery, err error) {
 		last := values[len(values)-1]
 		switch key {
 		case "group":
-			for _, name := range values {
-				if err := groups.CheckName(name); err != nil {
-					return out, BadRequest("%v", err)
-				}
+			if err := checkSelect(values); err != nil {
+				return out, err
 			}
 			out.Groups = values
 		case "by":
@@ -80,11 +82,15 @@ func reportQuery(r *http.Request) (out ReportQuery, err error) {
 				out.Until = t
 			}
 		case "wait":
-			if out.Wait, err = strconv.ParseBool(last); err != nil {
-				return out, BadRequest("bad query: wait is %.20q; use true or false", last)
+			if out.Wait, err = queryBool(key, values); err != nil {
+				return out, err
+			}
+		case "mine":
+			if out.Mine, err = queryBool(key, values); err != nil {
+				return out, err
 			}
 		default:
-			return out, BadRequest("bad query: %.40q is unknown; use group, by, since, until and wait", key)
+			return out, BadRequest("bad query: %.40q is unknown; use group, by, since, until, mine and wait", key)
 		}
 	}
 	if !out.Since.IsZero() && !out.Until.IsZero() && !out.Since.Before(out.Until) {

@@ -29,6 +29,10 @@ var routes = []route{
 	{"POST", "/v1/groups/{name}/members", addMembers, false},
 	{"POST", "/v1/groups/{name}/members/remove", removeMembers, false},
 	{"POST", "/v1/groups/{name}/close", closeGroup, false},
+	{"POST", "/v1/groups/{name}/reopen", reopenGroup, false},
+	{"POST", "/v1/groups/{name}/rename", renameGroup, false},
+	{"POST", "/v1/groups/{name}/merge", mergeGroup, false},
+	{"POST", "/v1/groups/{name}/labels", labelGroup, false},
 	{"POST", "/v1/join", join, false},
 	{"GET", "/v1/usage", usageReport, true},
 	{"GET", "/v1/report", report, true},
@@ -156,20 +160,6 @@ func removeMembers(s Service, c Caller, r *http.Request) (int, any, error) {
 	return http.StatusOK, a, err
 }
 
-func closeGroup(s Service, c Caller, r *http.Request) (int, any, error) {
-	name, err := groupName(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	if r.ContentLength != 0 { // There is nothing to say, but {} is harmless.
-		if err := readJSON(r, &nothing{}, checkNothing); err != nil {
-			return 0, nil, err
-		}
-	}
-	g, err := s.CloseGroup(r.Context(), c, name)
-	return http.StatusOK, g, err
-}
-
 func join(s Service, c Caller, r *http.Request) (int, any, error) {
 	var q JoinRequest
 	if err := readJSON(r, &q, checkJoin); err != nil {
@@ -180,11 +170,11 @@ func join(s Service, c Caller, r *http.Request) (int, any, error) {
 }
 
 func usageReport(s Service, c Caller, r *http.Request) (int, any, error) {
-	names, wait, err := usageQuery(r)
+	q, err := usageQuery(r)
 	if err != nil {
 		return 0, nil, err
 	}
-	u, err := s.Usage(r.Context(), c, names, wait)
+	u, err := s.Usage(r.Context(), c, q)
 	return http.StatusOK, u, err
 }
 
@@ -207,27 +197,38 @@ func groupName(r *http.Request) (string, error) {
 	return name, nil
 }
 
-func usageQuery(r *http.Request) (names []string, wait bool, err error) {
+func usageQuery(r *http.Request) (out UsageQuery, err error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, false, BadRequest("bad query: %v", err)
+		return out, BadRequest("bad query: %v", err)
 	}
 	for key, values := range q {
 		switch key {
 		case "group":
-			for _, name := range values {
-				if err := groups.CheckName(name); err != nil {
-					return nil, false, BadRequest("%v", err)
-				}
+			if err := checkSelect(values); err != nil {
+				return out, err
 			}
-			names = values
+			out.Groups = values
 		case "wait":
-			if wait, err = strconv.ParseBool(values[len(values)-1]); err != nil {
-				return nil, false, BadRequest("bad query: wait is %.20q; use true or false", values[len(values)-1])
-			}
+			out.Wait, err = queryBool(key, values)
+		case "mine":
+			out.Mine, err = queryBool(key, values)
 		default:
-			return nil, false, BadRequest("bad query: %.40q is unknown; use group=NAME and wait=true", key)
+			err = BadRequest("bad query: %.40q is unknown; use group=NAME, mine=true and wait=true", key)
+		}
+		if err != nil {
+			return out, err
 		}
 	}
-	return names, wait, nil
+	return out, nil
+}
+
+// queryBool reads the last value of a parameter.
+func queryBool(key string, values []string) (bool, error) {
+	last := values[len(values)-1]
+	on, err := strconv.ParseBool(last)
+	if err != nil {
+		return false, BadRequest("bad query: %s is %.20q; use true or false", key, last)
+	}
+	return on, nil
 }

@@ -70,15 +70,15 @@ func TestRoundTrip(t *testing.T) {
 		}
 	}
 	want := snapshot()
-	wantUsage, _ := FromSnapshot(&want, []string{"a/b:c@d"})
-	u, err := c.Usage(ctx, []string{"a/b:c@d"}, true)
+	wantUsage, _ := FromSnapshot(&want, []string{"a/b:c@d"}, nil)
+	u, err := c.Usage(ctx, client.UsageQuery{Groups: []string{"a/b:c@d"}, Wait: true})
 	if diff := cmp.Diff(wantUsage, u); diff != "" || err != nil {
 		t.Errorf("usage: %v (-want +got):\n%s", err, diff)
 	}
 	if !f.wait || !cmp.Equal(f.names, []string{"a/b:c@d"}) {
 		t.Errorf("usage reached the service as %q, wait %v", f.names, f.wait)
 	}
-	if _, err := c.Usage(ctx, nil, false); err != nil || f.wait || len(f.names) != 0 {
+	if _, err := c.Usage(ctx, client.UsageQuery{}); err != nil || f.wait || len(f.names) != 0 {
 		t.Errorf("usage of all reached the service as %q, wait %v: %v", f.names, f.wait, err)
 	}
 	st, err := c.Status(ctx)

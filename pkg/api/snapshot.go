@@ -5,16 +5,17 @@ package api
 import (
 	"maps"
 	"reflect"
+	"slices"
 
 	"elsa/internal/tally"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
 
-// FromSnapshot reports on the named groups, each once and in the order asked
-// for, or on all groups when names is empty. A name that no group has is a 404
-// [Error].
-func FromSnapshot(s *usage.Snapshot, names []string) (UsageReport, error) {
+// FromSnapshot reports on the groups that names stand for, each once and in the order
+// asked for, or on all groups when names is empty; of these on those that wants, which
+// may be nil, holds for. A name that stands for no group is a 404 [Error].
+func FromSnapshot(s *usage.Snapshot, names []string, wants func(*groups.Group) bool) (UsageReport, error) {
 	r := UsageReport{
 		Time:         s.Time.UTC(),
 		Groups:       make([]GroupUsage, 0, len(s.Groups)),
@@ -23,26 +24,28 @@ func FromSnapshot(s *usage.Snapshot, names []string) (UsageReport, error) {
 		Unattributed: FromUsage(&s.Unattributed),
 		Total:        FromUsage(&s.Total),
 	}
+	wanted := func(i int) bool { return wants == nil || wants(&s.Groups[i].Group) }
 	if len(names) == 0 {
 		for i := range s.Groups {
-			r.Groups = append(r.Groups, fromTotal(&s.Groups[i]))
+			if wanted(i) {
+				r.Groups = append(r.Groups, fromTotal(&s.Groups[i]))
+			}
 		}
 		return r, nil
 	}
-	byName := make(map[string]*usage.GroupTotal, len(s.Groups))
-	for i := range s.Groups {
-		byName[s.Groups[i].Group.Name] = &s.Groups[i]
+	found, err := Select(names, len(s.Groups), func(i int) string { return s.Groups[i].Group.Name })
+	if err != nil {
+		return UsageReport{}, err
 	}
-	seen := make(map[string]bool, len(names))
-	for _, name := range names {
-		g, ok := byName[name]
-		if !ok {
-			return UsageReport{}, NoSuchGroup(name)
+	for _, i := range found.Groups {
+		if wanted(i) {
+			r.Groups = append(r.Groups, fromTotal(&s.Groups[i]))
 		}
-		if !seen[name] {
-			seen[name] = true
-			r.Groups = append(r.Groups, fromTotal(g))
-		}
+	}
+	for _, p := range found.Parents {
+		p.Groups = slices.DeleteFunc(p.Groups, func(i int) bool { return !wanted(i) })
+		sum := s.Union(p.Groups)
+		r.Parents = append(r.Parents, ParentUsage{Name: p.Name, Groups: len(p.Groups), Usage: FromUsage(&sum), Precision: fromPrecision(&sum)})
 	}
 	return r, nil
 }

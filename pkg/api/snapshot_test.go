@@ -117,7 +117,7 @@ func golden(t *testing.T, name string, v any) {
 
 func TestFromSnapshot(t *testing.T) {
 	s := snapshot()
-	r, err := FromSnapshot(&s, nil)
+	r, err := FromSnapshot(&s, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestFromSnapshot(t *testing.T) {
 
 // Lists and objects stay that when there is nothing in them.
 func TestFromSnapshotEmpty(t *testing.T) {
-	r, err := FromSnapshot(&usage.Snapshot{}, nil)
+	r, err := FromSnapshot(&usage.Snapshot{}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestFromSnapshotNames(t *testing.T) {
 		{name: "unknown", ask: []string{"ci", "nix"}, err: "no group is named nix"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r, err := FromSnapshot(&s, tc.ask)
+			r, err := FromSnapshot(&s, tc.ask, nil)
 			if tc.err != "" {
 				var e *Error
 				if !errors.As(err, &e) || e.Status != 404 || e.Detail != tc.err {

@@ -17,6 +17,11 @@ type (
 	JoinResult         = client.JoinResult
 	RemoveRequest      = client.RemoveRequest
 	RemoveResult       = client.RemoveResult
+	RenameRequest      = client.RenameRequest
+	MergeRequest       = client.MergeRequest
+	LabelRequest       = client.LabelRequest
+	UsageQuery         = client.UsageQuery
+	ParentUsage        = client.ParentUsage
 	Usage              = client.Usage
 	Precision          = client.Precision
 	GroupUsage         = client.GroupUsage

@@ -127,13 +127,13 @@ func (c *Client) DeleteGroup(ctx context.Context, name string) error {
 	return c.do(ctx, "DELETE", groupPath(name), nil, nil)
 }
 
-// Usage reports on the named groups, or on all when there are none. With wait
-// it returns once every process that died before the call is on its bill,
-// bounded by the service.
-func (c *Client) Usage(ctx context.Context, names []string, wait bool) (u UsageReport, err error) {
-	q := url.Values{"group": names}
-	if wait {
-		q.Set("wait", "true")
+// Usage reports on the bills of groups.
+func (c *Client) Usage(ctx context.Context, r UsageQuery) (u UsageReport, err error) {
+	q := url.Values{"group": r.Groups}
+	for key, on := range map[string]bool{"mine": r.Mine, "wait": r.Wait} {
+		if on {
+			q.Set(key, "true")
+		}
 	}
 	err = c.do(ctx, "GET", withQuery("/v1/usage", q), nil, &u)
 	return u, err
@@ -150,8 +150,10 @@ func (c *Client) Report(ctx context.Context, r ReportQuery) (out Report, err err
 			q.Set(key, t.UTC().Format(time.RFC3339))
 		}
 	}
-	if r.Wait {
-		q.Set("wait", "true")
+	for key, on := range map[string]bool{"mine": r.Mine, "wait": r.Wait} {
+		if on {
+			q.Set(key, "true")
+		}
 	}
 	err = c.do(ctx, "GET", withQuery("/v1/report", q), nil, &out)
 	return out, err

@@ -25,7 +25,7 @@ func Example() {
 	c := client.New(socket)
 	defer c.Close()
 
-	report, err := c.Usage(ctx, []string{"ci"}, false)
+	report, err := c.Usage(ctx, client.UsageQuery{Groups: []string{"ci"}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func Example() {
 		fmt.Printf("%s: %d processes, %.2f s of CPU\n", g.Name, g.Usage.ProcessesStarted, g.Usage.CPUSeconds)
 	}
 
-	_, err = c.Usage(ctx, []string{"cd"}, false)
+	_, err = c.Usage(ctx, client.UsageQuery{Groups: []string{"cd"}})
 	var refused *client.Error
 	if errors.As(err, &refused) {
 		fmt.Println(refused.Status, refused)

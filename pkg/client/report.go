@@ -6,9 +6,12 @@ import "time"
 
 // ReportQuery asks what ended processes used.
 type ReportQuery struct {
-	// Groups are the names of the groups whose processes count; all processes
-	// of the machine when there are none.
+	// Groups are the names of the groups whose processes count, patterns or parents, as
+	// in [UsageQuery]; all processes of the machine when there are none. A parent has a
+	// row, in which a process of several of its groups counts once.
 	Groups []string
+	// Mine counts the caller's own processes alone, by their real uid.
+	Mine bool
 	// By is what the rows tell apart, one of [ReportBy]; group when it is empty.
 	By string
 	// Since and Until bound when the processes ended, by whole hours, or whole UTC
@@ -21,7 +24,7 @@ type ReportQuery struct {
 }
 
 // ReportBy are the values of [ReportQuery].By.
-var ReportBy = []string{"group", "command", "user", "hour"}
+var ReportBy = []string{"group", "command", "user", "hour", "set"}
 
 // Report is what processes used that ended in a time, added up in rows. What a
 // live process used before it changed groups counts, too, as of then. A process
@@ -41,9 +44,14 @@ type Report struct {
 
 // ReportRow is one group, command, user or hour.
 type ReportRow struct {
-	Group   string `json:"group,omitempty"`
-	Command string `json:"command,omitempty"`
-	// UID is absent unless rows are users.
+	Group string `json:"group,omitempty"`
+	// Groups are all that the processes were in, and UID whose they were, if rows are
+	// sets: each process is in one row, and the rows add up to the total. Unattributed:
+	// it is not known which groups.
+	Groups       []string `json:"groups,omitempty"`
+	Unattributed bool     `json:"unattributed,omitempty"`
+	Command      string   `json:"command,omitempty"`
+	// UID is absent unless rows are users or sets.
 	UID *uint32 `json:"uid,omitempty"`
 	// Hour is when the hour began, or with Daily the UTC day: hours are told apart
 	// for a week only (elsad --history-hours).

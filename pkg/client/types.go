@@ -155,6 +155,30 @@ type GroupUsage struct {
 	Precision Precision `json:"precision"`
 }
 
+// ParentUsage is what the groups used whose names begin with Name, which ends with a
+// slash. A process that is in several of them counts once.
+type ParentUsage struct {
+	Name string `json:"name"`
+	// Groups is how many there are.
+	Groups    int       `json:"groups"`
+	Usage     Usage     `json:"usage"`
+	Precision Precision `json:"precision"`
+}
+
+// UsageQuery asks for the bills of groups.
+type UsageQuery struct {
+	// Groups are names of groups, all when there are none; patterns, in which * stands
+	// for any text, also with slashes, and ? for one character; and parents: a name that
+	// ends with a slash is the sum of all groups whose names begin so.
+	Groups []string
+	// Mine leaves out groups that are not the caller's: its own, or such that rules made
+	// for the caller's processes.
+	Mine bool
+	// Wait waits first until every process that died before the call is on its bill,
+	// bounded by the service.
+	Wait bool
+}
+
 // UsageReport is the bill of groups at one moment. A process that is in
 // several groups counts in each of them, and once in AnyGroup. AnyGroup,
 // Ungrouped and Unattributed add up to Total; they are about all processes
@@ -162,6 +186,8 @@ type GroupUsage struct {
 type UsageReport struct {
 	Time   time.Time    `json:"time"`
 	Groups []GroupUsage `json:"groups"`
+	// Parents are those that were asked for.
+	Parents []ParentUsage `json:"parents,omitempty"`
 
 	AnyGroup     Usage `json:"any_group"`
 	Ungrouped    Usage `json:"ungrouped"`

@@ -145,6 +145,28 @@ func (c *Catalog) Names(ids []uint32) []string {
 	return names
 }
 
+// Rename gives a group another name. The error wraps ErrExists.
+func (c *Catalog) Rename(g *Group, name string) error {
+	if _, exists := c.place(name); exists {
+		return fmt.Errorf("rename group %s to %s: %w", g.Name, name, ErrExists)
+	}
+	at, _ := c.place(g.Name)
+	c.byName = slices.Delete(c.byName, at, at+1)
+	g.Name = name
+	at, _ = c.place(name)
+	c.byName = slices.Insert(c.byName, at, g)
+	c.changed[g.ID] = true
+	return nil
+}
+
+// Relabel gives a group other labels, which are not copied.
+func (c *Catalog) Relabel(g *Group, labels map[string]string) {
+	c.own(g, -1)
+	g.Labels = labels
+	c.own(g, 1)
+	c.changed[g.ID] = true
+}
+
 // Delete takes a group out of the catalog.
 func (c *Catalog) Delete(g *Group) {
 	at, _ := c.place(g.Name)

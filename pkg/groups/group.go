@@ -15,7 +15,7 @@ type Group struct {
 	Name string
 	// Owner is the uid of the user who created the group.
 	Owner uint32
-	// Labels are free text given at creation; never nil.
+	// Labels are free text; never nil. The map is never changed, but replaced.
 	Labels map[string]string
 	// Created is the wall clock time of creation. Closed is zero while the
 	// group is open.
@@ -26,7 +26,17 @@ type Group struct {
 	// Lapsed: it was closed by itself, since it had no processes, and opens again when
 	// one is to join it.
 	Lapsed bool `json:",omitempty"`
+	// Absorbed are the ids of the groups that were merged into this one, ascending, at
+	// most [MaxAbsorbed]. The history has them in its cells, and they count as this
+	// group's.
+	Absorbed []uint32 `json:",omitempty"`
+	// User is the uid of the user whose processes a rule puts in the group: that of a
+	// template which names the user. Nil is no such user.
+	User *uint32 `json:",omitempty"`
 }
+
+// MaxAbsorbed is how many groups may be merged into one.
+const MaxAbsorbed = 10000
 
 // Takes reports whether the group takes new members: it is open, or opens for them.
 func (g *Group) Takes() bool { return g.Open() || g.Lapsed }

@@ -97,8 +97,16 @@ func (t *Tracker) Descendants(pids ...int32) []int32 {
 // DropGroup takes every process out of group gid, living and dead, and returns
 // which set takes the place of which. Usage must be merged the same way. Those that
 // are left in no group have an account: what they used until now is billed.
-func (t *Tracker) DropGroup(gid uint32) map[SetID]SetID {
-	moved := t.Sets.DropGroup(gid)
+func (t *Tracker) DropGroup(gid uint32) map[SetID]SetID { return t.replace(t.Sets.DropGroup(gid)) }
+
+// MergeGroup puts every process of group from, living and dead, in group into, and
+// returns which set takes the place of which. Usage must be merged the same way.
+func (t *Tracker) MergeGroup(from, into uint32) map[SetID]SetID {
+	return t.replace(t.Sets.MergeGroup(from, into))
+}
+
+// replace puts what is in retired sets in those that take their place.
+func (t *Tracker) replace(moved map[SetID]SetID) map[SetID]SetID {
 	if len(moved) == 0 {
 		return moved
 	}

@@ -114,10 +114,28 @@ func (s *Sets) Full(id SetID, gid uint32) bool {
 // set that takes its place. A retired set has no groups; its id names no other set
 // before Reclaim.
 func (s *Sets) DropGroup(gid uint32) map[SetID]SetID {
+	return s.retire(gid, func(left []uint32) []uint32 { return left })
+}
+
+// MergeGroup is DropGroup, but who was in the group from is in the group into then.
+func (s *Sets) MergeGroup(from, into uint32) map[SetID]SetID {
+	return s.retire(from, func(left []uint32) []uint32 {
+		at, ok := slices.BinarySearch(left, into)
+		if ok {
+			return left
+		}
+		return slices.Insert(left, at, into)
+	})
+}
+
+// retire retires every set that holds gid for the one that to makes of its other
+// groups.
+func (s *Sets) retire(gid uint32, to func(left []uint32) []uint32) map[SetID]SetID {
 	moved := map[SetID]SetID{}
 	for id := firstSet; int(id) < len(s.groups); id++ {
-		if s.Has(id, gid) {
-			moved[id] = s.Without(id, gid)
+		have := s.groups[id]
+		if at, ok := slices.BinarySearch(have, gid); ok {
+			moved[id] = s.intern(to(slices.Delete(slices.Clone(have), at, at+1)))
 		}
 	}
 	for id := range moved {

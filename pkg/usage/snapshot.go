@@ -16,6 +16,37 @@ type GroupTotal struct {
 	Usage Usage
 }
 
+// Overlap is what processes used that were in all of Groups, which are two or more
+// ids, ascending, and in no other group. It is on the bill of each of them.
+type Overlap struct {
+	Groups []uint32
+	Usage  Usage
+}
+
+// Union is what the groups of the given indexes used together: what is on the bills of
+// several of them counts once.
+func (s *Snapshot) Union(groups []int) (sum Usage) {
+	in := make(map[uint32]bool, len(groups))
+	for _, i := range groups {
+		in[s.Groups[i].Group.ID] = true
+		sum.Add(&s.Groups[i].Usage)
+	}
+	for k := range s.Overlaps {
+		o, n := &s.Overlaps[k], uint64(0)
+		for _, g := range o.Groups {
+			if in[g] {
+				n++
+			}
+		}
+		for f, u := range o.Usage {
+			if n > 1 && !peaks[f] {
+				sum[f] -= (n - 1) * u
+			}
+		}
+	}
+	return sum
+}
+
 // Snapshot is everything a reader may want to know, at one moment. It is
 // immutable once published and safe to share.
 type Snapshot struct {
@@ -24,6 +55,8 @@ type Snapshot struct {
 	Boot clock.Boot
 	// Groups in order of their name.
 	Groups []GroupTotal
+	// Overlaps are what was used in several groups at once, for Union.
+	Overlaps []Overlap
 	// AnyGroup counts a process once however many groups it is in. AnyGroup,
 	// Ungrouped and Unattributed add up to Total.
 	AnyGroup, Ungrouped, Unattributed, Total Usage

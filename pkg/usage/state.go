@@ -126,7 +126,11 @@ func (j *Join) Snapshot(t *groups.Tracker, gs []groups.Group) *Snapshot {
 			s.Unattributed.Add(&u)
 		default:
 			s.AnyGroup.Add(&u)
-			for _, g := range t.Sets.Groups(set) {
+			list := t.Sets.Groups(set)
+			if len(list) > 1 && u != (Usage{}) {
+				s.Overlaps = append(s.Overlaps, Overlap{list, u})
+			}
+			for _, g := range list {
 				if i, ok := place[g]; ok {
 					s.Groups[i].Usage.Add(&u)
 				}
