@@ -92,7 +92,7 @@ type Child struct {
 	PID int
 
 	t     testing.TB
-	stdin io.Closer
+	stdin io.WriteCloser
 	out   *bufio.Reader
 	pipe  *os.File
 	done  bool
@@ -147,6 +147,15 @@ func (c *Child) Line() string {
 		c.t.Fatalf("%s: read a line: %v", c.Path, err)
 	}
 	return strings.TrimSuffix(s, "\n")
+}
+
+// Ask writes a line to the child and returns the next one it prints.
+func (c *Child) Ask(line string) string {
+	c.t.Helper()
+	if _, err := fmt.Fprintln(c.stdin, line); err != nil {
+		c.t.Fatalf("%s: write %q: %v", c.Path, line, err)
+	}
+	return c.Line()
 }
 
 // Pids returns the pids the child has printed or prints until it ends.

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -48,9 +47,11 @@ func TestKernelProcess(t *testing.T) {
 	if exe, err := Default.Executable(pid); err != nil || !strings.HasSuffix(exe, "proc.test") {
 		t.Errorf("Executable = %q, %v", exe, err)
 	}
-	if args, err := Default.CommandLine(pid); err != nil || !slices.Equal(args, []string{"/proc/self/exe"}) {
-		t.Errorf("CommandLine = %q, %v", args, err)
-	}
+	// Go's Start returns when exec closes the descriptors, before the arguments are there.
+	kerneltest.Eventually(t, "the command line is /proc/self/exe", func() bool {
+		args, err := Default.CommandLine(pid)
+		return err == nil && slices.Equal(args, []string{"/proc/self/exe"})
+	})
 
 	tids, err := Default.Threads(pid)
 	if err != nil || !slices.Contains(tids, pid) {
@@ -204,8 +205,26 @@ func ioRole(args []string) int {
 	}
 	write(byMain)
 	fmt.Println("ready")
-	io.Copy(io.Discard, os.Stdin)
-	return 0
+	in := bufio.NewReader(os.Stdin)
+	for {
+		switch line, _ := in.ReadString('\n'); line {
+		case "thread\n": // one more that writes and ends
+			onThread(func() {
+				write(byDead)
+				done <- unix.Gettid()
+			})
+			for dead := <-done; unix.Tgkill(os.Getpid(), dead, 0) == nil; {
+				runtime.Gosched()
+			}
+		case "child\n": // one more that is waited for
+			if exec.Command("/bin/sh", "-c", fmt.Sprintf("head -c %d /dev/zero >/dev/null", byChild)).Run() != nil {
+				return 1
+			}
+		default:
+			return 0
+		}
+		fmt.Println("done")
+	}
 }
 
 // onThread runs f on a thread that ends with f. Go never ends the main thread, so
@@ -270,13 +289,47 @@ func TestKernelSampleThreads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var whole Sample
+	var whole ioCounts
 	if err := parseIO(text, &whole); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := whole.WriteChars, uint64(byMain+byThread+byDead+byChild); got < want || got > want+slack {
+	if got, want := whole.writeChars, uint64(byMain+byThread+byDead+byChild); got < want || got > want+slack {
 		t.Errorf("/proc/PID/io has %d, want %d with dead threads and children: is that other in this kernel?", got, want)
 	}
+}
+
+// TestKernelSampleAfterChildren: a process that has waited for children is billed the
+// I/O of the threads that end later, and none of its children.
+func TestKernelSampleAfterChildren(t *testing.T) {
+	c := kerneltest.Spawn(t, "io")
+	c.Line()
+	p, err := Default.Process(int32(c.PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s Sample
+	sampler := Default.NewSampler()
+	sample := func(want uint64, what string) {
+		t.Helper()
+		if err := sampler.Sample(p.PID, p.Start, &s, true); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.WriteChars; got < want || got > want+1<<19 {
+			t.Errorf("%s: it wrote %d, sampled %d", what, want, got)
+		}
+	}
+	sample(byMain+byThread, "the first time")
+	c.Ask("thread")
+	sample(byMain+byThread+byDead, "a thread ended")
+	c.Ask("child")
+	sample(byMain+byThread+byDead, "a child was waited for")
+	c.Ask("thread")
+	sample(byMain+byThread+2*byDead, "another thread ended")
+	c.Ask("thread")
+	c.Ask("child")
+	sample(byMain+byThread+2*byDead, "a thread ended and a child was waited for")
+	c.Ask("thread")
+	sample(byMain+byThread+3*byDead, "and one more")
 }
 
 // TestKernelLeaderFirst samples a process whose main thread has ended.

@@ -18,8 +18,8 @@ type Sample struct {
 	// MinorFaults and MajorFaults are of all threads, dead ones included.
 	MinorFaults, MajorFaults uint64
 	// ReadBytes and WriteBytes went to or came from storage; ReadChars and
-	// WriteChars passed through read(2) and write(2). In bytes, of the threads
-	// that were alive at one of the samples: see [Sampler.Sample].
+	// WriteChars passed through read(2) and write(2). In bytes, of all threads but
+	// those that ended while children were waited for: see [Sampler.Sample].
 	ReadBytes, WriteBytes, ReadChars, WriteChars uint64
 	// MaxRSS is the resident set's high-water mark in bytes, the largest of
 	// all programs the process was executing when sampled.
@@ -34,7 +34,20 @@ type Sample struct {
 	// Denied tells that this sample was to be detailed and lacks I/O for want of
 	// permission: /proc/PID/task/TID/io needs CAP_SYS_PTRACE.
 	Denied bool
+
+	mixed mixedIO
 }
+
+// mixedIO is what the kernel held for a process at its last detailed sample, its own
+// and that of the children it had waited for in one sum.
+type mixedIO struct {
+	known    bool
+	children uint64 // see ofChildren
+	io       ioCounts
+}
+
+// ioCounts are bytes: of storage, and through read(2) and write(2).
+type ioCounts struct{ read, write, readChars, writeChars uint64 }
 
 // setCPU raises s to the total cpu and splits what is new in the proportion of
 // user to system, as far as neither falls. The tick that samples those two
@@ -52,3 +65,20 @@ func (s *Sample) setCPU(cpu, user, system time.Duration) {
 
 // raise makes *p at least v.
 func raise(p *uint64, v uint64) { *p = max(*p, v) }
+
+// raiseIO makes the I/O at least c.
+func (s *Sample) raiseIO(c ioCounts) {
+	raise(&s.ReadBytes, c.read)
+	raise(&s.WriteBytes, c.write)
+	raise(&s.ReadChars, c.readChars)
+	raise(&s.WriteChars, c.writeChars)
+}
+
+// addIO adds what was gained between two counts. A count that fell, as that of a
+// kernel that takes cancelled writes back might, adds nothing.
+func (s *Sample) addIO(from, to ioCounts) {
+	s.ReadBytes += to.read - min(from.read, to.read)
+	s.WriteBytes += to.write - min(from.write, to.write)
+	s.ReadChars += to.readChars - min(from.readChars, to.readChars)
+	s.WriteChars += to.writeChars - min(from.writeChars, to.writeChars)
+}

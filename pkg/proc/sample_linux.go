@@ -40,9 +40,10 @@ func (r FS) NewSampler() *Sampler { return &Sampler{root: r, clock: cpuClock} }
 // With detail all fields are, and the start time is checked, for some 35 µs
 // and 7 µs more for each further thread of some. The file /proc/PID/io holds the
 // I/O of all threads, dead ones included, but also that of every child that was
-// waited for, which is on the child's own account: it is read as long as there was
-// none. After that I/O is summed up over the live threads, and what dead threads
-// read and wrote from then on is known at the end.
+// waited for, which is on the child's own account. What it gained since the sample
+// before is the process's own if no child was waited for in between. If one was, I/O is
+// summed up over the live threads, and what threads read and wrote that ended in
+// that time, or before the first sample, is known at the end.
 func (sa *Sampler) Sample(pid int32, start clock.Start, s *Sample, detail bool) error {
 	next := *s
 	next.Denied = false
@@ -105,7 +106,7 @@ func (sa *Sampler) detail(pid int32, start clock.Start, s *Sample) error {
 	if err := parseStat(line, &p); err != nil {
 		return err
 	}
-	waited := hasWaited(line)
+	children := ofChildren(line)
 	if !p.Start.Same(start) {
 		return unix.ESRCH
 	}
@@ -121,7 +122,7 @@ func (sa *Sampler) detail(pid int32, start clock.Start, s *Sample) error {
 	if err := sa.status(dir, s); err != nil {
 		return err
 	}
-	err = sa.io(dir, pid, p.Threads, waited, s)
+	err = sa.io(dir, pid, p.Threads, children, s)
 	if errors.Is(err, fs.ErrPermission) {
 		s.Denied = true
 		return nil
@@ -155,19 +156,38 @@ func (sa *Sampler) status(dir int, s *Sample) error {
 	return nil
 }
 
-// io sums the I/O of the threads; waited tells that that of the dead ones is mixed
-// with that of children.
-func (sa *Sampler) io(dir int, pid, threads int32, waited bool, s *Sample) error {
-	var sum Sample
-	if !waited {
-		text, err := readAt(dir, "io", &sa.text)
-		if err == nil {
-			err = parseIO(text, &sum)
-		}
-		if err != nil {
-			return err
-		}
-	} else if threads <= 1 {
+// io brings the I/O up to date. children is what ofChildren said before.
+func (sa *Sampler) io(dir int, pid, threads int32, children uint64, s *Sample) error {
+	mixed := mixedIO{children: children}
+	text, err := readAt(dir, "io", &sa.text)
+	if err == nil {
+		err = parseIO(text, &mixed.io)
+	}
+	if err != nil {
+		return err
+	}
+	// A child that is waited for now may be among it or not.
+	line, err := readAt(dir, "stat", &sa.text)
+	if err != nil {
+		return err
+	}
+	var p Process
+	if err := parseStat(line, &p); err != nil {
+		return err
+	}
+	mixed.known = ofChildren(line) == children
+	was := s.mixed
+	s.mixed = mixed
+	switch {
+	case mixed.known && children == 0:
+		s.raiseIO(mixed.io)
+		return nil
+	case mixed.known && was.known && was.children == children:
+		s.addIO(was.io, mixed.io)
+		return nil
+	}
+	var sum ioCounts
+	if threads <= 1 {
 		if err := sa.threadIO(dir, pid, &sum); err != nil {
 			return err
 		}
@@ -187,14 +207,11 @@ func (sa *Sampler) io(dir int, pid, threads int32, waited bool, s *Sample) error
 			return err
 		}
 	}
-	raise(&s.ReadBytes, sum.ReadBytes)
-	raise(&s.WriteBytes, sum.WriteBytes)
-	raise(&s.ReadChars, sum.ReadChars)
-	raise(&s.WriteChars, sum.WriteChars)
+	s.raiseIO(sum)
 	return nil
 }
 
-func (sa *Sampler) threadIO(dir int, tid int32, sum *Sample) error {
+func (sa *Sampler) threadIO(dir int, tid int32, sum *ioCounts) error {
 	sa.name = append(sa.name[:0], "task/"...)
 	sa.name = strconv.AppendInt(sa.name, int64(tid), 10)
 	sa.name = append(sa.name, "/io"...)
@@ -206,8 +223,8 @@ func (sa *Sampler) threadIO(dir int, tid int32, sum *Sample) error {
 }
 
 // parseIO adds the counts of /proc/PID/io (fs/proc/base.c: do_io_accounting)
-// to s.
-func parseIO(text []byte, s *Sample) error {
+// to c.
+func parseIO(text []byte, c *ioCounts) error {
 	var n [4]uint64
 	for i, key := range [...]string{"rchar", "wchar", "read_bytes", "write_bytes"} {
 		var err error
@@ -215,9 +232,9 @@ func parseIO(text []byte, s *Sample) error {
 			return err
 		}
 	}
-	s.ReadChars += n[0]
-	s.WriteChars += n[1]
-	s.ReadBytes += n[2]
-	s.WriteBytes += n[3]
+	c.readChars += n[0]
+	c.writeChars += n[1]
+	c.read += n[2]
+	c.write += n[3]
 	return nil
 }

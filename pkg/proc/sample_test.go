@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 
 	"elsa/pkg/clock"
@@ -37,7 +38,7 @@ func TestSetCPU(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got := tt.before
 			got.setCPU(tt.cpu, tt.user, tt.system)
-			if diff := cmp.Diff(tt.want, got); diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Sample{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -108,7 +109,7 @@ func TestSampleRecorded(t *testing.T) {
 			if err := sampler.Sample(tt.pid, seen(tt.start), &got, tt.detail); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Sample{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -144,7 +145,7 @@ func TestSampleGone(t *testing.T) {
 			if err := sampler.Sample(tt.pid, seen(tt.start), &got, tt.detail); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("error %v, want fs.ErrNotExist", err)
 			}
-			if diff := cmp.Diff(before, got); diff != "" {
+			if diff := cmp.Diff(before, got, cmpopts.IgnoreUnexported(Sample{})); diff != "" {
 				t.Errorf("the sample changed (-want +got):\n%s", diff)
 			}
 		})

@@ -81,23 +81,23 @@ func parseStat(line []byte, p *Process) error {
 	return nil
 }
 
-// hasWaited reports whether the process of a line of /proc/PID/stat, which parseStat
-// took, has waited for a child: the kernel adds a child's faults and CPU time (fields
-// 11, 13, 16 and 17) to its parent's together with its I/O (kernel/exit.c,
-// wait_task_zombie), and no process runs without a fault.
-func hasWaited(line []byte) bool {
+// ofChildren returns a number that rises whenever the process of a line of
+// /proc/PID/stat, which parseStat took, waits for a child, and is 0 before: the kernel
+// adds a child's faults and CPU time (fields 11, 13, 16 and 17) to its parent's
+// together with its I/O (kernel/exit.c, wait_task_zombie), and no process runs
+// without a fault.
+func ofChildren(line []byte) (sum uint64) {
 	rest := line[bytes.LastIndexByte(line, ')')+2:]
 	for i := range 15 { // the first is field 3
 		var field []byte
 		field, rest, _ = bytes.Cut(rest, space)
 		switch i {
 		case 8, 10, 13, 14:
-			if string(field) != "0" {
-				return true
-			}
+			n, _ := parseUint(field)
+			sum += n
 		}
 	}
-	return false
+	return sum
 }
 
 // exiting is PF_EXITING of include/linux/sched.h.

@@ -155,8 +155,8 @@ func FuzzStatus(f *testing.F) {
 				t.Fatalf("number(%q, %q) = %d, %v", text, key, n, err)
 			}
 		}
-		var s Sample
-		if err := parseIO(text, &s); err != nil && s != (Sample{}) {
+		var s ioCounts
+		if err := parseIO(text, &s); err != nil && s != (ioCounts{}) {
 			t.Fatalf("parseIO(%q) = %v and left %+v", text, err, s)
 		}
 	})
