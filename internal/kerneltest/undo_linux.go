@@ -15,8 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// undoScript puts back what a test changed, of which its arguments tell. A mount is
+// taken away lazily: whoever still has a file open there must not keep the others.
+const undoScript = `case $1 in
+sysctl) printf %s "$3" >"$2" ;;
+unmount) ! mountpoint -q "$2" || umount -l "$2" ;;
+esac`
+
 // undoFile names what tests that run now have changed on the machine, a line each:
-// how it is put back, in the words of [undo]. A test that is killed cleans up
+// the arguments of undoScript. A test that is killed cleans up
 // nothing, so the next one does it. /run lasts as long as what the kernel was told.
 const undoFile = "/run/elsa-test.undo"
 
@@ -30,8 +37,7 @@ func Sysctl(t testing.TB, name, value string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := "sysctl " + path + " " + strings.TrimSpace(string(was)) + "\n"
-	undoAtEnd(t, line, "sh", "-c", `printf %s "$1" >"$0"`, path, string(was))
+	undoAtEnd(t, "sysctl", path, strings.TrimSpace(string(was)))
 	if err := os.WriteFile(path, []byte(value), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -51,18 +57,18 @@ func Mount(t testing.TB, source, dir, kind, data string) {
 // ends.
 func Mounts(t testing.TB, dir string) {
 	t.Helper()
-	undoAtEnd(t, "unmount "+dir+"\n", "umount", "--lazy", "--quiet", dir)
+	undoAtEnd(t, "unmount", dir)
 }
 
-// undoAtEnd has line undone when t ends, by the same as command does when t's
-// process is killed.
-func undoAtEnd(t testing.TB, line string, command ...string) {
+// undoAtEnd runs undoScript when t ends or its process is killed.
+func undoAtEnd(t testing.TB, args ...string) {
 	t.Helper()
+	line := strings.Join(args, " ") + "\n"
 	if err := record(func(lines []string) []string { return append(lines, line) }); err != nil {
 		t.Fatal(err)
 	}
 	// Its standard input ends with this process. A terminal's ^C is not for it.
-	keeper := exec.Command("sh", append([]string{"-c", `read done || "$@"`, "sh"}, command...)...)
+	keeper := exec.Command("sh", append([]string{"-c", "read done && exit\n" + undoScript, "sh"}, args...)...)
 	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	in, err := keeper.StdinPipe()
 	if err == nil {
@@ -107,20 +113,10 @@ func undoLeft(t testing.TB) {
 
 // undo does what a line of the undo file says.
 func undo(line string) error {
-	verb, arg, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-	switch verb {
-	case "sysctl":
-		path, value, _ := strings.Cut(arg, " ")
-		if err := os.WriteFile(path, []byte(value), 0); err != nil {
-			return fmt.Errorf("put back %s: %w", path, err)
-		}
-	case "unmount":
-		// Lazily: whoever still has a file open there must not keep the others.
-		if err := unix.Unmount(arg, unix.MNT_DETACH); err != nil && err != unix.EINVAL && err != unix.ENOENT {
-			return fmt.Errorf("unmount %s: %w", arg, err)
-		}
-	default:
-		return fmt.Errorf("undo %q: no such line", line)
+	args := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)
+	out, err := exec.Command("sh", append([]string{"-c", undoScript, "sh"}, args...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("undo %v: %w: %s", args, err, out)
 	}
 	return nil
 }
