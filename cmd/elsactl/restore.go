@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -83,9 +82,11 @@ func restore(file, dir string) (done restored, err error) {
 	if err := copyDatabase(file, fresh, fi); err != nil {
 		return done, err
 	}
-	if done.Groups, err = checkDatabase(fresh); err != nil {
+	st, err := store.Check(fresh)
+	if err != nil {
 		return done, err
 	}
+	done.Groups = len(st.Groups)
 	old := done.Database + ".replaced"
 	switch err := os.Rename(done.Database, old); {
 	case err == nil:
@@ -118,21 +119,4 @@ func copyDatabase(from, to string, dir fs.FileInfo) error {
 		err = out.Sync()
 	}
 	return errors.Join(err, out.Close())
-}
-
-// checkDatabase verifies a database as elsad --check does.
-func checkDatabase(path string) (groups int, err error) {
-	db, err := store.Open(path, time.Now())
-	if err != nil {
-		return 0, err
-	}
-	defer db.Close()
-	if err := db.Verify(); err != nil {
-		return 0, err
-	}
-	st, err := db.Load()
-	if err != nil {
-		return 0, err
-	}
-	return len(st.Groups), nil
 }

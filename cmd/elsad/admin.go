@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
-	"time"
 
 	"elsa/internal/config"
 	"elsa/internal/store"
@@ -27,17 +26,9 @@ func checkStore(cfg *config.Config, w io.Writer) error {
 	if err := checkStateDir(cfg.StateDir); err != nil {
 		return err
 	}
-	db, err := store.Open(path, time.Now())
+	st, err := store.Check(path)
 	if err != nil {
 		return withAdvice(err, cfg)
-	}
-	defer db.Close()
-	if err := db.Verify(); err != nil {
-		return err
-	}
-	st, err := db.Load()
-	if err != nil {
-		return err
 	}
 	fmt.Fprintf(w, "%s: ok: %d groups, %d sets, %d members, ledger at %v\n",
 		path, len(st.Groups), len(st.Sets), len(st.Members), st.Meta.Position)

@@ -5,24 +5,41 @@ package store
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"elsa/internal/history"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
 
+// Check opens the database at path, which nobody may use meanwhile, verifies it and
+// returns what it holds. The error is that of [Open], or of [Store.Verify].
+func Check(path string) (*State, error) {
+	s, err := Open(path, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return s.verify()
+}
+
 // Verify decodes every value of the database, which Open found to be what was
 // written, and makes sure that all of it could be committed again, with the deaths of
 // all members. It changes nothing.
 func (s *Store) Verify() error {
+	_, err := s.verify()
+	return err
+}
+
+func (s *Store) verify() (*State, error) {
 	st, err := s.Load()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.History(0, 1<<32-1, func(*history.Key, *usage.Usage) error { return nil }); err != nil {
-		return fmt.Errorf("read database %s: %w", s.path, damaged(err))
+		return nil, fmt.Errorf("read database %s: %w", s.path, damaged(err))
 	}
-	return s.rehearse(st)
+	return st, s.rehearse(st)
 }
 
 var errRehearsed = errors.New("rehearsed")
