@@ -28,7 +28,7 @@ type listed struct {
 	missing   uint64
 }
 
-func (e *listed) path(dir string) string { return filepath.Join(dir, "day="+e.day, e.name) }
+func (e *listed) path(dir string) string { return filepath.Join(dayDir(dir, e.day), e.name) }
 
 // readList returns the list of the archive in dir; ok tells whether there is one.
 func readList(dir string) (list []listed, ok bool, err error) {

@@ -31,7 +31,7 @@ func Files(dir string) (list []File, err error) {
 		return nil, fmt.Errorf("list archive: %w", err)
 	}
 	for _, d := range days {
-		date, ok := strings.CutPrefix(d, "day=")
+		date, ok := strings.CutPrefix(d, dayPrefix)
 		if _, err := time.Parse(time.DateOnly, date); !ok || err != nil {
 			continue
 		}

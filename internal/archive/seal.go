@@ -99,11 +99,11 @@ func sealOne(dir, from string, list []uint64, i int, done *Sealed) (made []liste
 		if n == 0 {
 			return
 		}
-		name := dayName(day(time.Now().UnixNano()))
+		first := day(time.Now().UnixNano())
 		if len(days) > 0 {
-			name = dayName(slices.Min(slices.Collect(maps.Keys(days))))
+			first = slices.Min(slices.Collect(maps.Keys(days)))
 		}
-		made = append(made, listed{strings.TrimPrefix(name, "day="), fmt.Sprintf("segment-%d", list[i]), n})
+		made = append(made, listed{date(first), fmt.Sprintf("segment-%d", list[i]), n})
 	}
 	fixes, err := journal.LoadFixes(from, list, i, &journal.Visitor{
 		Row:    func(r *journal.Row) { days[day(r.End)]++ },
@@ -126,7 +126,7 @@ func sealOne(dir, from string, list []uint64, i int, done *Sealed) (made []liste
 		}
 		n := int((days[d] + fileRows - 1) / fileRows)
 		for k := range n {
-			made = append(made, listed{day: strings.TrimPrefix(dayName(d), "day="), name: fileName(fixes.Header, k)})
+			made = append(made, listed{day: date(d), name: fileName(fixes.Header, k)})
 		}
 		done.Files += n
 		done.Rows += days[d]
@@ -146,10 +146,13 @@ func day(ns int64) int64 {
 	return d
 }
 
-// dayName is the directory of a day.
-func dayName(d int64) string {
-	return "day=" + time.Unix(0, 0).UTC().AddDate(0, 0, int(d)).Format(time.DateOnly)
-}
+// date is a day as its directory names it.
+func date(d int64) string { return time.Unix(0, 0).UTC().AddDate(0, 0, int(d)).Format(time.DateOnly) }
+
+// dayDir is the directory of a date.
+func dayDir(dir, date string) string { return filepath.Join(dir, dayPrefix+date) }
+
+const dayPrefix = "day="
 
 // sealDay writes the rows of a segment that ended on a day.
 func sealDay(dir, from string, n uint64, d int64, rows uint64, fixes *journal.Fixes) error {
@@ -158,7 +161,7 @@ func sealDay(dir, from string, n uint64, d int64, rows uint64, fixes *journal.Fi
 		return err
 	}
 	defer s.Close()
-	path := filepath.Join(dir, dayName(d))
+	path := dayDir(dir, date(d))
 	if err := os.Mkdir(path, 0o750); err == nil {
 		err = journal.SyncDir(dir)
 		if err != nil {
