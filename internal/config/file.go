@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
+	"elsa/internal/mapping"
 	"elsa/internal/rules"
 )
 
@@ -57,41 +58,31 @@ func parseFile(r io.Reader, flags *pflag.FlagSet, sections *Sections) (*rules.Se
 	} else if !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	top := doc.Content[0]
-	if top.Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("line %d: need keys with values", top.Line)
-	}
-	set, seen := &rules.Set{}, map[string]bool{}
-	for i := 0; i+1 < len(top.Content); i += 2 {
-		key, v := top.Content[i], top.Content[i+1]
-		if seen[key.Value] {
-			return nil, fmt.Errorf("line %d: %q is there twice", key.Line, key.Value)
-		}
-		seen[key.Value] = true
+	set := &rules.Set{}
+	err = mapping.Each(doc.Content[0], func(key, v *yaml.Node) (err error) {
 		if key.Value == "rules" {
-			if set, err = rules.Parse(v); err != nil {
-				return nil, err
-			}
-			continue
+			set, err = rules.Parse(v)
+			return err
 		}
-		if found, err := sections.section(key.Value, v); err != nil {
-			return nil, err
-		} else if found {
-			continue
+		if found, err := sections.section(key.Value, v); found || err != nil {
+			return err
 		}
 		flag := flags.Lookup(key.Value)
-		if flag == nil || notInFile[key.Value] {
-			return nil, fmt.Errorf("line %d: unknown key %q: use the name of a flag, or rules, prices or budgets", key.Line, key.Value)
-		}
-		if v.Kind != yaml.ScalarNode {
-			return nil, fmt.Errorf("line %d: %s needs one value", v.Line, key.Value)
-		}
-		if flag.Changed {
-			continue // the command line wins
+		switch {
+		case flag == nil || notInFile[key.Value]:
+			return mapping.ErrorAt(key, "unknown key %q: use the name of a flag, or rules, prices or budgets", key.Value)
+		case v.Kind != yaml.ScalarNode:
+			return mapping.ErrorAt(v, "%s needs one value", key.Value)
+		case flag.Changed:
+			return nil // the command line wins
 		}
 		if err := flag.Value.Set(v.Value); err != nil {
-			return nil, fmt.Errorf("line %d: bad %s %q: %v", v.Line, key.Value, v.Value, err)
+			return mapping.ErrorAt(v, "bad %s %q: %v", key.Value, v.Value, err)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return set, nil
 }

@@ -5,12 +5,12 @@
 package price
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/shopspring/decimal"
 	"go.yaml.in/yaml/v3"
 
+	"elsa/internal/mapping"
 	"elsa/internal/rules"
 )
 
@@ -59,17 +59,17 @@ func Parse(n *yaml.Node) (*List, error) {
 	if n == nil {
 		return l, nil
 	}
-	err := each(n, func(key string, v *yaml.Node) error {
-		switch key {
+	err := mapping.Each(n, func(key, v *yaml.Node) error {
+		switch key.Value {
 		case "currency":
 			l.Currency = v.Value
 		case "digits":
 			if err := v.Decode(&l.Digits); err != nil || l.Digits < 0 || l.Digits > 6 {
-				return fmt.Errorf("line %d: digits is %q; use 0 to 6", v.Line, v.Value)
+				return mapping.ErrorAt(v, "digits is %q; use 0 to 6", v.Value)
 			}
 		case "list":
 			if v.Kind != yaml.SequenceNode || len(v.Content) > maxEntries {
-				return fmt.Errorf("line %d: list needs a list of at most %d entries", v.Line, maxEntries)
+				return mapping.ErrorAt(v, "list needs a list of at most %d entries", maxEntries)
 			}
 			for _, e := range v.Content {
 				if err := l.parse(e); err != nil {
@@ -77,7 +77,7 @@ func Parse(n *yaml.Node) (*List, error) {
 				}
 			}
 		default:
-			return fmt.Errorf("line %d: unknown key %q in prices: use currency, digits and list", v.Line, key)
+			return mapping.ErrorAt(v, "unknown key %q in prices: use currency, digits and list", key.Value)
 		}
 		return nil
 	})
@@ -87,9 +87,10 @@ func Parse(n *yaml.Node) (*List, error) {
 func (l *List) parse(n *yaml.Node) error {
 	var e entry
 	any := false
-	err := each(n, func(key string, v *yaml.Node) error {
+	err := mapping.Each(n, func(k, v *yaml.Node) error {
+		key := k.Value
 		if v.Kind != yaml.ScalarNode {
-			return fmt.Errorf("line %d: %s needs one value", v.Line, key)
+			return mapping.ErrorAt(v, "%s needs one value", key)
 		}
 		switch key {
 		case "group":
@@ -99,41 +100,28 @@ func (l *List) parse(n *yaml.Node) error {
 		case "label":
 			e.key, e.value, e.labelled = strings.Cut(v.Value, "=")
 			if !e.labelled || e.key == "" {
-				return fmt.Errorf("line %d: label is %q; use KEY=VALUE", v.Line, v.Value)
+				return mapping.ErrorAt(v, "label is %q; use KEY=VALUE", v.Value)
 			}
 		default:
-			for k, name := range keys {
+			for kind, name := range keys {
 				if key == name {
 					d, err := decimal.NewFromString(v.Value)
 					if err != nil || d.IsNegative() || len(v.Value) > 30 {
-						return fmt.Errorf("line %d: %s is %q; use a number that is not negative", v.Line, key, v.Value)
+						return mapping.ErrorAt(v, "%s is %q; use a number that is not negative", key, v.Value)
 					}
-					e.prices[k], any = decimal.NewNullDecimal(d), true
+					e.prices[kind], any = decimal.NewNullDecimal(d), true
 					return nil
 				}
 			}
-			return fmt.Errorf("line %d: unknown key %q of a price: use group, label, user, %s", v.Line, key, strings.Join(keys[:], ", "))
+			return mapping.ErrorAt(v, "unknown key %q of a price: use group, label, user, %s", key, strings.Join(keys[:], ", "))
 		}
 		return nil
 	})
 	if err == nil && !any {
-		err = fmt.Errorf("line %d: no price is given: use %s", n.Line, strings.Join(keys[:], ", "))
+		err = mapping.ErrorAt(n, "no price is given: use %s", strings.Join(keys[:], ", "))
 	}
 	l.list = append(l.list, e)
 	return err
-}
-
-// each calls f for each key of a mapping.
-func each(n *yaml.Node, f func(key string, v *yaml.Node) error) error {
-	if n.Kind != yaml.MappingNode {
-		return fmt.Errorf("line %d: need keys with values", n.Line)
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if err := f(n.Content[i].Value, n.Content[i+1]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Empty reports whether nothing has a price.

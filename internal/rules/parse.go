@@ -4,7 +4,6 @@ package rules
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"elsa/internal/mapping"
 	"elsa/pkg/groups"
 )
 
@@ -43,22 +43,23 @@ const maxRules = 1000
 // An error names the line, as "line 4: …".
 func Parse(n *yaml.Node) (*Set, error) {
 	s := &Set{Mode: First}
-	err := fields(n, func(key string, v *yaml.Node) error {
+	err := mapping.Each(n, func(k, v *yaml.Node) error {
+		key := k.Value
 		switch key {
 		case "match":
 			s.Mode = Mode(v.Value)
 			if s.Mode != First && s.Mode != All {
-				return errorAt(v, "bad match %q: use first or all", v.Value)
+				return mapping.ErrorAt(v, "bad match %q: use first or all", v.Value)
 			}
 		case "list":
 			if v.Kind == yaml.ScalarNode && v.Tag == "!!null" {
 				return nil // all of it is comments
 			}
 			if v.Kind != yaml.SequenceNode {
-				return errorAt(v, "list is not a list of rules")
+				return mapping.ErrorAt(v, "list is not a list of rules")
 			}
 			if len(v.Content) > maxRules {
-				return errorAt(v, "%d rules: use at most %d", len(v.Content), maxRules)
+				return mapping.ErrorAt(v, "%d rules: use at most %d", len(v.Content), maxRules)
 			}
 			for _, item := range v.Content {
 				r, err := parseRule(item)
@@ -68,7 +69,7 @@ func Parse(n *yaml.Node) (*Set, error) {
 				s.Rules = append(s.Rules, r)
 			}
 		default:
-			return errorAt(v, "unknown key %q: use match and list", key)
+			return mapping.ErrorAt(v, "unknown key %q: use match and list", key)
 		}
 		return nil
 	})
@@ -86,24 +87,26 @@ var keys = []string{"command", "user", "unix-group", "parent", "executable", "cg
 
 func parseRule(n *yaml.Node) (Rule, error) {
 	r := Rule{Line: n.Line, Limit: defaultLimit}
-	err := fields(n, func(key string, v *yaml.Node) error {
+	err := mapping.Each(n, func(k, v *yaml.Node) error {
+		key := k.Value
 		switch {
 		case key == "group":
 			return r.parseGroup(v)
 		case key == "limit":
 			var err error
 			if r.Limit, err = strconv.Atoi(v.Value); err != nil || r.Limit < 1 || r.Limit > maxLimit {
-				return errorAt(v, "bad limit %q: use 1 to %d groups", v.Value, maxLimit)
+				return mapping.ErrorAt(v, "bad limit %q: use 1 to %d groups", v.Value, maxLimit)
 			}
 			return nil
 		case key == "env":
-			return fields(v, func(name string, value *yaml.Node) error {
+			return mapping.Each(v, func(k, value *yaml.Node) error {
+				name := k.Value
 				want, not, err := patterns(value)
 				if err != nil {
 					return err
 				}
 				if len(want) != 1 {
-					return errorAt(value, "env %s needs one value; * stands for any", name)
+					return mapping.ErrorAt(value, "env %s needs one value; * stands for any", name)
 				}
 				r.conditions = append(r.conditions, condition{key, name, want, not})
 				return checkVariable(value, name)
@@ -116,7 +119,7 @@ func parseRule(n *yaml.Node) (Rule, error) {
 			}
 			return errors.Join(checkPatterns(v, key, want), checkPatterns(v, key, not))
 		}
-		return errorAt(v, "unknown condition %q: use %s", key, strings.Join(keys, ", "))
+		return mapping.ErrorAt(v, "unknown condition %q: use %s", key, strings.Join(keys, ", "))
 	})
 	slices.SortStableFunc(r.conditions, func(a, b condition) int {
 		return slices.Index(keys, a.key) - slices.Index(keys, b.key)
@@ -125,9 +128,9 @@ func parseRule(n *yaml.Node) (Rule, error) {
 	case err != nil:
 		return r, err
 	case r.Group == "":
-		return r, errorAt(n, "rule has no group")
+		return r, mapping.ErrorAt(n, "rule has no group")
 	case len(r.conditions) == 0:
-		return r, errorAt(n, "rule for group %s has no condition; to take every process say command: \"*\"", r.Group)
+		return r, mapping.ErrorAt(n, "rule for group %s has no condition; to take every process say command: \"*\"", r.Group)
 	}
 	return r, nil
 }
@@ -136,7 +139,7 @@ func (r *Rule) parseGroup(v *yaml.Node) error {
 	r.Group = v.Value
 	if !strings.Contains(v.Value, "{{") {
 		if err := groups.CheckName(v.Value); err != nil {
-			return errorAt(v, "%v", err)
+			return mapping.ErrorAt(v, "%v", err)
 		}
 		return nil
 	}
@@ -145,7 +148,7 @@ func (r *Rule) parseGroup(v *yaml.Node) error {
 		err = t.Execute(&strings.Builder{}, names{nobody{}})
 	}
 	if err != nil {
-		return errorAt(v, "bad group template %q: %v", v.Value, strings.TrimPrefix(err.Error(), "template: "))
+		return mapping.ErrorAt(v, "bad group template %q: %v", v.Value, strings.TrimPrefix(err.Error(), "template: "))
 	}
 	r.name, r.shape = t, shapeOf(t)
 	return nil
@@ -179,7 +182,7 @@ func patterns(n *yaml.Node) (want, not []pattern, err error) {
 	for _, item := range items {
 		text, without := strings.CutPrefix(item.Value, "!")
 		if item.Kind != yaml.ScalarNode || text == "" {
-			return nil, nil, errorAt(item, "need a text, or a list of texts")
+			return nil, nil, mapping.ErrorAt(item, "need a text, or a list of texts")
 		}
 		if without {
 			not = append(not, pattern(text))
@@ -189,32 +192,9 @@ func patterns(n *yaml.Node) (want, not []pattern, err error) {
 	}
 	switch {
 	case len(items) == 0:
-		return nil, nil, errorAt(n, "the list is empty")
+		return nil, nil, mapping.ErrorAt(n, "the list is empty")
 	case len(want) == 0:
-		return nil, nil, errorAt(n, "the list only leaves out; say what it takes, as in [\"*\", \"!%s\"]", not[0])
+		return nil, nil, mapping.ErrorAt(n, "the list only leaves out; say what it takes, as in [\"*\", \"!%s\"]", not[0])
 	}
 	return want, not, nil
-}
-
-// fields calls f for every pair of a mapping.
-func fields(n *yaml.Node, f func(key string, v *yaml.Node) error) error {
-	if n.Kind != yaml.MappingNode {
-		return errorAt(n, "need keys with values")
-	}
-	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
-		if seen[key.Value] {
-			return errorAt(key, "%q is there twice", key.Value)
-		}
-		seen[key.Value] = true
-		if err := f(key.Value, n.Content[i+1]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func errorAt(n *yaml.Node, format string, args ...interface{}) error {
-	return fmt.Errorf("line %d: %s", n.Line, fmt.Sprintf(format, args...))
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"elsa/internal/mapping"
 	"elsa/pkg/groups"
 )
 
@@ -30,7 +31,7 @@ func checkPatterns(n *yaml.Node, key string, ps []pattern) error {
 		size, first := len(text), byte(p[0])
 		wild := first == '*' || first == '?'
 		never := func(format string, args ...any) error {
-			return errorAt(n, "%s %q can never match: %s", key, string(p), fmt.Sprintf(format, args...))
+			return mapping.ErrorAt(n, "%s %q can never match: %s", key, string(p), fmt.Sprintf(format, args...))
 		}
 		switch key {
 		case "command":
@@ -70,7 +71,7 @@ func checkPatterns(n *yaml.Node, key string, ps []pattern) error {
 // checkVariable refuses a name that no environment variable has.
 func checkVariable(n *yaml.Node, name string) error {
 	if name == "" || strings.ContainsAny(name, "=\x00") {
-		return errorAt(n, "env %q can never match: no variable has such a name", name)
+		return mapping.ErrorAt(n, "env %q can never match: no variable has such a name", name)
 	}
 	return nil
 }
