@@ -32,7 +32,7 @@ func budgetCommand(c *ctl) *cobra.Command {
 		Use:   "budget [--month YYYY-MM] [--config FILE]",
 		Short: "Show what groups used of their budgets",
 		Long: `Show what groups used in a month of the CPU time that the budgets of the
-configuration file give them; see elsa.conf(5). Months are those of UTC. A
+configuration file give them; see elsa.yaml(5). Months are those of UTC. A
 process counts when it ends, with all it used, or when it leaves the group. A
 budget for a parent (ci/) is for all groups below it together.`,
 		Example: "  elsactl budget -o json | jq '.[] | select(.ratio > 0.8)'",

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"elsa/pkg/groups"
 )
 
 // deleted is a group that is no more.
@@ -42,7 +44,7 @@ members run on; those that are in no other group are ungrouped from then on.`,
 					fmt.Fprintf(c.stdout, "%s group %s\n", map[bool]string{false: "deleted", true: "would delete"}[dry], name)
 				}
 			}
-			if len(args) == 1 && !wild(args[0]) {
+			if len(args) == 1 && !groups.IsPattern(args[0]) {
 				return c.print(gone[0], func() {})
 			}
 			return c.print(gone, func() {})

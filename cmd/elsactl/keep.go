@@ -12,16 +12,14 @@ import (
 
 	"elsa/internal/rules"
 	"elsa/pkg/client"
+	"elsa/pkg/groups"
 )
-
-// wild reports whether a group's name on the command line is a pattern.
-func wild(name string) bool { return strings.ContainsAny(name, "*?") }
 
 // named are the groups that names and patterns on the command line stand for, each
 // once. A pattern that matches none is an error; a name is left to the service.
 func (c *ctl) named(ctx context.Context, args []string) (names []string, err error) {
 	var gs []client.Group
-	if slices.ContainsFunc(args, wild) {
+	if slices.ContainsFunc(args, groups.IsPattern) {
 		if gs, err = c.client().Groups(ctx); err != nil {
 			return nil, err
 		}
@@ -32,7 +30,7 @@ func (c *ctl) named(ctx context.Context, args []string) (names []string, err err
 		}
 	}
 	for _, arg := range args {
-		if !wild(arg) {
+		if !groups.IsPattern(arg) {
 			add(arg)
 			continue
 		}
@@ -82,7 +80,7 @@ You must be allowed to change all of them.`,
 		Args:    between(2, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			into := args[len(args)-1]
-			if wild(into) {
+			if groups.IsPattern(into) {
 				return badUsage("%s is a pattern; the last argument is the name of the group that takes up the others", into)
 			}
 			names, err := c.named(cmd.Context(), args[:len(args)-1])

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elsa/pkg/client"
+	"elsa/pkg/groups"
 )
 
 func showCommand(c *ctl) *cobra.Command {
@@ -31,7 +32,7 @@ group. Of a group that a rule made for you, you see your own processes.`,
 					return err
 				}
 			}
-			if len(args) == 1 && !wild(args[0]) {
+			if len(args) == 1 && !groups.IsPattern(args[0]) {
 				return c.printAs(gs[0], gs[0].Members, func() { c.show(&gs[0]) })
 			}
 			var rows []memberRow

@@ -3,13 +3,13 @@
 package config
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"elsa/internal/mapping"
 	"elsa/internal/rules"
 	"elsa/pkg/groups"
 )
@@ -35,7 +35,7 @@ type Allowance struct {
 func Allowances(budgets []Budget, names []string) (list []Allowance) {
 	seen := map[string]bool{}
 	for _, b := range budgets {
-		if b.parent() {
+		if groups.IsParent(b.Group) {
 			a := Allowance{Name: b.Group, CPU: b.CPU}
 			for i, name := range names {
 				if strings.HasPrefix(name, b.Group) {
@@ -58,10 +58,6 @@ func Allowances(budgets []Budget, names []string) (list []Allowance) {
 	return list
 }
 
-func (b *Budget) parent() bool {
-	return strings.HasSuffix(b.Group, "/") && !strings.ContainsAny(b.Group, "*?")
-}
-
 // Month is the first moment of the month of UTC that a time is in, and of the next.
 func Month(t time.Time) (first, next time.Time) {
 	y, m, _ := t.UTC().Date()
@@ -74,29 +70,33 @@ const maxBudgets = 100
 
 func parseBudgets(n *yaml.Node) (list []Budget, err error) {
 	if n.Kind != yaml.SequenceNode || len(n.Content) > maxBudgets {
-		return nil, fmt.Errorf("line %d: budgets needs a list of at most %d entries, as in - {group: ci, cpu: 100h}", n.Line, maxBudgets)
+		return nil, mapping.ErrorAt(n, "budgets needs a list of at most %d entries, as in - {group: ci, cpu: 100h}", maxBudgets)
 	}
 	for _, e := range n.Content {
 		var b struct{ Group, CPU string }
 		if e.Kind != yaml.MappingNode {
-			return nil, fmt.Errorf("line %d: a budget needs group and cpu", e.Line)
+			return nil, mapping.ErrorAt(e, "a budget needs group and cpu")
 		}
-		for i := 0; i+1 < len(e.Content); i += 2 {
-			switch key := e.Content[i].Value; key {
+		err := mapping.Each(e, func(key, v *yaml.Node) error {
+			switch key.Value {
 			case "group":
-				b.Group = e.Content[i+1].Value
+				b.Group = v.Value
 			case "cpu":
-				b.CPU = e.Content[i+1].Value
+				b.CPU = v.Value
 			default:
-				return nil, fmt.Errorf("line %d: unknown key %q of a budget: use group and cpu", e.Line, key)
+				return mapping.ErrorAt(e, "unknown key %q of a budget: use group and cpu", key.Value)
 			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		if err := groups.CheckName(strings.NewReplacer("*", "x", "?", "x").Replace(b.Group)); err != nil {
-			return nil, fmt.Errorf("line %d: %w", e.Line, err)
+		if err := groups.CheckPattern(b.Group); err != nil {
+			return nil, mapping.ErrorAt(e, "%w", err)
 		}
 		hours, err := strconv.ParseFloat(strings.TrimSuffix(b.CPU, "h"), 64)
 		if err != nil || !strings.HasSuffix(b.CPU, "h") || !(hours > 0 && hours < 2e6) {
-			return nil, fmt.Errorf("line %d: cpu is %q; use hours of CPU time, as in 100h", e.Line, b.CPU)
+			return nil, mapping.ErrorAt(e, "cpu is %q; use hours of CPU time, as in 100h", b.CPU)
 		}
 		list = append(list, Budget{b.Group, time.Duration(hours * float64(time.Hour))})
 	}

@@ -28,10 +28,7 @@ type Parent struct {
 
 // IsPlain reports whether a name in a question stands for the group of that name
 // alone.
-func IsPlain(name string) bool { return !isPattern(name) && !isParent(name) }
-
-func isPattern(name string) bool { return strings.ContainsAny(name, "*?") }
-func isParent(name string) bool  { return strings.HasSuffix(name, "/") && !isPattern(name) }
+func IsPlain(name string) bool { return !groups.IsPattern(name) && !groups.IsParent(name) }
 
 // maxSelect bounds the names in a question, each of which is matched with all groups
 // if it is a pattern.
@@ -43,7 +40,7 @@ func checkSelect(names []string) error {
 		if !IsPlain(name) {
 			wide++
 		}
-		if err := groups.CheckName(strings.NewReplacer("*", "x", "?", "x").Replace(name)); err != nil {
+		if err := groups.CheckPattern(name); err != nil {
 			return BadRequest("%v", err)
 		}
 	}
@@ -70,7 +67,7 @@ func Select(names []string, n int, name func(int) string) (Selection, error) {
 	}
 	for _, want := range names {
 		switch i, found := byName[want]; {
-		case isParent(want):
+		case groups.IsParent(want):
 			p := Parent{Name: want, Groups: matching(n, func(i int) bool { return strings.HasPrefix(name(i), want) })}
 			if p.Groups == nil {
 				return s, NotFound("no group's name begins with %s", want)
@@ -79,7 +76,7 @@ func Select(names []string, n int, name func(int) string) (Selection, error) {
 				parents[want] = true
 				s.Parents = append(s.Parents, p)
 			}
-		case isPattern(want):
+		case groups.IsPattern(want):
 			list := matching(n, func(i int) bool { return rules.Glob(want, name(i)) })
 			if list == nil {
 				return s, NotFound("no group's name matches %s", want)

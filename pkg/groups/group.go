@@ -4,6 +4,7 @@ package groups
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -78,3 +79,16 @@ func CheckName(name string) error {
 	}
 	return nil
 }
+
+// IsPattern reports whether what stands for groups is a pattern, in which * stands for
+// any text and ? for one character. No group has such a name.
+func IsPattern(s string) bool { return strings.ContainsAny(s, "*?") }
+
+// IsParent reports whether what stands for groups is a parent, which ends with a slash:
+// all groups whose names begin so.
+func IsParent(s string) bool { return strings.HasSuffix(s, "/") && !IsPattern(s) }
+
+// CheckPattern reports whether s may stand for groups: as [CheckName], with * and ?.
+func CheckPattern(s string) error { return CheckName(wildcards.Replace(s)) }
+
+var wildcards = strings.NewReplacer("*", "x", "?", "x")
