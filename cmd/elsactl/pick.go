@@ -71,33 +71,30 @@ func (p *pick) meant(pid int32) bool {
 	return err == nil && (p.unit == "" || inUnit(string(text), p.unit)) && (p.cgroup == "" || inCgroup(string(text), p.cgroup))
 }
 
-// paths are those of a process's control groups, of all hierarchies: lines of
-// hierarchy:controllers:path, see cgroups(7).
-func paths(text string) (list []string) {
-	for line := range strings.Lines(text) {
-		if f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3); len(f) == 3 {
-			list = append(list, f[2])
-		}
-	}
-	return list
-}
-
 // inUnit reports whether a control group is that of a unit of systemd or is below it.
 // A unit without a suffix is a service.
 func inUnit(text, unit string) bool {
 	if !strings.Contains(unit, ".") {
 		unit += ".service"
 	}
-	return slices.ContainsFunc(paths(text), func(p string) bool { return slices.Contains(strings.Split(p, "/"), unit) })
+	for m := range proc.Memberships(text) {
+		if slices.Contains(strings.Split(m.Path, "/"), unit) {
+			return true
+		}
+	}
+	return false
 }
 
 // inCgroup reports whether a control group is the named one or below it. Its name
 // may begin where control groups are mounted.
 func inCgroup(text, name string) bool {
 	name = path.Clean("/" + strings.TrimPrefix(path.Clean(name), "/sys/fs/cgroup"))
-	return slices.ContainsFunc(paths(text), func(p string) bool {
-		return p == name || strings.HasPrefix(p, strings.TrimSuffix(name, "/")+"/")
-	})
+	for m := range proc.Memberships(text) {
+		if m.Path == name || strings.HasPrefix(m.Path, strings.TrimSuffix(name, "/")+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // Bounds of pick.add: how many processes a request names, and how often it is looked

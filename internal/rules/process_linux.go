@@ -120,10 +120,9 @@ func (f *Process) Cgroup() string {
 		return *f.cgroup
 	}
 	path := ""
-	for line := range strings.Lines(string(f.find(controlGroup, f.reading("cgroup")).text)) {
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) == 3 && parts[2] != "/" && (path == "" || parts[0] == "0" || parts[1] == "name=systemd") {
-			path = parts[2]
+	for m := range proc.Memberships(string(f.find(controlGroup, f.reading("cgroup")).text)) {
+		if m.Path != "/" && (path == "" || m.Hierarchy == "0" || m.Controllers == "name=systemd") {
+			path = m.Path
 		}
 	}
 	return path

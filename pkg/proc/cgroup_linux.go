@@ -6,11 +6,33 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
+
+// Membership is a control group that a process is in, a line of /proc/PID/cgroup: see
+// cgroups(7).
+type Membership struct {
+	Hierarchy   string // its number, "0" for the unified one
+	Controllers string
+	Path        string // from the root of the hierarchy
+}
+
+// Memberships reads the text of /proc/PID/cgroup. Other lines than it should have are
+// passed over.
+func Memberships(text string) iter.Seq[Membership] {
+	return func(yield func(Membership) bool) {
+		for line := range strings.Lines(text) {
+			f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+			if len(f) == 3 && !yield(Membership{f[0], f[1], f[2]}) {
+				return
+			}
+		}
+	}
+}
 
 // Cgroup2 returns where the unified hierarchy of control groups is mounted.
 func Cgroup2() (string, error) {
