@@ -25,7 +25,7 @@ They are charged from this moment on. A process may be in several groups.
 Instead of process ids, --unit, --cgroup and --user name all that run now in a
 unit of systemd, in a control group or below, or of a user; of several of these
 a process must fit all. What is started in them later by others, as when a
-service restarts, takes a rule; see elsa.conf(5).
+service restarts, takes a rule; see elsa.yaml(5).
 
 Who is no admin can take processes out of their other groups (--move) only
 where those are its own. An admin who puts processes in the group of a user

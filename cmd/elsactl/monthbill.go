@@ -53,7 +53,7 @@ func billCommand(c *ctl) *cobra.Command {
 		Use:   "bill [--month YYYY-MM] [--by group|user|label:KEY] [--mine] [--config FILE]",
 		Short: "Show what a month costs, by group, user or label",
 		Long: `Show what the processes that ended in a month cost, by group, user or a label of
-groups, at the prices of the configuration file; see elsa.conf(5). Every process
+groups, at the prices of the configuration file; see elsa.yaml(5). Every process
 is charged once: the cost of one that is in several groups is divided equally
 among them, so the lines add up to the total, which is that of the machine. What
 no group has is (ungrouped), and what loss hides is (unattributed).

@@ -13,11 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"elsa/internal/config"
 	"elsa/internal/ruleset"
 )
-
-// configFile is what the service reads.
-const configFile = "/etc/elsa/elsa.yaml"
 
 // ruleSet is a set as rules list prints it.
 type ruleSet struct {
@@ -142,7 +140,7 @@ than once takes any of its patterns, less those that begin with !; see elsa.yaml
 }
 
 func configFlag(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVar(file, "config", configFile, "the configuration is in `FILE`")
+	cmd.Flags().StringVar(file, "config", config.DefaultFile, "the configuration is in `FILE`")
 }
 
 // edited is what a change of the rules did.
