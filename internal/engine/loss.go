@@ -53,7 +53,7 @@ func (e *Engine) scan(since clock.Boot) error {
 			e.lineage.HasChild(p.PPID)
 		}
 	}
-	e.tracker.Resync(seen, since, e.now.Boot, func(k groups.Key) bool { return !e.alive(k) })
+	e.tracker.Resync(seen, since, e.now.Boot, e.lookAgain)
 	if e.options.NoExits {
 		for i := range e.procs {
 			if e.procs[i].Threads > 1 {
@@ -114,7 +114,7 @@ func (e *Engine) look(k groups.Key) (groups.Kind, clock.Start) {
 func scanned(p *proc.Process) groups.Scanned {
 	return groups.Scanned{
 		PID: p.PID, PPID: p.PPID, Start: p.Start, Threads: p.Threads,
-		Zombie: p.Dead(), Headless: p.State == 'Z' && !p.Dead(),
+		Zombie: p.Dead(), Headless: p.State == 'Z' && !p.Dead(), Ending: p.Exiting,
 	}
 }
 
@@ -123,6 +123,15 @@ func scanned(p *proc.Process) groups.Scanned {
 func (e *Engine) alive(k groups.Key) bool {
 	_, alive := e.stillAlive(k)
 	return alive
+}
+
+// lookAgain looks at one process for [groups.Tracker.Resync].
+func (e *Engine) lookAgain(k groups.Key) (groups.Scanned, bool) {
+	p, err := e.options.World.Process(k.PID)
+	if errors.Is(err, proc.ErrBusy) {
+		return groups.Scanned{PID: k.PID, Start: k.Start}, true
+	}
+	return scanned(&p), err == nil && p.Start.Same(k.Start) && !p.Dead()
 }
 
 // stillAlive is alive, and how many threads the process has.

@@ -47,12 +47,12 @@ func TestForkOf(t *testing.T) {
 		{"a child of the shell, after loss", func(tr *Tracker) {
 			tr.Lost()
 			tr.ForkOf(shell, job.PID, job.Start)
-			tr.Resync([]Scanned{{PID: 1, Start: clock.At(0, clock.Tick)}}, 500, 3000, func(Key) bool { return true })
+			tr.Resync([]Scanned{{PID: 1, Start: clock.At(0, clock.Tick)}}, 500, 3000, allDead)
 		}, "in"},
 		{"a child of the next life, after loss", func(tr *Tracker) {
 			tr.Lost()
 			tr.ForkOf(life(10, 1500), job.PID, job.Start)
-			tr.Resync([]Scanned{{PID: 1, Start: clock.At(0, clock.Tick)}}, 500, 3000, func(Key) bool { return true })
+			tr.Resync([]Scanned{{PID: 1, Start: clock.At(0, clock.Tick)}}, 500, 3000, allDead)
 		}, "unattributed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -81,14 +81,14 @@ func TestEnd(t *testing.T) {
 		dead  bool
 	}{
 		{"its own, with threads that were seen in /proc", func(tr *Tracker) {
-			tr.Resync([]Scanned{{PID: 11, Start: clock.At(0, clock.Tick), Threads: 8}}, 0, 2500, func(Key) bool { return false })
+			tr.Resync([]Scanned{{PID: 11, Start: clock.At(0, clock.Tick), Threads: 8}}, 0, 2500, unseen)
 			tr.End(job, 3000)
 		}, true},
 		{"that of an earlier life", func(tr *Tracker) { tr.End(life(11, 1000), 3000) }, false},
 		{"told twice, and seen to run while its memory is freed", func(tr *Tracker) {
 			tr.End(job, 3000)
 			tr.End(job, 3001)
-			tr.Resync([]Scanned{{PID: 11, Start: clock.At(0, clock.Tick), Threads: 1}}, 0, 4000, func(Key) bool { return false })
+			tr.Resync([]Scanned{{PID: 11, Start: clock.At(0, clock.Tick), Threads: 1}}, 0, 4000, unseen)
 		}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -101,6 +101,44 @@ func TestEnd(t *testing.T) {
 			}
 			if tt.dead && tr.awaiting != 1 {
 				t.Errorf("%d await their record, want 1", tr.awaiting)
+			}
+		})
+	}
+}
+
+// TestSameStart looks at a process after loss that began as the one of its pid did, as
+// far as /proc can tell, and has another parent than was told.
+func TestSameStart(t *testing.T) {
+	const ms = 1e6
+	for _, tt := range []struct {
+		name   string
+		ppid   int32
+		parent Scanned // of the one told
+		want   int     // more lives
+	}{
+		{"its parent lives", 12, Scanned{PPID: 10, Threads: 1}, 1},
+		{"its parent gives its children away", 1, Scanned{PPID: 10, Threads: 1, Ending: true}, 0},
+		{"it has the parent of its parent (CLONE_PARENT)", 10, Scanned{PPID: 10, Threads: 1}, 0},
+		{"its parent cannot be looked at", 1, Scanned{}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := New(NewSets())
+			tr.WholeExits = true
+			tr.ForkOf(life(1, 0), 10, clock.At(1000*ms, clock.Exact))
+			tr.ForkOf(life(10, 1000*ms), 11, clock.At(1100*ms, clock.Exact))
+			tr.ForkOf(life(11, 1100*ms), 20, clock.At(1205*ms, clock.Exact))
+			tr.Lost()
+			there := []Scanned{
+				{PID: 10, PPID: 1, Start: clock.At(1000*ms, clock.Tick), Threads: 1},
+				{PID: 11, PPID: 10, Start: clock.At(1100*ms, clock.Tick), Threads: 1},
+				{PID: 20, PPID: tt.ppid, Start: clock.At(1200*ms, clock.Tick), Threads: 1},
+			}
+			tr.Resync(there, 1150*ms, 1300*ms, func(k Key) (Scanned, bool) {
+				tt.parent.PID, tt.parent.Start = k.PID, k.Start
+				return tt.parent, k.PID == 11
+			})
+			if got := len(tr.older[20]); got != tt.want || tr.awaiting != tt.want {
+				t.Errorf("%d lives before it, %d await their record; want %d", got, tr.awaiting, tt.want)
 			}
 		})
 	}

@@ -176,8 +176,7 @@ func (k *kernel) endLeader(t *rapid.T) *process {
 	return p
 }
 
-// endIfLast writes the line of a process whose last thread exited, and gives its
-// children to process 1.
+// endIfLast writes the line of a process whose last thread exited.
 func (k *kernel) endIfLast(p *process) {
 	if !p.leaderGone || len(p.threads) > 0 {
 		return
@@ -185,6 +184,11 @@ func (k *kernel) endIfLast(p *process) {
 	delete(k.live, p.pid)
 	p.end = k.now
 	k.ledger = append(k.ledger, p)
+	k.giveAway(p)
+}
+
+// giveAway gives the children of a process to process 1.
+func (k *kernel) giveAway(p *process) {
 	for _, c := range k.live {
 		if c.parent == p {
 			c.reaper = 1
@@ -240,18 +244,23 @@ func group(t *rapid.T) uint32 { return rapid.Uint32Range(1, 4).Draw(t, "group") 
 func (k *kernel) listing() []Scanned {
 	var all []Scanned
 	for _, p := range k.live {
-		s := found(p.pid, 0, p.start)
-		if p.parent != nil {
-			s.PPID = p.parent.pid
-		}
-		if p.reaper != 0 {
-			s.PPID = p.reaper
-		}
-		s.Threads += int32(len(p.threads))
-		s.Headless = p.leaderGone
-		all = append(all, s)
+		all = append(all, k.shown(p))
 	}
 	return all
+}
+
+// shown is a process as /proc shows it.
+func (k *kernel) shown(p *process) Scanned {
+	s := found(p.pid, 0, p.start)
+	if p.parent != nil {
+		s.PPID = p.parent.pid
+	}
+	if p.reaper != 0 {
+		s.PPID = p.reaper
+	}
+	s.Threads += int32(len(p.threads))
+	s.Headless, s.Ending = p.leaderGone && len(p.threads) > 0, p.leaderGone
+	return s
 }
 
 // fits is a ledger line's view of the life that it belongs to.

@@ -47,6 +47,8 @@ type lossModel struct {
 	*kernel
 	disk  *disk
 	since clock.Boot
+
+	ending []*process // at the last look
 }
 
 // act lets the processes do something.
@@ -74,7 +76,7 @@ func (m *lossModel) crash(t *rapid.T) {
 	m.deaf = true
 	m.act(t, false)
 	m.missed = false
-	m.ledger = nil // the lines are the service's to read, by resolve
+	m.ledger, m.ending = nil, nil // the lines are the service's to read, by resolve
 	m.Tracker = m.disk.restore(func(l Life) (int32, bool) {
 		p := m.live[l.PID]
 		if p == nil || !p.fits(&l) {
@@ -104,8 +106,10 @@ func (m *lossModel) resync(t *rapid.T) {
 	var queue []func()
 	m.queue = &queue
 	m.act(t, false)
-	m.queue = nil
+	m.ending = m.someEnding(t)
 	m.look(t)
+	m.endThese()
+	m.queue = nil
 	m.readLines(t, lines)
 	for _, event := range queue {
 		event()
@@ -125,10 +129,35 @@ func (m *lossModel) look(t *rapid.T) {
 		l, ok := m.Live(s.PID)
 		return ok && s.Threads == 1 && m.live[s.PID].fits(&l) && rapid.IntRange(0, 9).Draw(t, "short") == 0
 	})
-	m.Resync(all, m.since, m.now, func(k Key) bool {
+	m.Resync(all, m.since, m.now, func(k Key) (Scanned, bool) {
 		p := m.live[k.PID]
-		return p == nil || !p.fits(&Life{Start: k.Start})
+		if p == nil || !p.fits(&Life{Start: k.Start}) {
+			return Scanned{}, false
+		}
+		return m.shown(p), true
 	})
+}
+
+// someEnding lets processes begin to end: they live, and have given their children
+// away.
+func (m *lossModel) someEnding(t *rapid.T) (ending []*process) {
+	for _, p := range slices.SortedFunc(maps.Values(m.live), func(a, b *process) int { return a.id - b.id }) {
+		if notInit(p) && len(p.threads) == 0 && !p.leaderGone && rapid.IntRange(0, 9).Draw(t, "ending") == 0 {
+			p.leaderGone = true
+			m.giveAway(p)
+			ending = append(ending, p)
+		}
+	}
+	return ending
+}
+
+// endThese ends what is ending.
+func (m *lossModel) endThese() {
+	for _, p := range m.ending {
+		at := m.now
+		m.tell(func() { m.Exit(p.pid, p.pid, at) })
+		m.endIfLast(p)
+	}
 }
 
 // readLines reads lines of the ledger. They tell when a process was born and died.
@@ -174,7 +203,8 @@ func (m *lossModel) provable(p *process) bool {
 		return !p.vague && !m.members()[p.id][unknown]
 	}
 	lives := m.live[p.parent.pid] == p.parent
-	if !lives && m.live[p.parent.pid] != nil && (p.queued || p.parent.queued) {
+	another := m.live[p.parent.pid] != nil || slices.ContainsFunc(m.ending, func(q *process) bool { return q.pid == p.parent.pid })
+	if !lives && another && (p.queued || p.parent.queued) {
 		return false // overtaken by the look at its parent's pid's next life
 	}
 	seen := !p.unheard && (!p.doubtful || lives) || p.unheard && lives && p.parent.pid != 1

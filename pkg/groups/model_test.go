@@ -144,7 +144,7 @@ func (m *model) restart(t *rapid.T) {
 		}
 		return int32(1 + len(p.threads)), true
 	})
-	m.Resync(m.listing(), m.now, m.now, func(k Key) bool { t.Fatalf("%+v was restored but is gone", k); return true })
+	m.Resync(m.listing(), m.now, m.now, func(k Key) (Scanned, bool) { t.Fatalf("%+v was restored but is gone", k); return Scanned{}, false })
 	m.unseen = map[int32]*process{}
 	// The store does not keep who is in no group: their lines are strays.
 	m.ledger = slices.DeleteFunc(m.ledger, func(p *process) bool { return ungrouped[p.id] })

@@ -16,6 +16,9 @@ type Scanned struct {
 	Threads   int32 // live threads, the leader included
 	Zombie    bool  // its last thread exited and nobody waited for it yet
 	Headless  bool  // its leader exited, other threads live
+	// Ending: its leader exits. Its children may have another parent already: the kernel
+	// gives them away before the process looks dead (exit_notify in kernel/exit.c).
+	Ending bool
 }
 
 // Resync makes the tracker agree with a complete snapshot of /proc. now is a
@@ -24,10 +27,11 @@ type Scanned struct {
 // since and is not known was in no group. What was
 // born later takes its parent's set, marked as inferred; where its parent is gone
 // too (the kernel shows the reaper in its place) it is unattributed. A known
-// process that the snapshot lacks is given to gone, which must decide by a second
-// proof, since one reading of /proc is not proof of absence.
-func (t *Tracker) Resync(procs []Scanned, since, now clock.Boot, gone func(Key) bool) {
-	r := resync{Tracker: t, since: since, now: now, gone: gone, doubt: t.doubt, open: map[int32]bool{}}
+// process that the snapshot lacks is given to look, which must look again, since one
+// reading of /proc is not proof of absence. look returns false for one that is dead,
+// and one without threads if it could not look.
+func (t *Tracker) Resync(procs []Scanned, since, now clock.Boot, look func(Key) (Scanned, bool)) {
+	r := resync{Tracker: t, since: since, now: now, look: look, doubt: t.doubt, open: map[int32]bool{}}
 	t.doubt = false
 	for i := range procs {
 		r.see(&procs[i])
@@ -45,7 +49,7 @@ func (t *Tracker) Resync(procs []Scanned, since, now clock.Boot, gone func(Key) 
 type resync struct {
 	*Tracker
 	since, now clock.Boot
-	gone       func(Key) bool
+	look       func(Key) (Scanned, bool)
 	doubt      bool           // events were lost
 	open       map[int32]bool // their sets are to be decided, or were
 }
@@ -107,8 +111,12 @@ func (r *resync) another(p *Scanned, e *entry) bool {
 		if a == nil || !a.start.MayFork(born) || a.ppid == pid {
 			return false // who was an ancestor is not known
 		}
-		if pid == e.ppid && a.state == live && !r.gone(Key{pid, a.start}) {
-			return true // it lived when the parent of p was read, and it lives
+		if pid == e.ppid && a.state == live {
+			if now, alive := r.look(Key{pid, a.start}); alive && now.Threads > 0 && !now.Ending {
+				// It lived when the parent of p was read, and it lives. But it may have given
+				// p its own parent (CLONE_PARENT of clone(2)), where the forker is told.
+				return !r.WholeExits || p.PPID != now.PPID
+			}
 		}
 		if p.PPID <= 1 || p.PPID == a.ppid {
 			return false
@@ -170,10 +178,13 @@ func (r *resync) endAbsent(procs []Scanned) {
 		}
 	})
 	for _, k := range absent {
-		if !r.gone(k) {
+		e := r.table.get(k.PID)
+		if now, alive := r.look(k); alive {
+			if now.Threads > 0 {
+				r.matchKnown(&now, e)
+			}
 			continue
 		}
-		e := r.table.get(k.PID)
 		if e.state == live {
 			r.die(k.PID, e, r.now)
 		}

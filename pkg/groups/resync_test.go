@@ -296,9 +296,9 @@ func TestResyncShortRead(t *testing.T) {
 	procs = slices.DeleteFunc(procs, func(p Scanned) bool { return p.PID%7 == 0 })
 	procs = append(procs, init1)
 	var asked []int32
-	w.Resync(procs, w.now, w.tick(), func(k Key) bool {
+	w.Resync(procs, w.now, w.tick(), func(k Key) (Scanned, bool) {
 		asked = append(asked, k.PID)
-		return k.PID == 14 // this one is gone indeed
+		return found(k.PID, 1, k.Start.Boot()), k.PID != 14 // that one is gone indeed
 	})
 	want := []int32{14, 21, 28, 35, 42, 49, 56, 63, 70, 77, 84, 91, 98, 105}
 	if diff := cmp.Diff(want, asked); diff != "" {

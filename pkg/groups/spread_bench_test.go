@@ -121,7 +121,7 @@ func BenchmarkResync(b *testing.B) {
 			}
 			b.ResetTimer()
 			for range b.N {
-				t.Resync(procs, 1e9, 2e9, func(Key) bool { return true })
+				t.Resync(procs, 1e9, 2e9, allDead)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/process")
 		})

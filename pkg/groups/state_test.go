@@ -185,7 +185,7 @@ func TestRestore(t *testing.T) {
 		return 1, live[l.PID] && (l.PID != 13 || l.Exit == 0)
 	}
 	x := &world{d.restore(threads), w.now}
-	x.Resync([]Scanned{init1}, x.now, x.now, func(Key) bool { return false })
+	x.Resync([]Scanned{init1}, x.now, x.now, unseen)
 	want := w.String()
 	if got := x.String(); got != want || want != "10{7} 11{7} †12{7} †13{7} 13{7} 14{8} 15? 16{} 17{7}~" {
 		t.Errorf("after a restart %s\nbefore          %s", got, want)

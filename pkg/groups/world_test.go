@@ -80,7 +80,7 @@ func anyLife(*Life) bool { return true }
 // is not listed is gone.
 func (w *world) scan(since clock.Boot, procs ...Scanned) {
 	procs = append(procs, init1)
-	w.Resync(procs, since, w.tick(), func(Key) bool { return true })
+	w.Resync(procs, since, w.tick(), allDead)
 }
 
 // starts takes the starts since the last call, by set.
@@ -173,3 +173,9 @@ func (w *world) checkEmpty(t reporter) {
 		t.Error("Changed() after everything was taken")
 	}
 }
+
+// allDead is a second look that finds nobody.
+func allDead(Key) (Scanned, bool) { return Scanned{}, false }
+
+// unseen is a second look that cannot look.
+func unseen(k Key) (Scanned, bool) { return Scanned{PID: k.PID, Start: k.Start}, true }
