@@ -120,27 +120,53 @@ func exited(kind string, status int64) bool {
 
 // tree is a process and its descendants, as far as they were found.
 type tree struct {
-	starts map[int32][]int64
+	lives map[int32][]life
 }
+
+// life is a process of a tree: when it began, 0 for any of its pid, and up to when it is
+// known to have lived.
+type life struct{ started, ended int64 }
 
 // near is by how much the start of a process may differ in its own row and in those of
 // its children: the wall clock was set meanwhile. A pid is not used again as soon.
 const near = int64(time.Second)
 
-func (t *tree) has(pid, start int64) bool {
-	for _, s := range t.starts[int32(pid)] {
-		if s == 0 || start-s < near && s-start < near {
+func (t *tree) has(pid, start int64) bool { return t.find(pid, start) != nil }
+
+func (t *tree) find(pid, start int64) *life {
+	list := t.lives[int32(pid)]
+	for i := range list {
+		if s := list[i].started; s == 0 || start-s < near && s-start < near {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// forked reports whether a process of the tree is the parent that a row names. Where its
+// start is not known, it is the one that had the pid when the child began.
+func (t *tree) forked(pid, start, child int64) bool {
+	if start != 0 {
+		return t.has(pid, start)
+	}
+	for _, l := range t.lives[int32(pid)] {
+		if l.started == 0 || l.started-near < child && child < l.ended+near {
 			return true
 		}
 	}
 	return false
 }
 
-func (t *tree) add(pid, start int64) bool {
-	if t.has(pid, start) {
-		return false
+// add adds a process, or how long it lived, and reports whether it was not known.
+func (t *tree) add(pid, start, ended int64) bool {
+	if l := t.find(pid, start); l != nil {
+		more := l.started != 0 && ended > l.ended
+		if more {
+			l.ended = ended
+		}
+		return more
 	}
-	t.starts[int32(pid)] = append(t.starts[int32(pid)], start)
+	t.lives[int32(pid)] = append(t.lives[int32(pid)], life{start, ended})
 	return true
 }
 
@@ -154,12 +180,12 @@ func (x *Scanner) findTree(q *query.Query, m *match) error {
 	if err != nil || pid == 0 {
 		return err
 	}
-	t := &tree{starts: map[int32][]int64{}}
+	t := &tree{lives: map[int32][]life{}}
 	root := int64(0) // any
 	if !started.IsZero() {
 		root = started.UnixNano()
 	}
-	t.starts[pid] = []int64{root}
+	t.lives[pid] = []life{{root, root}}
 	grow := &growing{tree: t, size: 1}
 	every := newMatch(&query.Query{Since: q.Since})
 	damage, progress := x.Damage, x.Progress
@@ -183,14 +209,21 @@ type growing struct {
 }
 
 func (g *growing) take(b *batch, found []int32) error {
-	if err := b.need(PID, Started, PPID, ParentStarted); err != nil {
+	if err := b.need(PID, Started, PPID, ParentStarted, Ended); err != nil {
 		return err
 	}
 	for k := len(found) - 1; k >= 0 && g.size < maxTree; k-- { // parents end after their children
 		i := found[k]
-		if g.tree.has(b.ints[PPID][i], b.ints[ParentStarted][i]) && g.tree.add(b.ints[PID][i], b.ints[Started][i]) {
-			g.size++
+		pid, started := b.ints[PID][i], b.ints[Started][i]
+		known := g.tree.has(pid, started)
+		if !known && !g.tree.forked(b.ints[PPID][i], b.ints[ParentStarted][i], started) {
+			continue
+		}
+		if g.tree.add(pid, started, b.ints[Ended][i]) {
 			g.more = true
+			if !known {
+				g.size++
+			}
 		}
 	}
 	return nil

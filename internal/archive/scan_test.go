@@ -232,6 +232,33 @@ func TestTree(t *testing.T) {
 	}
 }
 
+// TestTreeOfUnknown: where the start of a parent is not known, it is the one that had the
+// pid when the child began, and no other.
+func TestTreeOfUnknown(t *testing.T) {
+	at := func(s int) int64 { return start.Add(time.Duration(s) * time.Second).UnixNano() }
+	row := func(seq uint64, pid, ppid int32, from, to int) journal.Row {
+		return journal.Row{Seq: seq, PID: pid, PPID: ppid, Start: at(from), End: at(to), Groups: testGroups[2]}
+	}
+	dir := write(t, []journal.Row{
+		row(1, 100, 1, 0, 5), row(2, 101, 100, 2, 4), row(3, 102, 100, 12, 14), row(4, 100, 1, 10, 30),
+		row(5, 103, 102, 13, 60), row(6, 104, 100, 35, 62), // 103 is an orphan; 104 of a third life of 100
+	}, 3)
+	for tree, want := range map[string]string{fmt.Sprintf("100@%d", at(10)): "[3 4 5]", fmt.Sprintf("100@%d", at(0)): "[1 2]", fmt.Sprintf("102@%d", at(12)): "[3 5]"} {
+		var got []struct{ Seq uint64 }
+		if err := json.Unmarshal(ask(t, dir, query.Query{Tree: tree, Format: "json"}, nil), &got); err != nil {
+			t.Fatal(err)
+		}
+		var seqs []uint64
+		for _, g := range got {
+			seqs = append(seqs, g.Seq)
+		}
+		slices.Sort(seqs)
+		if fmt.Sprint(seqs) != want {
+			t.Errorf("%s: %v, want %s", tree, seqs, want)
+		}
+	}
+}
+
 // TestFormats: each format has all of a row; text of a process cannot harm.
 func TestFormats(t *testing.T) {
 	rows := machine(300, 10)

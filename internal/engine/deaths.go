@@ -122,5 +122,6 @@ func (e *Engine) unmatched(r *acct.Record) bool {
 	e.join.Precise(r, e.now.Boot)
 	e.counts[tally.Missing]++
 	e.join.Unledgered(l, e.now.Boot)
+	e.remember(&l, r)
 	return true
 }

@@ -25,7 +25,7 @@ func (e *Engine) emit(u *usage.Row) uint64 {
 	}
 	booted := e.join.Booted
 	row := journal.Row{
-		Seq: seq, PID: u.Key.PID, PPID: u.PPID, End: int64(u.End), Groups: e.groupsOf(u.Cell.Set), UID: u.Cell.UID, GID: u.GID,
+		Seq: seq, PID: u.Key.PID, End: int64(u.End), Groups: e.groupsOf(u.Cell.Set), UID: u.Cell.UID, GID: u.GID,
 		Comm: u.Cell.Comm, Status: u.Status, Exited: u.Exited, Measure: u.Measure, Precision: journal.Precision(u.Grade), Inferred: u.Inferred,
 	}
 	if u.Part {
@@ -41,11 +41,30 @@ func (e *Engine) emit(u *usage.Row) uint64 {
 	if u.Key.PID != 0 {
 		row.Start = int64(u.Key.Start.Boot().Wall(booted))
 	}
-	if p, ok := e.tracker.Lookup(row.PPID); ok && row.PPID != 0 {
-		row.ParentStart = int64(p.Start.Boot().Wall(booted))
+	parent := e.parentOf(u)
+	if row.PPID = parent.PID; parent.Start != 0 {
+		row.ParentStart = int64(parent.Start.Boot().Wall(booted))
 	}
 	r.now.List = append(r.now.List, row)
 	return seq
+}
+
+// parentOf is the process that forked the one of a row. If its start is not known, it is
+// the parent at the end of a process that nobody saw being forked.
+func (e *Engine) parentOf(u *usage.Row) groups.Key {
+	l := groups.Life{PID: u.Key.PID, Start: u.Key.Start, PPID: u.Forker}
+	if now, ok := e.tracker.Lookup(l.PID); u.Part && ok && now.Start == l.Start {
+		l.PPID = now.PPID
+	}
+	p, ok := e.parent(&l)
+	if !ok && u.PPID != 0 && (l.PPID == 0 || e.options.NoExits) { // what forked may have been a thread
+		l.PPID = u.PPID
+		p, ok = e.parent(&l)
+	}
+	if !ok {
+		return groups.Key{PID: l.PPID}
+	}
+	return p.Key()
 }
 
 // fix takes what is billed better. A row that was not handed out yet is changed itself.

@@ -168,7 +168,7 @@ func New(o Options, now Now) (*Engine, error) {
 	e.tracker.NoExits, e.tracker.WholeExits = o.NoExits, o.WholeExits
 	e.join.ExpectExact, e.join.Looks = o.ExpectExact, o.ExpectExact
 	e.join.Lines = o.Ledger
-	e.lineage = lineage.New(e.eachMember)
+	e.lineage = lineage.New(e.eachHeir)
 	rolls := history.New(e.tracker.Sets, o.Commands)
 	rolls.Known = o.KnownCommands
 	e.history = newPast(rolls, o.Retention, o.Hours)
@@ -184,13 +184,17 @@ func (e *Engine) Counts() tally.Counts { return e.counts }
 // Held counts the precise records that wait for their line.
 func (e *Engine) Held() int { return e.join.Held() }
 
-// eachMember calls f for every live process that is in a group.
-func (e *Engine) eachMember(f func(groups.Life)) {
+// eachHeir calls f for every process whose ancestors may be asked for: those that live in
+// a group or, where rows tell of parents, whose row is not written yet.
+func (e *Engine) eachHeir(f func(groups.Life)) {
 	e.tracker.EachLive(func(l groups.Life) {
-		if l.Set.Grouped() {
+		if l.Set.Grouped() || e.rows != nil {
 			f(l)
 		}
 	})
+	if e.rows != nil {
+		e.tracker.EachAwaiting(f)
+	}
 }
 
 // cellOf is the cell of the history for what a live process used until now.

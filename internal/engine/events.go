@@ -50,13 +50,13 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 				forker := groups.Key{PID: ev.Forker, Start: clock.At(ev.ForkerStart, clock.Exact)}
 				e.untold(forker)
 				e.tracker.ForkOf(forker, ev.PID, clock.At(ev.Start, clock.Exact))
-				e.lineage.Fork(ev.Forker, ev.PID)
+				e.forked(ev.Forker, ev.PID)
 				e.forkedLate(ev.Forker, groups.Key{PID: ev.PID, Start: clock.At(ev.Start, clock.Exact)})
 			case ev.Thread():
 				e.tracker.Thread(ev.TGID)
 			default:
 				e.tracker.Fork(ev.ParentTGID, ev.PID, clock.At(at, clock.Stamped))
-				e.lineage.Fork(ev.ParentTGID, ev.PID)
+				e.forked(ev.ParentTGID, ev.PID)
 				e.forkedLate(ev.ParentTGID, groups.Key{PID: ev.PID, Start: clock.At(at, clock.Stamped)})
 			}
 		case cnfork.Exec:
@@ -166,7 +166,17 @@ func (e *Engine) untold(k groups.Key) {
 		return
 	}
 	e.tracker.Fork(1, k.PID, k.Start)
-	e.lineage.Fork(1, k.PID)
+	e.forked(1, k.PID)
+}
+
+// forked notes who forked. Where a former life of the child's pid awaits its record, that
+// may have forked, too.
+func (e *Engine) forked(parent, child int32) {
+	if e.tracker.Older(child) {
+		e.lineage.HasChild(parent)
+	} else {
+		e.lineage.Fork(parent, child)
+	}
 }
 
 // forkedLate notes a child of a process that is waited for.

@@ -25,11 +25,11 @@ func (e *Engine) origin(l groups.Life, o lineage.Origin) {
 	e.lineage.Add(o)
 }
 
-// remember keeps a member that ended, if it may have descendants; r is its record,
-// or nil.
+// remember keeps a process that ended, if it may have descendants: a member, or any where
+// rows tell of parents. r is its record, or nil.
 func (e *Engine) remember(l *groups.Life, r *acct.Record) {
 	// The fork connector names the task that forks, which may be a thread.
-	if !l.Set.Grouped() || l.Start == 0 || !e.options.NoExits && !e.lineage.Forked(l.PID) {
+	if !l.Set.Grouped() && e.rows == nil || l.Start == 0 || !e.options.NoExits && !e.lineage.Forked(l.PID) {
 		return
 	}
 	a := lineage.Ancestor{Key: l.Key(), PPID: l.PPID, Exit: l.Exit}
@@ -160,9 +160,10 @@ func (e *Engine) wall(at clock.Boot) time.Time { return e.now.Wall.Add(at.Sub(e.
 // parent finds the process that forked another, as it was then.
 func (e *Engine) parent(l *groups.Life) (groups.Life, bool) {
 	lived := func(p *groups.Life) bool { return p.Start.MayForkBefore(p.Exit, l.Start) }
-	if p, ok := e.tracker.Peek(l.PPID, lived); ok && l.PPID != l.PID {
+	pid := e.tracker.Owner(l.PPID)
+	if p, ok := e.tracker.Peek(pid, lived); ok && pid != l.PID {
 		return p, true
 	}
-	a, ok := e.lineage.Parent(l.PPID, l.Start)
+	a, ok := e.lineage.Parent(pid, l.Start)
 	return groups.Life{PID: a.Key.PID, Start: a.Key.Start, PPID: a.PPID, Exit: a.Exit}, ok
 }

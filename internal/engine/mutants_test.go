@@ -58,6 +58,12 @@ var mutants = []struct{ name, file, old, new string }{
 		"		p.rolls.Failed()\n", "		p.rolls.Done()\n"},
 	{"what came while a commit was under way is taken for saved", "internal/history/history.go",
 		"	r.sent = r.sent[:0]\n	if r.latest", "	for _, e := range r.changed {\n		e.queued = false\n	}\n	r.sent, r.changed = r.sent[:0], nil\n	if r.latest"},
+	{"who reaps is taken for the parent", "internal/engine/emit.go",
+		"PPID: u.Forker}", "PPID: u.PPID}"},
+	{"parents in no group are forgotten", "internal/engine/lineage.go",
+		"!l.Set.Grouped() && e.rows == nil ||", "!l.Set.Grouped() ||"},
+	{"a former life of a pid that is used again did not fork", "internal/engine/events.go",
+		"if e.tracker.Older(child) {", "if false {"},
 	{"a failed commit is not made good", "internal/engine/save.go",
 		"	e.unsaved = err != nil\n", ""},
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -37,6 +38,22 @@ func (p paper) write(r *Rows) paper {
 	p.fixes = append(slices.Clip(p.fixes), r.Fixes...)
 	p.settled = max(p.settled, r.Settled)
 	return p
+}
+
+// checkParent is law 8: the parent of a row is who forked the process, whenever that one
+// ended and whoever reaps it.
+func (m *model) checkParent(t *rapid.T, r *journal.Row) {
+	t.Helper()
+	if r.UID == usage.UnknownUID || r.PID == 0 {
+		return
+	}
+	p := m.all[r.UID/2]
+	if p.parent == nil || p.boot != m.boot || p.book.ever || p.parent.book.ever || m.mixed(p) || m.mixed(p.parent) {
+		return
+	}
+	if off := time.Duration(r.ParentStart - (m.booted + p.parent.start)).Abs(); r.PPID != p.parent.pid || off > time.Second && !m.jumps {
+		t.Fatalf("the row of %v names the parent %d, %v off; %v forked it\n%s", p, r.PPID, off, p.parent, m.kernel)
+	}
 }
 
 // cellKey is what rows and cells have in common. Hours may be added up by the day.
@@ -91,6 +108,7 @@ func (m *model) checkRows(t *rapid.T, d *disk) {
 				u[usage.Inferred]++
 			}
 		}
+		m.checkParent(t, &r)
 		var ids []uint32
 		for _, name := range r.Groups.Names {
 			var id uint32

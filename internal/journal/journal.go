@@ -32,10 +32,10 @@ type Row struct {
 	// groups, and more for what it had used when it did: 1 the first time.
 	Part uint32
 	PID  int32
-	// PPID is the parent, at the end of the process. 0: not known.
+	// PPID is the process that forked it. 0: not known.
 	PPID int32
 	// Start and End are when the process began and ended; a part ended when the
-	// process changed groups. ParentStart is when the parent began, 0 if not known.
+	// process changed groups. ParentStart is when the process PPID began, 0 if not known.
 	Start, End, ParentStart int64
 	// Groups are those it was in. Never nil.
 	Groups *Groups

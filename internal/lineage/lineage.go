@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package lineage remembers why processes are in their groups: who put which
-// process in one, and the ancestors that ended since and have live descendants.
+// process in one, and the ancestors that ended since and have descendants.
 // It does no I/O, reads no clock and takes no locks: one goroutine owns it.
 package lineage
 
@@ -31,7 +31,7 @@ type Origin struct {
 	Command string
 }
 
-// Ancestor is a process that was in a group and ended.
+// Ancestor is a process that ended and may have descendants.
 type Ancestor struct {
 	Key  groups.Key
 	PPID int32
@@ -44,7 +44,7 @@ const (
 	// MaxOrigins is how many origins of one group are kept, the latest.
 	MaxOrigins = 256
 	// MaxAncestors is how many ancestors are kept at most. When there are more,
-	// those without live descendants go first, then the oldest.
+	// those without heirs go first, then the oldest.
 	MaxAncestors = 1 << 14
 )
 
@@ -64,7 +64,7 @@ type Book struct {
 	// forked has a bit for every pid: whether it may have forked. Most processes
 	// do not, and need not be remembered.
 	forked []uint64
-	mark   func(func(groups.Life)) // calls for every live member
+	mark   func(func(groups.Life)) // calls for every heir
 }
 
 type node struct {
@@ -75,12 +75,12 @@ type node struct {
 
 const none = -1
 
-// New returns an empty book. members calls its argument for every live process
-// that is in a group.
-func New(members func(func(groups.Life))) *Book {
+// New returns an empty book. heirs calls its argument for every process whose ancestors
+// are to be kept.
+func New(heirs func(func(groups.Life))) *Book {
 	return &Book{
 		origins: map[uint32][]Origin{}, put: map[uint64]Origin{}, del: map[uint64]Origin{},
-		first: map[int32]int32{}, free: none, mark: members,
+		first: map[int32]int32{}, free: none, mark: heirs,
 	}
 }
 
@@ -218,7 +218,7 @@ func (b *Book) Forked(pid int32) bool {
 	return pid >= 0 && i < len(b.forked) && b.forked[i]>>(pid&63)&1 != 0
 }
 
-// AddAncestor remembers a member that ended. The time is what a later look for it by
+// AddAncestor remembers a process that ended. The time is what a later look for it by
 // Parent goes by.
 func (b *Book) AddAncestor(a Ancestor) {
 	if b.count >= MaxAncestors {
@@ -295,7 +295,7 @@ func (b *Book) reset(keep []Ancestor) {
 	}
 }
 
-// Ancestors returns those with live descendants, to be stored at the end.
+// Ancestors returns those with heirs, to be stored at the end.
 func (b *Book) Ancestors() (all []Ancestor) {
 	b.sweep()
 	for i := range b.nodes {

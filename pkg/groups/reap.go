@@ -76,6 +76,9 @@ func (t *Tracker) find(pid int32, fits func(*Life) bool) (l Life, at int, ok boo
 	return Life{}, -1, false
 }
 
+// Older reports whether a former life of pid awaits its record.
+func (t *Tracker) Older(pid int32) bool { return len(t.older) > 0 && len(t.older[pid]) > 0 }
+
 // Barrier says that all records of deaths known two barriers ago have been
 // read, and calls missing for each such life that got none. The life is
 // forgotten unless missing returns false; it is then asked again at the next

@@ -99,5 +99,17 @@ func (t *Tracker) AddThread(tid, tgid int32) {
 	}
 }
 
+// Owner returns the process of a task that is known to be a thread, and else pid itself.
+func (t *Tracker) Owner(pid int32) int32 {
+	for range 16 { // a thread made by a thread
+		e := t.table.get(pid)
+		if e == nil || e.state != thread {
+			break
+		}
+		pid = e.ppid
+	}
+	return pid
+}
+
 // Tasks counts the tasks that are not known to be processes.
 func (t *Tracker) Tasks() int { return len(t.tasks) }

@@ -16,8 +16,10 @@ type Row struct {
 	// are known in sum.
 	Part bool
 	Key  groups.Key
-	PPID int32 // as the record tells, or the tracker; 0: not known
-	GID  uint32
+	// Forker made the process, as the tracker knows. PPID was the parent at its end, as
+	// the record tells: if the forker ended before, the one who reaps instead. 0: not known.
+	Forker, PPID int32
+	GID          uint32
 	// Cell is that of the history, as it was before commands beyond a bound are put
 	// together.
 	Cell Cell
@@ -50,7 +52,7 @@ func (j *Join) emit(life *groups.Life, d *death, now clock.Boot, records ...*acc
 		return
 	}
 	r := Row{
-		Key: d.key, PPID: life.PPID, GID: UnknownUID, Cell: d.cell, End: now.Wall(j.Booted), Status: d.status, Exited: d.exited,
+		Key: d.key, Forker: life.PPID, GID: UnknownUID, Cell: d.cell, End: now.Wall(j.Booted), Status: d.status, Exited: d.exited,
 		Measure: d.charged, Grade: uint8(d.grade), Inferred: life.Inferred || life.Unproven,
 	}
 	if life.Exit > 0 {

@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"os/exec"
 	"testing"
 
 	"elsa/internal/kerneltest"
@@ -57,4 +59,48 @@ func TestKernelProcesses(t *testing.T) {
 	d.start()
 	run("5")
 	check("after a crash")
+}
+
+// A daemon that forked twice away, in a session of its own, is found by --tree of its
+// grandparent: its row names who forked it, not who reaps it. It was in no group.
+func TestKernelTree(t *testing.T) {
+	needKernel(t)
+	archive := t.TempDir()
+	d := start(t, "--journal", "on", "--archive-dir", archive)
+	cmd := exec.Command("sh", "-c", `(setsid sh -c 'sleep 0.2; cp /dev/null /dev/null; exit 7' </dev/null >/dev/null 2>&1 &); exit 0`)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	type row struct {
+		PID, PPID     int
+		Command       string
+		Status        int
+		Started       int64 `json:"started_ns"`
+		ParentStarted int64 `json:"parent_started_ns"`
+	}
+	byPID := map[int]row{}
+	kerneltest.Eventually(t, "a tree with the daemon and its child", func() bool {
+		var list []row
+		if err := json.Unmarshal([]byte(d.ctl("processes", "--tree", fmt.Sprint(cmd.Process.Pid), "-o", "json", "--archive-dir", archive)), &list); err != nil {
+			t.Fatal(err)
+		}
+		daemon, child := false, false
+		for _, r := range list {
+			byPID[r.PID] = r
+			daemon = daemon || r.Status == 7<<8
+			child = child || r.Command == "cp"
+		}
+		return daemon && child
+	})
+	for _, r := range byPID {
+		if r.PID == cmd.Process.Pid {
+			continue
+		}
+		if p, ok := byPID[r.PPID]; !ok || p.Started != r.ParentStarted {
+			t.Errorf("%+v: its parent in the tree is %+v", r, p)
+		}
+	}
+	if len(byPID) != 5 { // the shell, the one that ends at once, the daemon, sleep, cp
+		t.Errorf("%d processes: %+v", len(byPID), byPID)
+	}
 }
