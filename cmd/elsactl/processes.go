@@ -19,27 +19,34 @@ import (
 
 func processesCommand(c *ctl) *cobra.Command {
 	var q query.Query
-	var since, until, by, dir string
+	var since, until, by, dir, format string
 	cmd := &cobra.Command{
-		Use:   "processes [--group NAME] [--user USER] [--command NAME] [--exit KIND] [--tree PID[@START]] [--by WHAT,...] [--sort WHAT] [--top N]",
+		Use:   "processes [--group NAME] [--user USER] [--command NAME] [--exit KIND] [--tree PID[@START]] [--by WHAT,...] [--sort WHAT] [--top N] [--format trace]",
 		Short: "List or add up single processes that ended",
 		Long: `List the processes that ended, or, with --by, add up what they used. Without
 times all that the archive keeps is read: seven days, unless elsa-archive is told
 otherwise. A process that changed its groups has a row for each part of its life;
 the last one is its end.
 
---tree takes a process and all that descends from it, by who was the parent at
-the end: a child whose parent ended first is not found by it.
+--tree takes a process and all that descends from it, by who forked whom: also
+daemons and others that outlived their parent.
 
 In JSON, CSV and Parquet a row has every column, times in nanoseconds and memory
 in bytes. Hours and days are those of UTC. TIME is as in elsactl report.
+
+--format trace writes the Trace Event Format, which Perfetto (ui.perfetto.dev)
+and chrome://tracing open: a slice for each process from birth to death, inside
+its parent where it fits, with its bill, and how many processes lived and how
+many CPUs they used. At most 65536 rows are drawn, those that lived longest or,
+with --sort, are the most; the file says how many are left out.
 
 Root and members of the unix group elsa see all processes, others their own. The
 program elsa-archive reads the archive, and elsad need not run.`,
 		Example: `  elsactl processes --group ci --since today --sort cpu --top 10
   elsactl processes --exit signal --since 7d
   elsactl processes --group ci --by command,user
-  elsactl processes --tree 4711@2026-03-04T05:06:07Z -o csv`,
+  elsactl processes --tree 4711@2026-03-04T05:06:07Z -o csv
+  elsactl processes --group build/17 --format trace > build.json`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			now := time.Now()
@@ -52,7 +59,12 @@ program elsa-archive reads the archive, and elsad need not run.`,
 			if by != "" {
 				q.By = strings.Split(by, ",")
 			}
-			q.Format = c.format
+			if q.Format = c.format; format != "" {
+				if format != "trace" || cmd.Flags().Changed("output") {
+					return badUsage("--format is trace, and not together with -o")
+				}
+				q.Format = format
+			}
 			if err := q.Check(); err != nil {
 				return badUsage("%w", err)
 			}
@@ -76,9 +88,10 @@ program elsa-archive reads the archive, and elsad need not run.`,
 	f.StringVar(&by, "by", "", "add up by `WHAT`, separated by commas: "+strings.Join(query.Bys, ", "))
 	f.StringVar(&q.Sort, "sort", "", "show the most first, by `WHAT`: "+strings.Join(query.Sorts, ", "))
 	f.IntVar(&q.Top, "top", 0, fmt.Sprintf("show `N` rows at most; with --sort %d, else all", query.DefaultTop))
+	f.StringVar(&format, "format", "", "write a picture in `FORMAT` trace, for Perfetto or chrome://tracing")
 	f.StringVar(&dir, "archive-dir", "", "read the archive in `DIR`")
 	cmd.RegisterFlagCompletionFunc("group", c.completeGroups)
-	for name, values := range map[string][]string{"exit": query.Exits, "by": query.Bys, "sort": query.Sorts} {
+	for name, values := range map[string][]string{"format": {"trace"}, "exit": query.Exits, "by": query.Bys, "sort": query.Sorts} {
 		cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
 	return cmd

@@ -215,28 +215,13 @@ func (b *batch) add(c *record) {
 	if len(b.starts) == 0 {
 		b.starts = append(b.starts, 0)
 	}
-	status := int64(-1)
-	if c.Status != nil {
-		status = int64(*c.Status)
-	}
-	for _, x := range [...]struct {
-		c Column
-		v int64
-	}{
-		{SegmentNumber, int64(c.Segment)}, {Seq, int64(c.Seq)}, {Part, int64(c.Part)}, {Ended, c.Ended}, {Started, c.Started},
-		{Elapsed, int64(c.Elapsed)}, {PID, int64(c.PID)}, {PPID, int64(c.PPID)}, {ParentStarted, c.ParentStarted},
-		{Unattributed, bit(c.Unattributed)}, {UID, int64(c.UID)}, {GID, int64(c.GID)}, {Status, status}, {CPUUser, int64(c.CPUUser)},
-		{CPUSystem, int64(c.CPUSystem)}, {CPUDelay, int64(c.CPUDelay)}, {MinorFaults, int64(c.MinorFaults)}, {MajorFaults, int64(c.MajorFaults)},
-		{ReadBytes, int64(c.ReadBytes)}, {WriteBytes, int64(c.WriteBytes)}, {ReadChars, int64(c.ReadChars)}, {WriteChars, int64(c.WriteChars)},
-		{MaxRSS, int64(c.MaxRSS)}, {VoluntarySwitches, int64(c.Voluntary)}, {InvoluntarySwitches, int64(c.Involuntary)}, {Inferred, bit(c.Inferred)},
-	} {
-		b.ints[x.c] = append(b.ints[x.c], x.v)
-	}
-	for _, x := range [...]struct {
-		c Column
-		s string
-	}{{Source, c.Source}, {Host, c.Host}, {Boot, c.Boot}, {UserName, c.User}, {Command, c.Command}, {Precision, c.Precision}} {
-		b.codes[x.c] = append(b.codes[x.c], b.place(x.c, x.s))
+	for col := range columns {
+		switch {
+		case numberOf[col] != nil:
+			b.ints[col] = append(b.ints[col], numberOf[col](c))
+		case textOf[col] != nil:
+			b.codes[col] = append(b.codes[col], b.place(col, textOf[col](c)))
+		}
 	}
 	for _, g := range c.Groups {
 		b.codes[Groups] = append(b.codes[Groups], b.place(Groups, g))

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"reflect"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -43,6 +42,9 @@ func (x *Scanner) run(q *query.Query, w *bufio.Writer) error {
 		}
 		return writeSums(w, q, s.sorted(q))
 	}
+	if q.Format == "trace" {
+		return x.runTrace(q, m, w)
+	}
 	o := newRows(q.Format, w)
 	if orderOf(q) != nil {
 		s := newTop(q)
@@ -74,21 +76,33 @@ func newRows(format string, w *bufio.Writer) rowWriter {
 	case "parquet":
 		return parquetRows(w)
 	case "json": // a list, one element a line
-		n := 0
+		var b []byte
 		return rowWriter{func(c *record) error {
-			b, err := json.Marshal(c.object())
-			w.WriteString(map[bool]string{true: "[\n", false: ",\n"}[n == 0])
-			w.Write(b)
-			n++
+			if b == nil {
+				b = append(b, "[\n"...)
+			} else {
+				b = append(b[:0], ",\n"...)
+			}
+			b = c.appendObject(b, everything)
+			_, err := w.Write(b)
 			return err
 		}, func() error {
-			_, err := w.WriteString(map[bool]string{true: "[]\n", false: "\n]\n"}[n == 0])
+			end := "\n]\n"
+			if b == nil {
+				end = "[]\n"
+			}
+			_, err := w.WriteString(end)
 			return err
 		}}
 	case "csv":
 		out := csv.NewWriter(w)
 		out.Write(names[:])
-		return rowWriter{func(c *record) error { return out.Write(c.fields()) }, func() error { out.Flush(); return out.Error() }}
+		var list []string
+		var room []byte
+		return rowWriter{func(c *record) error {
+			list, room = c.fields(list, room)
+			return out.Write(list)
+		}, func() error { out.Flush(); return out.Error() }}
 	}
 	return tableRows(w)
 }
@@ -118,44 +132,6 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// object is the record by the names of the columns. The end is a time as in RFC 3339.
-func (c *record) object() (o object) {
-	v := reflect.ValueOf(c).Elem()
-	for col := range columns {
-		value := v.Field(int(col)).Interface()
-		if col == Ended {
-			value = time.Unix(0, c.Ended).UTC()
-		}
-		o = append(o, member{col.Name(), value})
-	}
-	return o
-}
-
-func (c *record) fields() (list []string) {
-	v := reflect.ValueOf(c).Elem()
-	for col := range columns {
-		switch x := v.Field(int(col)).Interface().(type) {
-		case string:
-			list = append(list, harmless(x))
-		case []string:
-			list = append(list, harmless(strings.Join(x, " ")))
-		case *uint32:
-			text := ""
-			if x != nil {
-				text = strconv.FormatUint(uint64(*x), 10)
-			}
-			list = append(list, text)
-		default:
-			text := fmt.Sprint(x)
-			if col == Ended {
-				text = time.Unix(0, c.Ended).UTC().Format(time.RFC3339Nano)
-			}
-			list = append(list, text)
-		}
-	}
-	return list
-}
-
 // harmless makes text of processes safe for a terminal and a spreadsheet.
 func harmless(s string) string {
 	s = visible(s)
@@ -179,10 +155,6 @@ func tableRows(w io.Writer) rowWriter {
 	fmt.Fprintln(t, "ENDED\tELAPSED\tCPU\tMEMORY\tEXIT\tPID\tPPID\tUSER\tCOMMAND\tGROUPS")
 	n := 0
 	return rowWriter{func(c *record) error {
-		status := int64(-1)
-		if c.Status != nil {
-			status = int64(*c.Status)
-		}
 		groups := strings.Join(c.Groups, " ")
 		if c.Unattributed {
 			groups = "(unattributed)"
@@ -191,7 +163,7 @@ func tableRows(w io.Writer) rowWriter {
 			groups += " (part)"
 		}
 		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", time.Unix(0, c.Ended).Local().Format("2006-01-02 15:04:05.000"),
-			seconds(int64(c.Elapsed)), seconds(int64(c.CPUUser+c.CPUSystem)), bytesText(int64(c.MaxRSS)), exitShort(status), c.PID, c.PPID,
+			seconds(int64(c.Elapsed)), seconds(int64(c.CPUUser+c.CPUSystem)), bytesText(int64(c.MaxRSS)), exitShort(c.statusNumber()), c.PID, c.PPID,
 			visible(c.User), visible(c.Command), visible(groups))
 		if n++; n%1000 == 0 { // bounded memory; the columns may shift
 			t.Flush()

@@ -33,7 +33,7 @@ var (
 	Exits   = []string{"zero", "nonzero", "signal"}
 	Sorts   = []string{"ended", "cpu", "elapsed", "memory", "io"}
 	Bys     = []string{"group", "command", "user", "hour", "day", "exit"}
-	Formats = []string{"table", "json", "csv", "parquet"}
+	Formats = []string{"table", "json", "csv", "parquet", "trace"}
 )
 
 // DefaultTop is how many rows there are, sorted, where Top does not say.
@@ -57,8 +57,8 @@ func (q *Query) Check() error {
 			return fmt.Errorf("unknown --by %q, or it is there twice; use %s", by, strings.Join(Bys, ", "))
 		}
 	}
-	if len(q.By) > 0 && q.Format == "parquet" {
-		return fmt.Errorf("sums are not written as parquet: use csv")
+	if len(q.By) > 0 && (q.Format == "parquet" || q.Format == "trace") {
+		return fmt.Errorf("sums are not written as %s: use csv", q.Format)
 	}
 	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
 		return fmt.Errorf("--since is not before --until")
