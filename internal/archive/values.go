@@ -101,11 +101,9 @@ func (c *record) appendText(b []byte, col Column) []byte {
 
 // appendString appends a JSON string.
 func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if ch := s[i]; ch < ' ' || ch > '~' || ch == '"' || ch == '\\' {
-			quoted, _ := json.Marshal(s) // a string has one
-			return append(b, quoted...)
-		}
+	if !plain(s) || strings.ContainsAny(s, `"\`) {
+		quoted, _ := json.Marshal(s) // a string has one
+		return append(b, quoted...)
 	}
 	b = append(append(b, '"'), s...)
 	return append(b, '"')
