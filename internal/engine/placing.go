@@ -61,14 +61,27 @@ func (p *Placing) Backward(records []acct.Record) {
 	}
 }
 
-// fits says whether a life may be the process of a record: by the second it began
-// in and, after loss, by its parent.
+// fits says whether a life may be the process of a record. Where several lives of its
+// pid are known, only those that fit best may: by the second it began in, or else by
+// how long it lived or, after loss, by when it may have ended. The weaker signs stand
+// for a wall clock that was set, and fit others as well that lived as long.
 func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
-	return func(l *groups.Life) bool {
-		lost := e.loss.gaps > 0
-		return !(lost && e.otherParent(l, r)) && (e.clocks.fits(l, r) ||
-			lost && !(e.formerBoot[l.Key()] && e.clocks.ofThisBoot(r)) && e.clocks.outlived(l, r, e.loss.trusted))
+	lost := e.loss.gaps > 0
+	another := func(l *groups.Life) bool { return lost && e.otherParent(l, r) }
+	began := func(l *groups.Life) bool { return e.clocks.began(l, r) && !another(l) }
+	lived := func(l *groups.Life) bool { return e.clocks.lived(l, r) && !another(l) }
+	outlived := func(l *groups.Life) bool {
+		return lost && !(e.formerBoot[l.Key()] && e.clocks.ofThisBoot(r)) && e.clocks.outlived(l, r, e.loss.trusted) && !another(l)
 	}
+	if e.tracker.Reused(r.PID) {
+		for _, fits := range [...]func(*groups.Life) bool{began, lived} {
+			if _, found := e.tracker.Peek(r.PID, fits); found {
+				return fits
+			}
+		}
+		return outlived
+	}
+	return func(l *groups.Life) bool { return began(l) || lived(l) || outlived(l) }
 }
 
 // otherParent tells, after loss, that a line is of another life of its pid, which
