@@ -38,6 +38,8 @@ type clocks struct {
 	// booted is the wall clock at boot by each setting of the wall clock, the
 	// latest last.
 	booted []clock.Wall
+	// unsaved: the latest is not stored. After a crash, lines are told by it.
+	unsaved bool
 	// sleeps are when it was.
 	sleeps sleeps
 }
@@ -66,6 +68,7 @@ func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	}
 	// The wall clock was set. Lines written before and after are in the ledger; keep
 	// a few settings to recognise either.
+	c.unsaved = len(c.booted) > 0
 	c.booted = append(c.booted, booted)
 	if len(c.booted) > maxSettings {
 		c.booted = c.booted[1:]

@@ -284,3 +284,57 @@ func TestExactAroundSleep(t *testing.T) {
 		})
 	}
 }
+
+// The setting of the clock is stored when it changes, though nothing else did: after a
+// crash, lines are told by it.
+func TestClockSetIsStored(t *testing.T) {
+	now := at(time.Hour)
+	e := newEngine(t, newMachine(), now)
+	e.SetClocks(now, 0, 0)
+	e.Save(newDisk(), &store.Meta{})
+	e.Saved(nil)
+	if e.Changed() {
+		t.Fatal("something changed at once")
+	}
+	later := now.after(time.Second)
+	later.Wall = later.Wall.Add(3 * time.Second)
+	e.SetClocks(later, 0, 0)
+	if !e.Changed() {
+		t.Error("the clock was set, and there is nothing to store")
+	}
+	e.Save(newDisk(), &store.Meta{})
+	e.Saved(nil)
+	if e.Changed() {
+		t.Error("it was stored, and is to be stored again")
+	}
+}
+
+// After loss a line may name another parent than the one that forked its process, if
+// that one's end is among what was lost.
+func TestLineAfterItsParent(t *testing.T) {
+	now := at(time.Hour)
+	m := newMachine()
+	e := newEngine(t, m, now)
+	e.options.Ledger = true
+	for _, p := range []struct{ pid, ppid int32 }{{1, 0}, {40, 1}, {50, 40}} {
+		m.procs[p.pid] = &proc.Process{PID: p.pid, PPID: p.ppid, Start: clock.At(0, clock.Tick), State: 'S', Threads: 1}
+	}
+	if err := e.Scan(now); err != nil {
+		t.Fatal(err)
+	}
+	e.Lose()
+	if err := e.RescanIfLost(now); err != nil {
+		t.Fatal(err)
+	}
+	e.Events(fork(50, 60, clock.Mono(now.Boot)), 0, 0, now)
+	death := now.after(time.Second)
+	delete(m.procs, 50)
+	e.Events(exit(60, clock.Mono(death.Boot)), 0, 0, death)
+	e.Lines([]acct.Record{lineOf(60, 1, now.Boot, 0, death)}, nil, death)
+	for range 4 {
+		e.EndStep(death)
+	}
+	if n := e.join.Total(groups.Ungrouped)[usage.Ended]; n != 1 || e.join.Joined.Unknown+e.join.Joined.NoLine != 0 {
+		t.Errorf("%d ended, joined %+v; want one with its line", n, e.join.Joined)
+	}
+}

@@ -87,13 +87,18 @@ func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
 // otherParent tells, after loss, that a line is of another life of its pid, which
 // may have begun in the same second: the parent of this one lives, so that no
 // reaper took its place, and the line names another. The parent of this one is who
-// forked it, and its line may name whose child that one is (CLONE_PARENT).
+// forked it, and its line may name whose child that one is (CLONE_PARENT). That it lives
+// is looked up: its end may be among what was lost.
 func (e *Engine) otherParent(l *groups.Life, r *acct.Record) bool {
 	if r.Source != acct.BSD || r.PPID == l.PPID || e.options.NoExits {
 		return false
 	}
 	p, ok := e.tracker.Live(l.PPID)
-	return ok && p.Start.MayFork(l.Start) && p.PPID != r.PPID
+	if !ok || !p.Start.MayFork(l.Start) || p.PPID == r.PPID {
+		return false
+	}
+	now, alive := e.lookAgain(p.Key())
+	return alive && now.Threads > 0 && !now.Ending
 }
 
 // line places the process of the line before those placed by now.
