@@ -25,9 +25,11 @@ func (u *Usage) Value(f Field) float64 {
 // a sum that wrapped would be small, or less than nothing.
 const Ceiling = 1<<62 - 1
 
-// sum adds up to the ceiling. What is taken back is added as a negative number.
+// sum adds up to the ceiling. What is taken back is added as a negative number, and what
+// was taken back of a sum that is elsewhere, since it was stored, is less than nothing
+// itself.
 func sum(a, b uint64) uint64 {
-	if int64(b) < 0 {
+	if int64(a) < 0 || int64(b) < 0 {
 		return a + b
 	}
 	return min(a+min(b, Ceiling), max(a, Ceiling))
