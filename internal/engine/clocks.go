@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"elsa/pkg/acct"
@@ -94,7 +95,7 @@ func (c *clocks) goOn(asOf clock.Boot, asleep time.Duration) {
 // the machine went to sleep, where nothing tells: events come late.
 func (c *clocks) stamped(at clock.Mono) (moment, other clock.Boot) {
 	switch {
-	case at <= c.slept:
+	case at < c.slept:
 		moment = at.Boot(c.before)
 		return moment, moment
 	case at <= c.awoke:
@@ -143,8 +144,21 @@ func (c *clocks) began(l *groups.Life, r *acct.Record) bool {
 	return false
 }
 
-// lived reports the same by how long it lived: the clock may have been set by more
-// steps than are kept.
+// before is how long before the last word of the events a line may have been written that
+// is read after it.
+const before = time.Minute
+
+// tells reports whether the begin of a line, which was written around since or later,
+// can be told by a setting of the clock that is known: by another, its process would
+// have ended at another time.
+func (c *clocks) tells(r *acct.Record, since clock.Boot) bool {
+	return r.Begin != 0 && slices.ContainsFunc(c.booted, func(booted clock.Wall) bool {
+		return clock.Begun(r.Begin, booted).EndsWithin(since.Add(-before), clock.Boot(c.mono).Add(c.asleep), r.Elapsed)
+	})
+}
+
+// lived reports the same by how long it lived, for a line of which no setting of the
+// clock tells the begin: it may have been set by more steps than are kept.
 func (c *clocks) lived(l *groups.Life, r *acct.Record) bool {
 	return l.Start.LivedByLine(l.Exit, r.Elapsed, c.asleepIn(l))
 }

@@ -51,7 +51,10 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 		e.tracker.Ended(life, lived+e.clocks.sleptIn(&life, r), !precise)
 	}
 	e.ruleAtDeath(r, &life)
-	e.join.Line(r, life, known, e.now.Boot)
+	death := e.join.Line(r, life, known, e.now.Boot)
+	if e.formerBoot != nil && !known && !e.clocks.ofThisBoot(r) {
+		e.formerBoot[death] = true
+	}
 	e.programs.ended(life.Key())
 	e.remember(&life, r)
 }

@@ -69,7 +69,9 @@ func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
 	lost := e.loss.gaps > 0
 	another := func(l *groups.Life) bool { return lost && e.otherParent(l, r) }
 	began := func(l *groups.Life) bool { return e.clocks.began(l, r) && !another(l) }
-	lived := func(l *groups.Life) bool { return e.clocks.lived(l, r) && !another(l) }
+	lived := func(l *groups.Life) bool {
+		return !e.clocks.tells(r, e.loss.trusted) && e.clocks.lived(l, r) && !another(l)
+	}
 	outlived := func(l *groups.Life) bool {
 		return lost && !(e.formerBoot[l.Key()] && e.clocks.ofThisBoot(r)) && e.clocks.outlived(l, r, e.loss.trusted) && !another(l)
 	}

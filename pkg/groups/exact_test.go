@@ -116,6 +116,7 @@ func TestSameStart(t *testing.T) {
 		parent Scanned // of the one told
 		want   int     // more lives
 	}{
+		{"who has its parent's pid may have begun after it", 12, Scanned{PPID: 10, Threads: 1, Start: clock.At(1200*ms, clock.Tick)}, 0},
 		{"its parent lives", 12, Scanned{PPID: 10, Threads: 1}, 1},
 		{"its parent gives its children away", 1, Scanned{PPID: 10, Threads: 1, Ending: true}, 0},
 		{"it has the parent of its parent (CLONE_PARENT)", 10, Scanned{PPID: 10, Threads: 1}, 0},
@@ -125,12 +126,16 @@ func TestSameStart(t *testing.T) {
 			tr := New(NewSets())
 			tr.WholeExits = true
 			tr.ForkOf(life(1, 0), 10, clock.At(1000*ms, clock.Exact))
-			tr.ForkOf(life(10, 1000*ms), 11, clock.At(1100*ms, clock.Exact))
-			tr.ForkOf(life(11, 1100*ms), 20, clock.At(1205*ms, clock.Exact))
+			parent := clock.At(1100*ms, clock.Exact)
+			if tt.parent.Start != 0 {
+				parent = tt.parent.Start
+			}
+			tr.ForkOf(life(10, 1000*ms), 11, parent)
+			tr.ForkOf(Key{11, parent}, 20, clock.At(1205*ms, clock.Exact))
 			tr.Lost()
 			there := []Scanned{
 				{PID: 10, PPID: 1, Start: clock.At(1000*ms, clock.Tick), Threads: 1},
-				{PID: 11, PPID: 10, Start: clock.At(1100*ms, clock.Tick), Threads: 1},
+				{PID: 11, PPID: 10, Start: clock.At(max(parent.Boot()/(10*ms), 110)*10*ms, clock.Tick), Threads: 1},
 				{PID: 20, PPID: tt.ppid, Start: clock.At(1200*ms, clock.Tick), Threads: 1},
 			}
 			tr.Resync(there, 1150*ms, 1300*ms, func(k Key) (Scanned, bool) {

@@ -108,7 +108,7 @@ func (r *resync) another(p *Scanned, e *entry) bool {
 	}
 	for pid, born := e.ppid, e.start; pid > 1; {
 		a := r.table.get(pid)
-		if a == nil || !a.start.MayFork(born) || a.ppid == pid {
+		if a == nil || !a.start.MayFork(born) || born.MayFork(a.start) || a.ppid == pid {
 			return false // who was an ancestor is not known
 		}
 		if pid == e.ppid && a.state == live {
