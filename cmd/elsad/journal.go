@@ -54,7 +54,7 @@ func newJournal(cfg *config.Config, st *store.State, userName func(uint32) strin
 		o := o
 		var err error
 		if o.Sealed, err = journal.LastSealed(cfg.ArchiveDir); err != nil {
-			return nil, err
+			log.Error("what is sealed is not removed", "err", err)
 		}
 		j, err := journal.Open(o, st.Journal, max(st.Meta.NextRow, 1), time.Now())
 		if err != nil {

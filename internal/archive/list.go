@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,13 +24,18 @@ import (
 const listName = "files"
 
 // listed is a line of the list: a file of a day, or, if missing is not 0, how many rows a
-// segment should have had on that day and later.
+// segment, or some, should have had on that day and later, at least; or, if the name begins
+// with fixesOf, how many better figures of rows. The last line is the CRC-32C of those
+// before.
 type listed struct {
 	day, name string
 	missing   uint64
 }
 
 func (e *listed) path(dir string) string { return filepath.Join(dayDir(dir, e.day), e.name) }
+
+// fixesOf begins the names of segments of which better figures are missing.
+const fixesOf = "fixes-of-"
 
 // readList returns the list of the archive in dir; ok tells whether there is one.
 func readList(dir string) (list []listed, ok bool, err error) {
@@ -40,21 +47,32 @@ func readList(dir string) (list []listed, ok bool, err error) {
 		return nil, false, fmt.Errorf("read archive: %w", err)
 	}
 	defer f.Close()
+	damaged := fmt.Errorf("read archive: file %s is damaged: remove it, and it is made anew of the files that are there", listName)
+	sum := crc32.New(castagnoli)
 	for lines := bufio.NewScanner(f); len(list) < maxFiles && lines.Scan(); {
 		var e listed
-		if _, err := fmt.Sscanf(lines.Text(), "%10s %s %d", &e.day, &e.name, &e.missing); err != nil || strings.Contains(e.name, "/") {
-			return list, true, fmt.Errorf("read archive: file %s is damaged: remove it, and it is made anew of the files that are there", listName)
+		if lines.Text() == checksumLine(sum.Sum32()) && !lines.Scan() && lines.Err() == nil {
+			return list, true, nil
 		}
+		if _, err := fmt.Sscanf(lines.Text(), "%10s %s %d", &e.day, &e.name, &e.missing); err != nil || strings.Contains(e.name, "/") {
+			return nil, true, damaged
+		}
+		fmt.Fprintln(sum, lines.Text())
 		list = append(list, e)
 	}
-	return list, true, nil
+	return nil, true, damaged
 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksumLine(sum uint32) string { return fmt.Sprintf("crc32c %08x", sum) }
 
 func writeList(dir string, list []listed) error {
 	var b bytes.Buffer
 	for _, e := range list {
 		fmt.Fprintf(&b, "%s %s %d\n", e.day, e.name, e.missing)
 	}
+	fmt.Fprintln(&b, checksumLine(crc32.Checksum(b.Bytes(), castagnoli)))
 	return writeFile(dir, listName, b.Bytes())
 }
 
@@ -109,7 +127,8 @@ func inDays(q *query.Query, day string) bool {
 // the list was read.
 func (x *Scanner) missing(q *query.Query, list []listed, ok bool, files []File) {
 	if !ok {
-		if len(files) > 0 {
+		// The first file may have come after the list was looked for, and after the list.
+		if _, ok, _ = readList(x.Dir); !ok && len(files) > 0 {
 			x.Damage(fmt.Errorf("read archive: there is no file %s: nobody knows whether something is missing", listName))
 		}
 		return
@@ -123,8 +142,10 @@ func (x *Scanner) missing(q *query.Query, list []listed, ok bool, files []File) 
 		e := &list[i]
 		switch {
 		case !inDays(q, e.day):
+		case strings.HasPrefix(e.name, fixesOf):
+			x.Damage(fmt.Errorf("read archive: better figures of %d rows of about %s are missing: they could not be written", e.missing, e.day))
 		case e.missing > 0:
-			x.Damage(fmt.Errorf("read archive: %d rows of about %s are missing: they could not be written, or not be read when %s was sealed", e.missing, e.day, e.name))
+			x.Damage(fmt.Errorf("read archive: %d rows of about %s are missing, or more: they could not be written, or not be read when %s of the journal was sealed", e.missing, e.day, e.name))
 		case !there[e.path(x.Dir)]:
 			if again == nil { // it may have been removed as old meanwhile
 				again, _, _ = readList(x.Dir)
@@ -134,4 +155,49 @@ func (x *Scanner) missing(q *query.Query, list []listed, ok bool, files []File) 
 			}
 		}
 	}
+}
+
+// gap are segments of the journal that are neither sealed nor there: somebody deleted
+// them, or there was no room for them.
+type gap struct{ first, last uint64 }
+
+func (g gap) err() error {
+	return fmt.Errorf("read archive: %s of the journal is gone, and nothing of it is in the answer", g.name())
+}
+
+func (g gap) name() string {
+	if g.first == g.last {
+		return segmentName(g.first)
+	}
+	return fmt.Sprintf("segments-%d-%d", g.first, g.last)
+}
+
+func segmentName(n uint64) string { return fmt.Sprintf("segment-%d", n) }
+
+// lastListed is the number of the last segment that was sealed, by the list and by what is
+// said to be sealed, of which either may be lost.
+func lastListed(list []listed, sealed uint64) uint64 {
+	for _, e := range list {
+		name := strings.TrimPrefix(e.name, "segment-")
+		if e.missing == 0 {
+			f := File{Path: e.name}
+			name = f.madeOf()
+			name = name[max(len(name)-10, 0):]
+		}
+		if n, err := strconv.ParseUint(name, 10, 64); err == nil {
+			sealed = max(sealed, n)
+		}
+	}
+	return sealed
+}
+
+// gaps are those among segments that are not sealed; last is the last that is.
+func gaps(segments []uint64, last uint64) (all []gap) {
+	for _, n := range segments {
+		if n > last+1 {
+			all = append(all, gap{last + 1, n - 1})
+		}
+		last = max(last, n)
+	}
+	return all
 }

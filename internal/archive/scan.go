@@ -51,7 +51,7 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 	}
 	sealed, err := journal.LastSealed(x.Dir)
 	if err != nil {
-		return err
+		x.Damage(err)
 	}
 	list, ok, err := readList(x.Dir)
 	if err != nil {
@@ -63,6 +63,9 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 	}
 	x.missing(q, list, ok, files)
 	segments = slices.DeleteFunc(segments, func(n uint64) bool { return n <= sealed })
+	for _, g := range gaps(segments, lastListed(list, sealed)) {
+		x.Damage(g.err())
+	}
 	unsealed := unsealed(from, segments)
 	if err := x.files(files, q, m, s, func(f *File) bool { return unsealed[f.madeOf()] == 0 }); err != nil {
 		return err
@@ -180,7 +183,14 @@ func (x *Scanner) file(path string, m *match, s sink) (err error) {
 
 // segment scans a segment of the journal.
 func (x *Scanner) segment(from string, list []uint64, i int, m *match, s sink) error {
-	fixes, err := journal.LoadFixes(from, list, i, &journal.Visitor{Damage: func(d *journal.Damage) { x.Damage(d) }})
+	fixes, err := journal.LoadFixes(from, list, i, &journal.Visitor{
+		Damage: func(d *journal.Damage) { x.Damage(d) },
+		Lost: func(l journal.Lost) {
+			if l.Fixes > 0 {
+				x.Damage(fmt.Errorf("read journal segment %d: better figures of %d rows are missing: they could not be written", list[i], l.Fixes))
+			}
+		},
+	})
 	if err != nil {
 		return err
 	}

@@ -47,15 +47,30 @@ func Seal(dir string) (done Sealed, err error) {
 	if err != nil {
 		return done, err
 	}
-	last, err := journal.LastSealed(dir)
+	known, there, err := readList(dir)
 	if err != nil {
 		return done, err
 	}
+	last, err := journal.LastSealed(dir)
+	if err != nil { // it can be made anew
+		done.Damage = append(done.Damage, err)
+		last = lastListed(known, 0)
+		if err := writeFile(dir, journal.SealedName, journal.SealedText(last)); err != nil {
+			return done, err
+		}
+	}
+	before := lastListed(known, last)
 	for i, n := range list[:written(from, list)] {
 		if n <= last {
 			continue
 		}
-		made, ok, err := sealOne(dir, from, list, i, &done)
+		if !there { // before the first file, which somebody may delete
+			if err := enlist(dir, nil); err != nil {
+				return done, fmt.Errorf("seal segment %d: %w", n, err)
+			}
+			there = true
+		}
+		made, ok, err := sealOne(dir, from, list, i, before, &done)
 		if err != nil {
 			return done, fmt.Errorf("seal segment %d: %w", n, err)
 		}
@@ -66,7 +81,8 @@ func Seal(dir string) (done Sealed, err error) {
 			return done, fmt.Errorf("seal segment %d: %w", n, err)
 		}
 		fault.Point(fault.SealListed)
-		if err := writeFile(dir, journal.SealedName, []byte(strconv.FormatUint(n, 10)+"\n")); err != nil {
+		before = max(before, n)
+		if err := writeFile(dir, journal.SealedName, journal.SealedText(n)); err != nil {
 			return done, fmt.Errorf("seal segment %d: %w", n, err)
 		}
 		fault.Point(fault.SealMarked)
@@ -91,34 +107,39 @@ func written(from string, list []uint64) int {
 	return 0
 }
 
-// sealOne seals segment list[i], if it is settled, and says what was made of it.
-func sealOne(dir, from string, list []uint64, i int, done *Sealed) (made []listed, ok bool, err error) {
+// sealOne seals segment list[i], if it is settled, and says what was made of it. before
+// is the number of the one that was sealed before.
+func sealOne(dir, from string, list []uint64, i int, before uint64, done *Sealed) (made []listed, ok bool, err error) {
 	tell := func(d *journal.Damage) { done.Damage = append(done.Damage, d) }
-	days, lost := map[int64]uint64{}, uint64(0)
-	missing := func(n uint64) {
-		if n == 0 {
-			return
-		}
+	days, lost := map[int64]uint64{}, journal.Lost{}
+	missing := func(name string, n uint64) {
 		first := day(time.Now().UnixNano())
 		if len(days) > 0 {
 			first = slices.Min(slices.Collect(maps.Keys(days)))
 		}
-		made = append(made, listed{date(first), fmt.Sprintf("segment-%d", list[i]), n})
+		made = append(made, listed{date(first), name, n})
 	}
+	defer func() {
+		if ok && list[i] > before+1 {
+			g := gap{before + 1, list[i] - 1}
+			done.Damage = append(done.Damage, g.err())
+			missing(g.name(), 1) // or more
+		}
+	}()
 	fixes, err := journal.LoadFixes(from, list, i, &journal.Visitor{
 		Row:    func(r *journal.Row) { days[day(r.End)]++ },
-		Lost:   func(l journal.Lost) { lost += l.Rows },
+		Lost:   func(l journal.Lost) { lost.Add(l) },
 		Damage: tell,
 	})
 	if d, damaged := errors.AsType[*journal.Damage](err); damaged {
 		tell(d)
-		missing(1)             // or more
-		return made, true, nil // nothing in it can be read
+		missing(segmentName(list[i]), 1) // or more
+		return made, true, nil           // nothing in it can be read
 	}
 	if err != nil || !fixes.Settled {
 		return nil, false, err
 	}
-	done.Lost += lost
+	done.Lost += lost.Rows
 	fault.Point(fault.SealBegin)
 	for _, d := range slices.Sorted(maps.Keys(days)) {
 		if err := sealDay(dir, from, list[i], d, days[d], fixes); err != nil {
@@ -131,7 +152,12 @@ func sealOne(dir, from string, list []uint64, i int, done *Sealed) (made []liste
 		done.Files += n
 		done.Rows += days[d]
 	}
-	missing(fixes.Missing)
+	if fixes.Missing > 0 {
+		missing(segmentName(list[i]), fixes.Missing)
+	}
+	if lost.Fixes > 0 {
+		missing(fixesOf+segmentName(list[i]), lost.Fixes)
+	}
 	return made, true, nil
 }
 

@@ -215,6 +215,7 @@ func (m *model) timePasses(t *rapid.T) {
 		m.drain(t) // the machine is quiet when it goes to sleep
 		m.asleep += int64(long)
 	case "set clock":
+		long = rapid.SampledFrom([]time.Duration{long, 72 * time.Hour}).Draw(t, "by")
 		if rapid.Bool().Draw(t, "back") {
 			long = -long
 		}

@@ -10,7 +10,7 @@
 //	POINT=enospc:M@N M passes from the N-th on fail
 //
 // Several are separated by commas. ELSA_FAULT_SIZES sets sizes in the same way:
-// NAME=BYTES.
+// NAME=NUMBER, of bytes, rows or seconds.
 package fault
 
 // The points, in the order a run of the service passes them.

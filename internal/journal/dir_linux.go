@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -23,7 +24,8 @@ const maxSegments = 1 << 16
 
 // LastSealed is the number of the last segment of the journal of an archive that was
 // sealed, or 0. The file that says it is of a program without rights: it is believed in
-// this alone.
+// this alone. What is damaged is an error, and 0: then all that is in the journal is taken
+// for not sealed, which is sealed once more to the same bytes.
 func LastSealed(archive string) (uint64, error) {
 	f, err := os.OpenFile(filepath.Join(archive, SealedName), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, os.ErrNotExist) {
@@ -37,11 +39,18 @@ func LastSealed(archive string) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read archive: %w", err)
 	}
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 32) // far from what ten digits can name
-	if err != nil {
-		return 0, fmt.Errorf("read archive: file %s: %w; write the number of the last segment sealed to it", SealedName, err)
+	text, _, _ := bytes.Cut(b, []byte{' '})
+	n, err := strconv.ParseUint(string(text), 10, 32) // far from what ten digits can name
+	if err != nil || !bytes.Equal(b, SealedText(n)) {
+		return 0, fmt.Errorf("read archive: file %s is damaged: elsa-archive makes it anew", SealedName)
 	}
 	return n, nil
+}
+
+// SealedText is what the file of LastSealed has: the number, and its CRC-32C.
+func SealedText(n uint64) []byte {
+	b := strconv.AppendUint(nil, n, 10)
+	return fmt.Appendf(b, " %08x\n", crc32.Checksum(b, castagnoli))
 }
 
 // List returns the numbers of the segments in dir, ascending. A directory that is not

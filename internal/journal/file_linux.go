@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -88,6 +89,10 @@ func Open(o Options, at Position, base uint64, now time.Time) (*Journal, error) 
 	list, err := List(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	left, _ := filepath.Glob(filepath.Join(o.Dir, "*"+suffix+unfinished))
+	for _, path := range left {
+		os.Remove(path) // of a service that was killed; where it stays nobody reads it
 	}
 	j.older = o.Sealed > 0 && o.Sealed >= at.Segment
 	for _, n := range list {
@@ -242,7 +247,9 @@ func (j *Journal) Revert() {
 	if j.file != nil && j.at.Segment != j.before.Segment {
 		j.file.Close()
 		j.file = nil
-		os.Remove(segmentPath(j.options.Dir, j.at.Segment)) // else the next Open does it: none of it is committed
+		if os.Remove(segmentPath(j.options.Dir, j.at.Segment)) == nil { // else the next Open does it: none of it is committed
+			j.last = j.before.Segment // a number that is left out is told to be gone
+		}
 	}
 	j.at = j.before
 	j.held -= min(j.held, j.flushed.Rows)
@@ -259,9 +266,14 @@ func (l *Lost) Add(m Lost) {
 	l.Fixes += m.Fixes
 }
 
-// put writes blocks to the segment, or to the next if it is full. All of a segment is
-// committed before another begins.
+// put writes blocks to the segment, or to the next if it is full or somebody deleted it.
+// All of a segment is committed before another begins.
 func (j *Journal) put(b []byte, now time.Time) error {
+	if j.file != nil && j.at == j.committed && deleted(j.file) {
+		j.counts.Lost.Rows += j.held // readers tell by its number that it is gone
+		j.file.Close()
+		j.file = nil
+	}
 	if j.file != nil && j.at == j.committed && (j.held >= cmp.Or(j.options.MaxRows, MaxRows) || j.at.Length >= MaxSegment || now.Sub(j.began).Abs() >= j.options.MaxAge) {
 		unix.Fdatasync(int(j.file.Fd())) // how much is committed
 		j.file.Close()
@@ -282,7 +294,8 @@ func (j *Journal) put(b []byte, now time.Time) error {
 	return nil
 }
 
-// create makes the next segment, with blocks in it.
+// create makes the next segment, with blocks in it. It has its name once all of it is safe:
+// a reader never sees half a header, nor does the next Open.
 func (j *Journal) create(b []byte, now time.Time) error {
 	h := Header{Number: j.last + 1, Base: j.base, Source: j.options.Source, Boot: j.options.Boot, Host: j.options.Host}
 	if j.rows > 0 {
@@ -290,17 +303,22 @@ func (j *Journal) create(b []byte, now time.Time) error {
 	}
 	path := segmentPath(j.options.Dir, h.Number)
 	j.makeRoom()
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o640)
+	f, err := os.OpenFile(path+unfinished, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o640)
 	if err != nil {
 		return fmt.Errorf("make journal segment: %w", err)
 	}
 	all := append(h.encode(0), b...)
 	if err = j.write(f, all, 0); err == nil {
-		err = SyncDir(j.options.Dir)
+		err = os.Rename(path+unfinished, path)
+	}
+	if err == nil {
+		if err = SyncDir(j.options.Dir); err != nil {
+			os.Remove(path)
+		}
 	}
 	if err != nil {
 		f.Close()
-		os.Remove(path)
+		os.Remove(path + unfinished)
 		return fmt.Errorf("write journal segment %d: %w", h.Number, err)
 	}
 	j.file, j.began, j.held, j.last = f, now, 0, h.Number
@@ -321,6 +339,15 @@ func (j *Journal) Committed() {
 	}
 	j.committed = j.at
 	fault.Point(fault.JournalCommitted)
+}
+
+// unfinished ends the name of a segment that is being made.
+const unfinished = ".new"
+
+// deleted tells whether an open file has no name any more.
+func deleted(f *os.File) bool {
+	var st unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &st) == nil && st.Nlink == 0
 }
 
 func writeSync(f *os.File, b []byte, at int64) error {

@@ -379,6 +379,54 @@ func TestNoDirectory(t *testing.T) {
 	}
 }
 
+// TestDeleted: a segment that somebody deleted while it was written to is lost and
+// counted, and the next rows are in the one after it.
+func TestDeleted(t *testing.T) {
+	rows := builds(5)
+	dir, at := writeJournal(t, rows[:3], 3)
+	j := mustOpen(t, testOptions(dir), at, 4, testTime)
+	defer j.Close()
+	if err := os.Remove(segmentPath(dir, 1)); err != nil {
+		t.Fatal(err)
+	}
+	j.Row(&rows[3])
+	at = j.Flush(testTime)
+	j.Committed()
+	if got, damage, _ := readDir(t, dir); len(got) != 1 || len(damage) > 0 || at.Segment != 2 || j.Counts().Lost.Rows != 3 {
+		t.Errorf("%d rows, position %v, %+v; %v", len(got), at, j.Counts(), damage)
+	}
+}
+
+// TestUnfinished: a segment has its name once it is whole. What a service that was killed
+// left of one is removed, and its number is used.
+func TestUnfinished(t *testing.T) {
+	rows := builds(2)
+	dir := t.TempDir()
+	left := segmentPath(dir, 1) + unfinished
+	if err := os.WriteFile(left, []byte("ELSA"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j := mustOpen(t, testOptions(dir), Position{}, 1, testTime)
+	defer j.Close()
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left: %v", left, err)
+	}
+	j.write = func(f *os.File, b []byte, at int64) error {
+		if list, err := List(dir); len(list) > 0 || err != nil {
+			t.Errorf("there is %v before it is written: %v", list, err)
+		}
+		return writeSync(f, b, at)
+	}
+	j.Row(&rows[0])
+	j.Flush(testTime)
+	if list, err := List(dir); len(list) != 1 || err != nil {
+		t.Errorf("there is %v: %v", list, err)
+	}
+	if names, _ := os.ReadDir(dir); len(names) != 1 {
+		t.Errorf("files: %v", names)
+	}
+}
+
 // TestAppendDoesNotAllocate: a row costs no allocation.
 func TestAppendDoesNotAllocate(t *testing.T) {
 	rows := builds(2000)

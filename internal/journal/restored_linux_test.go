@@ -2,7 +2,10 @@
 
 package journal
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestRestored: where an older database is put back, or a new one made, no number of
 // what was written or sealed is used again, and nothing of it is cut off.
@@ -57,14 +60,22 @@ func TestRevert(t *testing.T) {
 	if j.Revert(); j.Position() != at || j.Counts().Lost.Rows != 1 || j.Counts().Rows != 0 {
 		t.Errorf("%+v %+v", j.Position(), j.Counts())
 	}
+	j.began = testTime.Add(-2 * time.Hour)
 	j.Row(&rows[3])
-	j.Flush(testTime)
+	if at := j.Flush(testTime); at.Segment != 2 {
+		t.Errorf("%+v", at)
+	}
+	j.Revert()
+	j.Row(&rows[4])
+	if at := j.Flush(testTime); at.Segment != 2 {
+		t.Errorf("number 2 is left out: %+v", at)
+	}
 	j.Committed()
 	got, damage, _ := readDir(t, dir)
-	if len(got) != 3 || got[2].Seq != 4 || len(damage) > 0 {
+	if len(got) != 3 || got[2].Seq != 5 || len(damage) > 0 {
 		t.Errorf("%d rows; %v", len(got), damage)
 	}
-	if f, err := LoadFixes(dir, []uint64{1}, 0, &Visitor{}); err != nil || f.Missing != 1 {
+	if f, err := LoadFixes(dir, []uint64{1, 2}, 0, &Visitor{}); err != nil || f.Missing != 2 {
 		t.Errorf("%+v %v", f, err)
 	}
 }

@@ -30,6 +30,13 @@ func TestSumsStopAtTheirCeiling(t *testing.T) {
 	if u[Exact] != 1 || u[Sampled] != 2 {
 		t.Errorf("%d exact, %d sampled, want 1 and 2", u[Exact], u[Sampled])
 	}
+	u = Usage{}
+	for _, n := range []int64{-1, -1, -1, 2, -4, 1, 5} { // more is taken back of what is stored than is added
+		u.Add(&Usage{Sampled: uint64(n)})
+	}
+	if u[Sampled] != 1 {
+		t.Errorf("%d sampled, want 1", int64(u[Sampled]))
+	}
 	var m Measure
 	for range 100 {
 		m.add((*Measure)(large[:Measured]))

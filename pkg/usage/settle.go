@@ -5,6 +5,7 @@ package usage
 import (
 	"time"
 
+	"elsa/internal/fault"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
@@ -14,13 +15,14 @@ const (
 	// orphanAge is how much longer than Patience a precise record is held: the
 	// kernel writes the ledger line after it tore the address space down.
 	orphanAge = 8 * time.Second
-	// openFor is how long a settled death can still be corrected: that of a
-	// process whose parent is slow to wait for it. With more than maxOpen
-	// deaths open, those whose Patience is over are closed.
-	openFor = 10 * time.Minute
-	maxOpen = 1 << 16
-	maxIdle = 1 << 12
+	maxOpen   = 1 << 16
+	maxIdle   = 1 << 12
 )
+
+// openFor is how long a settled death can still be corrected: that of a process whose
+// parent is slow to wait for it. With more than maxOpen deaths open, those whose Patience
+// is over are closed.
+var openFor = time.Duration(fault.Size("open", int64(10*time.Minute/time.Second))) * time.Second
 
 // Step settles the deaths that waited longer than Patience for their exact
 // record, forgets those that cannot get one any more, and shows precise records

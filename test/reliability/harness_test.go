@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		build := exec.Command("go", "build", "-tags", "fault", "-o", dir+"/", "elsa/cmd/elsad", "elsa/cmd/elsactl")
+		build := exec.Command("go", "build", "-tags", "fault", "-o", dir+"/", "elsa/cmd/elsad", "elsa/cmd/elsactl", "elsa/cmd/elsa-archive")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build binaries: %v\n%s", err, out)
 			return 1
@@ -86,7 +86,7 @@ type daemon struct {
 	*run
 }
 
-// run is one run of elsad.
+// run is one run of a service.
 type run struct {
 	cmd     *exec.Cmd
 	ready   chan struct{}
@@ -125,18 +125,24 @@ func (d *daemon) socket() string   { return filepath.Join(d.dir, "sock") }
 // launch starts elsad and does not wait.
 func (d *daemon) launch(env ...string) {
 	d.t.Helper()
-	r := &run{ready: make(chan struct{}), exited: make(chan struct{})}
 	args := append(d.prefix[:len(d.prefix):len(d.prefix)], filepath.Join(bin, "elsad"),
 		"--state-dir", d.state(), "--socket", d.socket(), "--web.listen-address", "127.0.0.1:0")
 	args = append(args, d.args...)
-	r.cmd = exec.Command(args[0], args[1:]...)
-	r.cmd.Env = append(os.Environ(), env...)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	d.run = runOf(d.t, cmd)
+}
+
+// runOf starts a service.
+func runOf(t testing.TB, cmd *exec.Cmd) *run {
+	t.Helper()
+	r := &run{cmd: cmd, ready: make(chan struct{}), exited: make(chan struct{})}
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if err := r.cmd.Start(); err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	go func() {
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
@@ -153,7 +159,7 @@ func (d *daemon) launch(env ...string) {
 		r.cmd.Wait()
 		close(r.exited)
 	}()
-	d.run = r
+	return r
 }
 
 // start runs elsad until it is ready.
