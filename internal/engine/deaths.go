@@ -108,7 +108,7 @@ func (e *Engine) mayGetLine(k groups.Key) bool {
 
 // unmatched takes a precise record that met no ledger line in time: on a source
 // without exit events it may be the only word of a death.
-func (e *Engine) unmatched(r *acct.Record) bool {
+func (e *Engine) unmatched(r *acct.Record) {
 	fits := e.fits(r)
 	if r.Start != 0 {
 		start := clock.At(clock.Boot(r.Start), clock.Exact)
@@ -116,11 +116,9 @@ func (e *Engine) unmatched(r *acct.Record) bool {
 	}
 	l, ok := e.tracker.Peek(r.PID, fits)
 	if !ok || l.Recorded || e.alive(l.Key()) {
-		return false
+		return
 	}
 	e.tracker.Take(r.PID, fits)
-	e.join.Precise(r, e.now.Boot)
 	e.counts[tally.Missing]++
 	e.join.Unledgered(l, e.now.Boot)
-	return true
 }

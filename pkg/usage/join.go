@@ -124,6 +124,16 @@ func (j *Join) Precise(r *acct.Record, now clock.Boot) {
 	j.precise.put(r, now)
 }
 
+// HoldsExact reports whether an exact record of a process that began then waits for
+// its death.
+func (j *Join) HoldsExact(pid int32, start clock.Start) bool {
+	holds := false
+	j.precise.each(pid, func(r *acct.Record) {
+		holds = holds || r.Source == acct.Exact && start.Same(clock.At(clock.Boot(r.Start), clock.Exact))
+	})
+	return holds
+}
+
 // Line takes a ledger line. known tells whether life is the process it belongs
 // to; else the line is charged to life.Set alone.
 func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now clock.Boot) {
