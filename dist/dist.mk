@@ -28,7 +28,7 @@ install: build ## programs, units, man pages and examples, under DESTDIR and pre
 	install -m 755 $(BIN)/elsad $(DESTDIR)$(sbindir)/
 	install -m 755 $(BIN)/elsa-archive $(DESTDIR)$(sbindir)/
 	install -m 755 $(BIN)/elsactl $(DESTDIR)$(bindir)/
-	for unit in elsad elsad-guard elsa-archive; do \
+	for unit in elsad elsad-guard elsa-archive elsa-ship; do \
 		sed 's|/usr/sbin/|$(sbindir)/|; s|/etc/elsa/|$(sysconfdir)/elsa/|' dist/systemd/$$unit.service > $(DESTDIR)$(libdir)/systemd/system/$$unit.service && \
 		chmod 644 $(DESTDIR)$(libdir)/systemd/system/$$unit.service || exit 1; done
 	install -m 644 dist/systemd/sysusers.conf $(DESTDIR)$(libdir)/sysusers.d/elsa.conf
@@ -53,7 +53,7 @@ install: build ## programs, units, man pages and examples, under DESTDIR and pre
 # Of make install, at the same DESTDIR and prefix. Configuration and bills stay.
 uninstall: ## remove what make install has installed, but configuration and bills
 	rm -f $(addprefix $(DESTDIR),$(sbindir)/elsad $(sbindir)/elsa-archive $(bindir)/elsactl \
-		$(foreach unit,elsad elsad-guard elsa-archive,$(libdir)/systemd/system/$(unit).service) \
+		$(foreach unit,elsad elsad-guard elsa-archive elsa-ship,$(libdir)/systemd/system/$(unit).service) \
 		$(libdir)/sysusers.d/elsa.conf $(libdir)/tmpfiles.d/elsa.conf \
 		$(foreach page,$(notdir $(wildcard dist/man/*.[158])),$(datadir)/man/man$(subst .,,$(suffix $(page)))/$(page)) \
 		$(datadir)/bash-completion/completions/elsactl $(datadir)/fish/vendor_completions.d/elsactl.fish $(zshdir)/_elsactl)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command elsa-archive keeps the rows of ended processes that elsad writes: it seals
-// them to Parquet files, removes old ones, and answers questions about them.
+// them to Parquet files, removes old ones, and answers questions about them. It also
+// delivers them and the bills to a place that all hosts share, and reads that.
 package main
 
 import (
@@ -47,7 +48,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Short: "Keep and read the archive of ended processes",
 		Long: `elsa-archive makes Parquet files of the journal that elsad writes, one
 directory a UTC day, and removes old ones. Ask for processes with elsactl
-processes.`,
+processes. It also delivers what a host bills to where all hosts do; ask for
+that with elsactl report --from and elsactl fleet.`,
 		Version: build.Version(), SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if o.days < 1 || o.bytes < 1 || o.every < time.Second {
@@ -73,7 +75,7 @@ processes.`,
 		verb("prune", "Remove what is older than is to be kept, once", o.prune),
 		verb("list", "List the files", o.list),
 		verb("verify", "Read every file and name what is damaged", o.verify),
-		queryCommand(o),
+		queryCommand(o), shipCommand(o), fleetCommand(o),
 	)
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -247,6 +247,10 @@ func (f *fake) Usage(_ context.Context, c api.Caller, q client.UsageQuery) (clie
 	return api.FromSnapshot(&f.snapshot, q.Groups, nil)
 }
 
+func (f *fake) Cells(context.Context, api.Caller, client.CellsQuery) (client.Cells, error) {
+	return client.Cells{}, api.Unavailable("no script asks for cells")
+}
+
 // Report is of three hours: two of the evening, one of the next day.
 func (f *fake) Report(_ context.Context, who api.Caller, q client.ReportQuery) (client.Report, error) {
 	f.mu.Lock()

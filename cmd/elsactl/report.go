@@ -15,15 +15,16 @@ import (
 	"elsa/pkg/usage"
 )
 
-// reportBy are the values of report --by: those of the service, and day, which
-// is one of the user's own zone.
-var reportBy = []string{"group", "command", "user", "hour", "day"}
+// reportBy are the values of report --by: those of the service; day, which is one of the
+// user's own zone; and host, over several.
+var reportBy = []string{"group", "command", "user", "hour", "day", "host"}
 
 func reportCommand(c *ctl) *cobra.Command {
 	var q client.ReportQuery
-	var since, until, order string
+	var since, until, order, from string
+	var complete bool
 	cmd := &cobra.Command{
-		Use:   "report [--group NAME]... [--by WHAT] [--since TIME] [--until TIME] [--mine] [--sort COLUMN] [--wait]",
+		Use:   "report [--group NAME]... [--by WHAT] [--since TIME] [--until TIME] [--mine] [--sort COLUMN] [--wait] [--from WHERE [--complete]]",
 		Short: "Show what ended processes used over a time",
 		Long: `Show what the processes used that ended within a time, by group, command, user,
 hour or day; of the whole machine, or of the groups that are named. ELAPSED is
@@ -77,29 +78,40 @@ whatever groups.`,
 			if order != "" && !ok {
 				return badUsage("unknown --sort %q; use %s", order, strings.Join(columnNames(), ", "))
 			}
+			arrange := func(r *client.Report) {
+				if by == "day" {
+					r.By, r.Rows = by, perDay(r.Rows)
+				}
+				if order != "" {
+					slices.SortStableFunc(r.Rows, func(a, b client.ReportRow) int { return col.compare(by, &a, &b) })
+				}
+			}
+			if from != "" {
+				return c.fleetReport(from, &q, arrange, complete)
+			}
+			if complete || by == "host" {
+				return badUsage("--complete and --by host are over several hosts; say which by --from")
+			}
 			stop := c.waiting("adding up the history")
 			r, err := c.client().Report(cmd.Context(), q)
 			stop()
 			if err != nil {
 				return err
 			}
-			if by == "day" {
-				r.By, r.Rows = by, perDay(r.Rows)
-			}
-			if order != "" {
-				slices.SortStableFunc(r.Rows, func(a, b client.ReportRow) int { return col.compare(by, &a, &b) })
-			}
+			arrange(&r)
 			return c.printAs(r, reportRows(&r, len(q.Groups) == 0), func() { c.reportTable(&r, len(q.Groups) == 0) })
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&q.Groups, "group", "g", nil, "count the processes of the group `NAME` alone; may be repeated")
-	f.StringVar(&q.By, "by", "group", "make a row for each `WHAT`: group, command, user, hour or day")
+	f.StringVar(&q.By, "by", "group", "make a row for each `WHAT`: group, command, user, hour, day, or host with --from")
 	f.StringVar(&since, "since", "", "count what ended at `TIME` or later")
 	f.StringVar(&until, "until", "", "count what ended before `TIME`")
 	f.BoolVar(&q.Mine, "mine", false, "count your own processes alone")
 	f.BoolVar(&q.Wait, "wait", false, "wait until every process that died before is counted, 2 s at most")
+	f.StringVar(&from, "from", "", "report over all hosts that deliver to `WHERE`: a directory, or s3://BUCKET/PREFIX")
+	f.BoolVar(&complete, "complete", false, "with --from, exit with status 4 if not all hosts are complete")
 	f.StringVar(&order, "sort", "", "sort by `COLUMN`, the most first: "+strings.Join(columnNames(), ", "))
 	cmd.RegisterFlagCompletionFunc("group", c.completeGroups)
 	cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions(reportBy, cobra.ShellCompDirectiveNoFileComp))
@@ -150,7 +162,12 @@ func rowName(by string, r *client.ReportRow) string {
 		return r.Group
 	case "command":
 		return r.Command
+	case "host":
+		return r.Host
 	case "user":
+		if r.User != "" {
+			return r.User
+		}
 		if r.UID == nil || *r.UID == 1<<32-1 {
 			return "(unknown)"
 		}

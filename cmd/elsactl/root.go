@@ -67,7 +67,7 @@ Group names are 1 to 128 letters, digits and the characters . _ - / : @`,
 	flags.StringVarP(&c.format, "output", "o", "table", "print in `FORMAT` table, json or csv; the latter two in bytes and seconds")
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(groupCommand(c), runCommand(c), usageCommand(c), reportCommand(c), billCommand(c), budgetCommand(c), explainCommand(c),
-		processesCommand(c), rulesCommand(c), doctorCommand(c), topCommand(c), statusCommand(c), backupCommand(c), restoreCommand(c), manCommand())
+		processesCommand(c), fleetCommand(c), rulesCommand(c), doctorCommand(c), topCommand(c), statusCommand(c), backupCommand(c), restoreCommand(c), manCommand())
 	uniform(root)
 	root.InitDefaultCompletionCmd() // or cobra adds it later
 	if cmd, _, err := root.Find([]string{"completion"}); err == nil {

@@ -52,7 +52,10 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	// The doors: control socket and HTTP. They are answered once we are ready.
 	refused := &tally.Shared{}
 	processes := proc.NewBounded(proc.Default)
-	service := &control.Service{Refused: refused, Store: db, Proc: processes, Version: build.Version()}
+	service := &control.Service{Refused: refused, Store: db, Proc: processes, Version: build.Version(), Source: uuid(sourceID(state))}
+	if service.Host, err = os.Hostname(); err != nil {
+		return fmt.Errorf("read host name: %w", err)
+	}
 	show := func(ctx context.Context) *usage.Snapshot { return service.Pipeline.Show(ctx) }
 	socket, err := api.Listen(cfg.Socket)
 	if err != nil {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -98,12 +97,14 @@ func patience(cfg *config.Config) time.Duration {
 	return journalPatience
 }
 
-// sourceID names a database: a UUID (RFC 9562, version 5) of the machine and of when the
-// database was made.
-func sourceID(st *store.State) (id [16]byte) {
+// sourceID names the database of this machine.
+func sourceID(st *store.State) [16]byte {
 	machine, _ := os.ReadFile("/etc/machine-id") // may be missing
-	sum := sha1.Sum(fmt.Appendf(nil, "elsa database\n%s%d", machine, st.Meta.Created.UnixNano()))
-	copy(id[:], sum[:])
-	id[6], id[8] = id[6]&0x0f|0x50, id[8]&0x3f|0x80
-	return id
+	return st.Meta.SourceID(machine)
+}
+
+// uuid is the text of an id.
+func uuid(id [16]byte) string {
+	s := hex.EncodeToString(id[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }

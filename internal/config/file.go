@@ -70,7 +70,7 @@ func parseFile(r io.Reader, flags *pflag.FlagSet, sections *Sections) (*rules.Se
 		flag := flags.Lookup(key.Value)
 		switch {
 		case flag == nil || notInFile[key.Value]:
-			return mapping.ErrorAt(key, "unknown key %q: use the name of a flag, or rules, prices or budgets", key.Value)
+			return mapping.ErrorAt(key, "unknown key %q: use the name of a flag, or rules, prices, budgets or ship", key.Value)
 		case v.Kind != yaml.ScalarNode:
 			return mapping.ErrorAt(v, "%s needs one value", key.Value)
 		case flag.Changed:

@@ -17,6 +17,8 @@ type Sections struct {
 	Prices *yaml.Node
 	// Budgets are in the order of the file.
 	Budgets []Budget
+	// Ship is for elsa-archive.
+	Ship Ship
 }
 
 // ReadSections reads the sections of a configuration file, and checks the rest of it.
@@ -24,6 +26,7 @@ type Sections struct {
 func ReadSections(path string) (s Sections, err error) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	new(Config).Flags(flags)
+	s.Ship = DefaultShip
 	_, err = readFile(path, flags, &s)
 	return s, err
 }
@@ -35,6 +38,8 @@ func (s *Sections) section(key string, v *yaml.Node) (found bool, err error) {
 		s.Prices = v
 	case "budgets":
 		s.Budgets, err = parseBudgets(v)
+	case "ship":
+		s.Ship, err = parseShip(v)
 	default:
 		return false, nil
 	}

@@ -57,30 +57,38 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 	first, last := hours(&out, daily)
 	report := history.NewReport(history.By(q.By), func(g uint32) []int { return about.rows[g] }, len(q.Groups) == 0)
 	report.Daily = daily
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	read := make(chan error, 1)
-	go func() {
-		read <- s.Store.History(first, last, func(k *history.Key, u *usage.Usage) error {
+	err = s.read(ctx, func(ctx context.Context) error {
+		return s.Store.History(first, last, func(k *history.Key, u *usage.Usage) error {
 			if !q.Mine || k.UID == who.UID {
 				report.Add(k, u)
 			}
 			return ctx.Err()
 		})
-	}()
+	})
+	if err != nil {
+		return out, err
+	}
+	api.FillReport(&out, report, about.names)
+	return out, nil
+}
+
+// read lets f read the history, and bounds the time that takes. After an error f may
+// still run.
+func (s *Service) read(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	read := make(chan error, 1)
+	go func() { read <- f(ctx) }()
+	var err error
 	select {
 	case err = <-read:
 	case <-ctx.Done():
 		err = ctx.Err() // the disk may not answer for long
 	}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return out, api.Unavailable("the history cannot be read within %v: the disk is slow, or does not answer", readTimeout)
-	case err != nil:
-		return out, err
+	if errors.Is(err, context.DeadlineExceeded) {
+		return api.Unavailable("the history cannot be read within %v: the disk is slow, or does not answer", readTimeout)
 	}
-	api.FillReport(&out, report, about.names)
-	return out, nil
+	return err
 }
 
 // reported is what the rows of a report by group are about.

@@ -32,9 +32,12 @@ type Service struct {
 	Proc *proc.Bounded
 	// Version is the service's, for its status.
 	Version string
-	// Names are those that rules know.
+	// Source is the UUID of the database and Host the name of the machine.
+	Source, Host string
+	// Names are those that rules know, and those of users; nil knows none.
 	Names interface {
 		Unknown() (users, unixGroups []string)
+		User(uid uint32) (name string, known bool)
 	}
 	// Refused counts what is refused; nil counts nothing.
 	Refused *tally.Shared

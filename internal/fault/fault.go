@@ -59,6 +59,15 @@ const (
 	SealListed  = "seal.listed"  // all files of the segment are in the list
 	SealMarked  = "seal.marked"  // it is said that the segment is sealed
 	PruneListed = "prune.listed" // files are off the list, and there
+
+	ShipSpooled   = "ship.spooled"   // cells are in a file of the spool, the state does not say so
+	ShipCollected = "ship.collected" // it says so, and how far the history is known
+	ShipPut       = "ship.put"       // a file is in the sink, the state does not say so
+	ShipSent      = "ship.sent"      // it says so
+	ShipVerified  = "ship.verified"  // it was read back
+	ShipRemoved   = "ship.removed"   // what it replaces is gone
+	ShipPublish   = "ship.publish"   // the manifest's nonce is in the state
+	ShipPublished = "ship.published" // the manifest is in the sink
 )
 
 // Points is every point that a run of the service without a journal may pass.
@@ -76,4 +85,6 @@ var (
 		JournalAppend, JournalWritten, JournalSynced, JournalCommit, JournalCommitted, JournalRotate, JournalRotated, JournalRelease, JournalReleased,
 	}
 	ArchivePoints = []string{SealBegin, SealWritten, SealSynced, SealRenamed, SealListed, SealMarked, PruneListed}
+	// ShipPoints are those of delivery.
+	ShipPoints = []string{ShipSpooled, ShipCollected, ShipPut, ShipSent, ShipVerified, ShipRemoved, ShipPublish, ShipPublished}
 )

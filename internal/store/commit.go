@@ -44,7 +44,7 @@ func (s *Store) write(tx *Tx) error {
 	err := sound(func() error {
 		err := s.db.Update(func(btx *bolt.Tx) error {
 			id = btx.ID()
-			return write(btx, &sums, func(w *writing) error { return w.all(tx, s.deaths) })
+			return write(btx, &sums, func(w *writing) error { return w.all(tx, s.deaths, &s.changes) })
 		})
 		if err != nil && id != 0 {
 			// The last write of all may have failed after it was made.
@@ -89,7 +89,7 @@ func write(btx *bolt.Tx, sums *digests, f func(*writing) error) error {
 }
 
 // all makes the changes of a Tx, in their order.
-func (w *writing) all(tx *Tx, deaths uint32) error {
+func (w *writing) all(tx *Tx, deaths uint32, history *changes) error {
 	if tx.err != nil {
 		return tx.err
 	}
@@ -105,6 +105,7 @@ func (w *writing) all(tx *Tx, deaths uint32) error {
 		case clears:
 			err = w.clear(c.in)
 		case adds:
+			history.note(binary.BigEndian.Uint32(c.key), uint64(w.tx.ID()))
 			err = w.add(c.key, c.usage)
 		case drops:
 			tx.dropped, err = w.drop(c.key, c.most)

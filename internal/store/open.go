@@ -98,7 +98,7 @@ func read(path string, file *os.File) (*Store, error) {
 	case f.schema[0] == 0 || f.written != nil:
 		return nil, damaged(errors.New("schema is not what was written"))
 	}
-	s := &Store{path: path, file: file, digests: f.digests, deaths: uint32(f.digests[inDeaths].n)}
+	s := &Store{path: path, file: file, digests: f.digests, deaths: uint32(f.digests[inDeaths].n), changes: changes{run: newRun()}}
 	return s, sound(func() error {
 		s.db, err = bolt.Open(path, 0o600, &bolt.Options{
 			Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoStatistics: true,

@@ -18,7 +18,9 @@
 package store
 
 import (
+	"crypto/sha1"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -126,6 +128,15 @@ type Ring struct {
 	Events, Releases *stream.Cursor `json:",omitempty"`
 }
 
+// SourceID names the database as a source of rows and bills: a UUID (RFC 9562, version 5)
+// of the machine, by the text of /etc/machine-id, and of when the database was made.
+func (m *Meta) SourceID(machine []byte) (id [16]byte) {
+	sum := sha1.Sum(fmt.Appendf(nil, "elsa database\n%s%d", machine, m.Created.UnixNano()))
+	copy(id[:], sum[:])
+	id[6], id[8] = id[6]&0x0f|0x50, id[8]&0x3f|0x80
+	return id
+}
+
 // HandedOver reports whether the next start may go on with any source.
 func (m *Meta) HandedOver() bool {
 	return m.Stored != nil || m.StoredTaskstats != nil || m.Ring != nil
@@ -171,6 +182,7 @@ type Store struct {
 	digests digests
 	size    atomic.Int64
 	broken  error // a transaction ended in the midst: bbolt is not used for another
+	changes changes
 }
 
 // Close closes the database.

@@ -112,6 +112,8 @@ type Service interface {
 	Usage(ctx context.Context, c Caller, q UsageQuery) (UsageReport, error)
 	// Report adds up ended processes over a time.
 	Report(ctx context.Context, c Caller, q ReportQuery) (Report, error)
+	// Cells tells the cells of hours that changed, some hours at a time.
+	Cells(ctx context.Context, c Caller, q CellsQuery) (Cells, error)
 	// Explain says why a process is in its groups.
 	Explain(ctx context.Context, c Caller, pid int) (Explanation, error)
 	// TryRules says what the rules would do with a process.

@@ -228,6 +228,18 @@ func (f *fake) Report(ctx context.Context, c Caller, q ReportQuery) (Report, err
 	return out, nil
 }
 
+func (f *fake) Cells(_ context.Context, c Caller, q CellsQuery) (Cells, error) {
+	if err := c.MayReadCells(); err != nil {
+		return Cells{}, err
+	}
+	u := usage.Usage{usage.Ended: 2, usage.User: 123456789}
+	return Cells{
+		Time: fakeTime, Mark: "run-2 after " + q.After, Source: "s", Host: "h", Since: q.From, Columns: CellColumns(),
+		Groups: map[string]string{"1": "a"}, Users: map[string]string{},
+		Hours: []CellsHour{{Hour: fakeTime.Truncate(time.Hour), Cells: []Cell{{Groups: []uint32{1}, UID: 7, Command: "x", Figures: Figures(&u)}}}},
+	}, nil
+}
+
 func (f *fake) TryRules(_ context.Context, _ Caller, pid int) (RulesTrial, error) {
 	return RulesTrial{PID: pid, Command: "x", Groups: []string{}, Joins: []string{"g"}, Match: "all", Rules: []RuleVerdict{}}, nil
 }

@@ -61,7 +61,7 @@ func TestDescriptionSchemas(t *testing.T) {
 		Error{}, CreateGroupRequest{}, AddRequest{}, AddResult{}, JoinRequest{}, JoinResult{}, RenameRequest{}, MergeRequest{}, LabelRequest{}, ParentUsage{}, RemoveRequest{}, RemoveResult{},
 		Group{}, GroupDetail{}, Member{}, GroupUsage{}, Usage{}, Precision{}, UsageReport{},
 		Explanation{}, Membership{}, Ancestor{}, Origin{},
-		Report{}, ReportRow{}, Spent{}, RulesTrial{}, RuleVerdict{}, RuleCondition{},
+		Report{}, ReportRow{}, Spent{}, Cells{}, CellsHour{}, Cell{}, RulesTrial{}, RuleVerdict{}, RuleCondition{},
 		Status{}, StatusSources{}, StatusEvents{}, StatusRecords{}, StatusSamples{}, StatusRules{}, StatusNames{}, StatusJournal{}, StatusConservation{},
 	}
 	known := map[string]bool{"GroupName": true, "Labels": true}

@@ -47,3 +47,20 @@ func TestReportAndExplainOverSocket(t *testing.T) {
 		t.Errorf("explain 0: %v", err)
 	}
 }
+
+func TestCellsOverSocket(t *testing.T) {
+	socket, _ := serve(t, newFake())
+	c := client.New(socket)
+	defer c.Close()
+	from := fakeTime.Truncate(time.Hour)
+	got, err := c.Cells(t.Context(), CellsQuery{After: "run-1", From: from})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Mark != "run-2 after run-1" || !got.Since.Equal(from) || len(got.Hours) != 1 || got.Hours[0].Cells[0].Figures[2] != 123456789 {
+		t.Errorf("%+v", got)
+	}
+	if _, err := c.Cells(t.Context(), CellsQuery{After: strings.Repeat("x", maxMark+1)}); err == nil || !strings.Contains(err.Error(), "after is") {
+		t.Errorf("a long mark: %v", err)
+	}
+}

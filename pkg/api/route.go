@@ -36,6 +36,7 @@ var routes = []route{
 	{"POST", "/v1/join", join, false},
 	{"GET", "/v1/usage", usageReport, true},
 	{"GET", "/v1/report", report, true},
+	{"GET", "/v1/cells", cells, true},
 	{"GET", "/v1/explain", explain, true},
 	{"GET", "/v1/rules/try", tryRules, false},
 	{"GET", "/v1/status", status, false},

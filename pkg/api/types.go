@@ -39,6 +39,10 @@ type (
 	Report             = client.Report
 	ReportRow          = client.ReportRow
 	Spent              = client.Spent
+	CellsQuery         = client.CellsQuery
+	Cells              = client.Cells
+	CellsHour          = client.CellsHour
+	Cell               = client.Cell
 	Explanation        = client.Explanation
 	Membership         = client.Membership
 	Ancestor           = client.Ancestor

@@ -51,6 +51,10 @@ type ReportRow struct {
 	Groups       []string `json:"groups,omitempty"`
 	Unattributed bool     `json:"unattributed,omitempty"`
 	Command      string   `json:"command,omitempty"`
+	// Host and User are names of hosts and users in a report over several hosts, which
+	// elsad makes none of.
+	Host string `json:"host,omitempty"`
+	User string `json:"user,omitempty"`
 	// UID is absent unless rows are users or sets.
 	UID *uint32 `json:"uid,omitempty"`
 	// Hour is when the hour began, or with Daily the UTC day: hours are told apart

@@ -2,7 +2,11 @@
 
 package usage
 
-import "elsa/pkg/acct"
+import (
+	"strings"
+
+	"elsa/pkg/acct"
+)
 
 // Field is the place of a figure in [Usage], and if it is below [Measured] in
 // [Measure]. All that keeps, adds, shows or sends figures goes by the table below:
@@ -185,6 +189,15 @@ func Named(name string) (f Field, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// Column is the name of the field in cells and in columns of files, where times are
+// nanoseconds.
+func (i *Info) Column() string {
+	if name, ok := strings.CutSuffix(i.Name, "_seconds"); ok {
+		return name + "_ns"
+	}
+	return i.Name
 }
 
 // InReport is the name of the field in a report, "" if it has none.

@@ -73,7 +73,7 @@ check_installed() {
 	done | grep -Ev '^(bench|patches)/' || true)
 	[ -z "$broken" ] || fail "links of the README lead nowhere: $broken"
 	# The small tree has neither systemd nor procps.
-	out=$(systemd-analyze verify --man=no --root="$root" elsad.service elsad-guard.service elsa-archive.service 2>&1 |
+	out=$(systemd-analyze verify --man=no --root="$root" elsad.service elsad-guard.service elsa-archive.service elsa-ship.service 2>&1 |
 		grep elsa | grep -Ev 'Unit sysinit.target not found|/bin/kill is not executable' || true)
 	[ -z "$out" ] || fail "the unit: $out"
 }

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"strconv"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"elsa/internal/mapping"
+)
+
+// Ship says where a host delivers its bills.
+type Ship struct {
+	// To is a directory or s3://BUCKET/PREFIX; "" delivers nothing.
+	To string
+	// Processes: the sealed files of the archive are delivered, too.
+	Processes bool
+	// Every is how often what changed is delivered.
+	Every time.Duration
+	// SpoolBytes and SpoolDays bound what waits to be delivered.
+	SpoolBytes int64
+	SpoolDays  int
+}
+
+// DefaultShip is what holds where a file says nothing.
+var DefaultShip = Ship{Every: 5 * time.Minute, SpoolBytes: 256 << 20, SpoolDays: 8}
+
+func parseShip(n *yaml.Node) (s Ship, err error) {
+	s = DefaultShip
+	if n.Kind != yaml.MappingNode {
+		return s, mapping.ErrorAt(n, "ship needs keys, as in {to: /mnt/fleet}")
+	}
+	err = mapping.Each(n, func(key, v *yaml.Node) (err error) {
+		if v.Kind != yaml.ScalarNode {
+			return mapping.ErrorAt(v, "%s needs one value", key.Value)
+		}
+		switch key.Value {
+		case "to":
+			s.To = v.Value
+		case "stream":
+			if v.Value != "cells" && v.Value != "processes" {
+				return mapping.ErrorAt(v, "stream is %q; use cells, or processes for both", v.Value)
+			}
+			s.Processes = v.Value == "processes"
+		case "every":
+			if s.Every, err = time.ParseDuration(v.Value); err != nil || s.Every < time.Second || s.Every > time.Hour {
+				return mapping.ErrorAt(v, "every is %q; use 1s to 1h", v.Value)
+			}
+		case "spool-bytes":
+			if s.SpoolBytes, err = strconv.ParseInt(v.Value, 10, 64); err != nil || s.SpoolBytes < 1<<20 {
+				return mapping.ErrorAt(v, "spool-bytes is %q; use 1048576 or more", v.Value)
+			}
+		case "spool-days":
+			if s.SpoolDays, err = strconv.Atoi(v.Value); err != nil || s.SpoolDays < 1 || s.SpoolDays > 3650 {
+				return mapping.ErrorAt(v, "spool-days is %q; use 1 to 3650", v.Value)
+			}
+		default:
+			return mapping.ErrorAt(key, "unknown key %q of ship: use to, stream, every, spool-bytes and spool-days", key.Value)
+		}
+		return nil
+	})
+	if err == nil && s.To == "" {
+		err = mapping.ErrorAt(n, "ship needs to: a directory, or s3://BUCKET/PREFIX")
+	}
+	return s, err
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+
+	"elsa/internal/cells"
+	"elsa/internal/query"
+	"elsa/internal/ship"
+)
+
+// Status says how far each host has delivered, by what is there of what it sent. With
+// read every file is read, and compared with what was sent: rows, CPU time and bytes.
+func (r *Reader) Status(ctx context.Context, read bool) ([]query.Host, query.Completeness, error) {
+	none := query.Completeness{}
+	manifests, err := ship.ReadManifests(ctx, r.Sink, ship.Manifests, r.Damage)
+	if err != nil {
+		return nil, none, err
+	}
+	all := sourcesOf(manifests)
+	for _, s := range all {
+		if err := r.compare(ctx, s, read); err != nil {
+			return nil, none, err
+		}
+	}
+	c, hosts := completeness(all, 0, ^uint32(0), r.Now().UTC())
+	names := hostNames(all)
+	for i := range hosts {
+		hosts[i].Host = names[hosts[i].Source]
+	}
+	return hosts, c, nil
+}
+
+// compare compares what a host says it sent with what is there.
+func (r *Reader) compare(ctx context.Context, s *source, read bool) error {
+	sizes, seen := map[string]int64{}, map[string]bool{}
+	for _, i := range s.last().Items {
+		dir := path.Dir(i.Name) + "/"
+		if !seen[dir] {
+			seen[dir] = true
+			there, err := r.Sink.List(ctx, dir)
+			if err != nil {
+				return err
+			}
+			for _, o := range there {
+				sizes[o.Name] = o.Size
+			}
+		}
+		size, ok := sizes[i.Name]
+		switch {
+		case !ok && r.replaced(&i, sizes):
+		case !ok:
+			r.Damage(fmt.Errorf("%s: %s is not there", s.host, i.Name))
+			s.missing = true
+			if i.Hour != 0 {
+				s.lack(i.Hour)
+			}
+		case size != i.Size:
+			r.Damage(fmt.Errorf("%s: %s has %d bytes, %d were sent", s.host, i.Name, size, i.Size))
+			s.damaged = true
+		case read:
+			if err := r.check(ctx, &i); err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				r.Damage(fmt.Errorf("%s: %w", s.host, err))
+				s.damaged = true
+			}
+		}
+	}
+	return nil
+}
+
+// replaced reports whether cells of a higher version are there.
+func (r *Reader) replaced(i *ship.Item, there map[string]int64) bool {
+	for name := range there {
+		if c, ok := ship.ParseCells(name); ok && i.Hour != 0 && c.Hour == i.Hour && c.Version > i.Version && path.Dir(name) == path.Dir(i.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+// check reads a file and compares it with what was sent.
+func (r *Reader) check(ctx context.Context, i *ship.Item) error {
+	body, err := r.Sink.Get(ctx, i.Name)
+	if err != nil {
+		return err
+	}
+	if i.Hour != 0 {
+		b, err := cells.Decode(body)
+		if err != nil {
+			return fmt.Errorf("%s: %w", i.Name, err)
+		}
+		if rows, cpu := uint64(len(b.Cells)), b.CPU(); rows != i.Rows || cpu != i.CPU {
+			return fmt.Errorf("%s has %d rows and %d ns of CPU, %d and %d were sent", i.Name, rows, cpu, i.Rows, i.CPU)
+		}
+	}
+	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != i.SHA256 {
+		return fmt.Errorf("%s is not what was sent", i.Name)
+	}
+	return nil
+}
