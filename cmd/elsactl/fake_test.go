@@ -129,6 +129,10 @@ func (f *fake) Group(_ context.Context, _ api.Caller, name string) (client.Group
 	return client.GroupDetail{Group: api.FromGroup(&g.Group), Members: f.members[name]}, nil
 }
 
+func (f *fake) Ungrouped(context.Context, api.Caller) (client.Ungrouped, error) {
+	return client.Ungrouped{}, nil
+}
+
 func (f *fake) AddMembers(_ context.Context, _ api.Caller, name string, r client.AddRequest) (client.AddResult, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -86,6 +86,19 @@ func userName(uid uint32) string {
 	return name
 }
 
+// nameUsers looks up the names of users together, so that [nss.Names.User] has them.
+func nameUsers(uids []uint32) {
+	last, unknown := uint32(0), false
+	for _, uid := range uids {
+		if _, known := users().User(uid); !known {
+			last, unknown = uid, true
+		}
+	}
+	if unknown {
+		userName(last)
+	}
+}
+
 // labelText is key=value, in order of the keys.
 func labelText(labels map[string]string) string {
 	var list []string

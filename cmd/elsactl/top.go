@@ -30,14 +30,19 @@ func topCommand(c *ctl) *cobra.Command {
 		Short: "Show what groups do now",
 		Long: `Show what groups do now, and again every two seconds. PROCS are the live
 processes, FORKS/S those that came in within a second, CPU % is of one CPU, so
-that two busy CPUs are 200; PEAK is the largest resident set of any one process
-so far. What processes used that came and went in between is in it.
+that two busy CPUs are 200, and never more than the machine has; PEAK is the
+largest resident set of any one process so far. What processes used that came
+and went in between is in it. Names that are too long are shortened in their
+middle; left and right scroll the columns, of which the names stay.
 
-Keys: up and down select a group and enter shows its processes, and tab there
-the commands that ended within the last hour or two; esc goes back. c t p m r w
-f n sort by CPU, CPU time, processes, memory, reads, writes, forks and name,
-and the same key again turns the order round. space stops and goes on, + and -
-change the interval, q ends.
+Keys: ? lists them all. up and down select a group and enter shows its
+processes, also those in no group, and tab there the commands that ended within
+the last hour or two; esc goes back. / shows what has a text in its name, i
+hides groups that do nothing. c t p m r w f n sort by CPU, CPU time, processes,
+memory, reads, writes, forks and name, and the same key again turns the order
+round. Of processes, v shows the tree, a names without arguments, and x sends
+one a signal, once it is confirmed: to that process, or if it has ended to none.
+space stops and goes on, + and - change the interval, q ends.
 
 With --once or -n it prints tables, one for each interval, and needs no
 terminal. With -o json each is one line.`,

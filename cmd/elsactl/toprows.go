@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -29,13 +28,24 @@ type topRow struct {
 	WritesPerSecond  float64 `json:"write_bytes_per_second"`
 	FaultsPerSecond  float64 `json:"major_faults_per_second"`
 	ProcessesStarted uint64  `json:"processes_started"`
+
+	owner  uint32 // of a group
+	labels string
+}
+
+// idle reports whether nothing was done within the interval.
+func (r *topRow) idle() bool {
+	return r.CPUPercent < 0.05 && r.Started == 0 && r.ReadsPerSecond == 0 && r.WritesPerSecond == 0
 }
 
 // topFrame is one look at all groups.
 type topFrame struct {
 	Time    time.Time `json:"time"`
 	Seconds float64   `json:"interval_seconds"` // zero in the first frame
+	CPUs    int       `json:"cpus"`             // of the machine, zero if not known
 	Rows    []topRow  `json:"rows"`
+
+	grouped float64 // percent of a CPU that processes in groups use, each counted once
 }
 
 // topColumn is one to sort by; key is what is pressed for it.
@@ -68,9 +78,11 @@ func findTopColumn(f func(*topColumn) bool) (int, bool) {
 }
 
 // newFrame computes what happened between two reports. A group that is not in
-// before is new: all it has is of the time between.
+// before is new: all it has is of the time between. What a long life used comes on
+// the bill at its end, so that more can come in an interval than there are CPUs: no
+// rate is above what they can do.
 func newFrame(before *client.UsageReport, now *client.UsageReport) topFrame {
-	f := topFrame{Time: now.Time}
+	f := topFrame{Time: now.Time, CPUs: now.CPUs}
 	old := map[string]*client.Usage{}
 	if before != nil {
 		f.Seconds = max(now.Time.Sub(before.Time).Seconds(), 0)
@@ -78,6 +90,9 @@ func newFrame(before *client.UsageReport, now *client.UsageReport) topFrame {
 			old[fmt.Sprint("group", before.Groups[i].ID)] = &before.Groups[i].Usage
 		}
 		old["ungrouped"], old["unattributed"], old["total"] = &before.Ungrouped, &before.Unattributed, &before.Total
+	}
+	if before != nil && f.Seconds > 0 {
+		f.grouped = atMost(f.CPUs, 100*max(now.AnyGroup.CPUSeconds-before.AnyGroup.CPUSeconds, 0)/f.Seconds)
 	}
 	row := func(scope, name, key string, u *client.Usage) {
 		r := topRow{
@@ -91,7 +106,7 @@ func newFrame(before *client.UsageReport, now *client.UsageReport) topFrame {
 			}
 			// A deleted group's bill goes to another row, which jumps.
 			// To the nanosecond: the rest is what the difference of two floats adds.
-			r.CPUPercent = 100 * math.Round(max(u.CPUSeconds-o.CPUSeconds, 0)*1e9) / 1e9 / f.Seconds
+			r.CPUPercent = atMost(f.CPUs, 100*math.Round(max(u.CPUSeconds-o.CPUSeconds, 0)*1e9)/1e9/f.Seconds)
 			r.Started = rate(u.ProcessesStarted, o.ProcessesStarted, f.Seconds)
 			r.ReadsPerSecond = rate(u.ReadBytes, o.ReadBytes, f.Seconds)
 			r.WritesPerSecond = rate(u.WriteBytes, o.WriteBytes, f.Seconds)
@@ -102,6 +117,8 @@ func newFrame(before *client.UsageReport, now *client.UsageReport) topFrame {
 	for i := range now.Groups {
 		g := &now.Groups[i]
 		row("group", g.Name, fmt.Sprint("group", g.ID), &g.Usage)
+		r := &f.Rows[len(f.Rows)-1]
+		r.owner, r.labels = g.Owner, labelText(g.Labels)
 	}
 	row("ungrouped", "(ungrouped)", "ungrouped", &now.Ungrouped)
 	if now.Unattributed != (client.Usage{}) {
@@ -109,6 +126,14 @@ func newFrame(before *client.UsageReport, now *client.UsageReport) topFrame {
 	}
 	row("total", "(total)", "total", &now.Total)
 	return f
+}
+
+// atMost bounds a percentage of one CPU by what a number of CPUs can do, if it is known.
+func atMost(cpus int, percent float64) float64 {
+	if cpus > 0 {
+		return min(percent, 100*float64(cpus))
+	}
+	return percent
 }
 
 func rate(now, before uint64, seconds float64) float64 {
@@ -145,42 +170,4 @@ func perSecond(f float64) string {
 		return fmt.Sprintf("%.1f", f)
 	}
 	return fmt.Sprintf("%.0f", f)
-}
-
-// topMember is a live process of a group.
-type topMember struct {
-	client.Member
-	percent float64
-	rss     uint64
-}
-
-// newMembers computes what members did since another look, seconds ago.
-func newMembers(before, now []client.Member, elapsed float64) []topMember {
-	type key struct {
-		pid     int
-		started time.Time
-	}
-	old := map[key]float64{}
-	for _, m := range before {
-		old[key{m.PID, m.Started}] = m.CPUSeconds
-	}
-	members := make([]topMember, len(now))
-	for i, m := range now {
-		members[i] = topMember{Member: m, rss: resident(m.PID)}
-		if was, known := old[key{m.PID, m.Started}]; known && elapsed > 0 {
-			members[i].percent = 100 * max(m.CPUSeconds-was, 0) / elapsed
-		}
-	}
-	slices.SortStableFunc(members, func(a, b topMember) int {
-		return cmp.Or(cmp.Compare(b.percent, a.percent), cmp.Compare(b.CPUSeconds, a.CPUSeconds))
-	})
-	return members
-}
-
-// resident is the resident set of a live process, in bytes.
-func resident(pid int) uint64 {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	var size, pages uint64
-	fmt.Sscan(string(b), &size, &pages)
-	return pages * uint64(os.Getpagesize())
 }

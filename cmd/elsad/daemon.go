@@ -67,11 +67,17 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	names := nss.New(refused)
+	owner := func(uid uint32) string {
+		name, _ := names.User(uid)
+		return name
+	}
 	exporter := metrics.New(metrics.Options{
 		Budgets:  limits.current,
-		Snapshot: show, MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, Version: build.Version(), Log: log,
+		Snapshot: show, MaxGroups: cfg.MaxGroups, ClosedGrace: cfg.ClosedGrace, CreatedSamples: cfg.CreatedSamples, Version: build.Version(), Log: log,
+		Owner: owner,
 	})
-	pages := web.Options{Snapshot: show, Version: build.Version(), Log: log}
+	pages := web.Options{Snapshot: show, Cells: service.PageCells, User: owner, CPUs: proc.CPUs(), Version: build.Version(), Log: log}
 	if cfg.WebMembers {
 		pages.Members = service.PageMembers
 	}
@@ -84,7 +90,6 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	}
 
 	// Names that rules are about, also those that no file has.
-	names := nss.New(refused)
 	wantNames(ctx, names, set, log)
 	service.Names, socket.UnixGroup = names, names.GroupID
 

@@ -41,6 +41,7 @@ type Config struct {
 	TaskstatsBuffer int
 	MaxGroups       int
 	ClosedGrace     time.Duration
+	CreatedSamples  bool
 	RunRetention    Days
 
 	HistoryRetention Days
@@ -76,6 +77,7 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.IntVar(&c.EventBuffer, "event-buffer", 0, "receive buffer for events in bytes: 832 bytes an event by the connectors, taken only while it is used; by bpf 320 bytes a process, its exact record included, until it is committed (a ring that elsad goes on with keeps its size); 0: by memory, a 32nd of it, from 64 MiB to 1 GiB, and 64 MiB for bpf")
 	f.IntVar(&c.TaskstatsBuffer, "taskstats-buffer", 0, "receive buffer for taskstats in bytes, taken only while it is used; 1280 bytes or more a thread's end; 0: by memory, as for events")
 	f.IntVar(&c.MaxGroups, "metrics.max-groups", defaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")
+	f.BoolVar(&c.CreatedSamples, "metrics.created-samples", false, "tell when counters began in the OpenMetrics text format, too, as samples of their own; protobuf has it without")
 	f.DurationVar(&c.ClosedGrace, "metrics.closed-grace", 15*time.Minute, "how long a closed group without live processes keeps its series; negative for ever")
 	c.RunRetention = Days(90 * 24 * time.Hour)
 	f.Var(&c.RunRetention, "run-retention", "how long a group that elsactl run made, or a rule of a template, is kept once its last process ended, in days (90d) or hours; 10000 of elsactl run at most")

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"elsa/internal/engine"
@@ -42,7 +43,8 @@ type Service struct {
 	// Refused counts what is refused; nil counts nothing.
 	Refused *tally.Shared
 
-	budget budget
+	budget    budget
+	pageReads atomic.Int32 // under way
 }
 
 var _ api.Service = (*Service)(nil)
@@ -195,10 +197,13 @@ func (s *Service) Usage(ctx context.Context, who api.Caller, q api.UsageQuery) (
 	if err != nil {
 		return api.UsageReport{}, stopping(err)
 	}
+	var wants func(*groups.Group) bool
 	if q.Mine {
-		return api.FromSnapshot(snap, q.Groups, who.Has)
+		wants = who.Has
 	}
-	return api.FromSnapshot(snap, q.Groups, nil)
+	out, err := api.FromSnapshot(snap, q.Groups, wants)
+	out.CPUs = proc.CPUs()
+	return out, err
 }
 
 // maxUnknown bounds the names that a status tells.

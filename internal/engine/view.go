@@ -55,6 +55,20 @@ func (e *Engine) EachMember(g uint32, now Now, f func(groups.Life)) error {
 	return nil
 }
 
+// EachUngrouped calls f for every live process that is known to be in no group, after a
+// rescan if one is due. f must not change the engine.
+func (e *Engine) EachUngrouped(now Now, f func(groups.Life)) error {
+	if err := e.RescanIfLost(now); err != nil {
+		return err
+	}
+	e.tracker.EachLive(func(l groups.Life) {
+		if l.Set == groups.Ungrouped {
+			f(l)
+		}
+	})
+	return nil
+}
+
 // Unsettled counts the deaths in the named groups, or in all sets, that were
 // charged before a time and wait for their exact record; without a ledger also
 // those that wait to be charged.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,6 +46,8 @@ type Options struct {
 	// the OpenMetrics text format. A Prometheus that scrapes protobuf has them
 	// without; others would store nearly twice as many series.
 	CreatedSamples bool
+	// Owner names the user who owns a group; it must not block. Nil shows numbers.
+	Owner func(uid uint32) string
 	// Budgets returns what groups used of their budgets, in order of their names, as it
 	// was found last; nil: there are none.
 	Budgets func() []Budget
@@ -69,6 +72,9 @@ type Exporter struct {
 	commits  prometheus.Histogram
 	overflow overflow
 	fade     fade
+	scrapers scrapers
+	// inFlight holds a place for each scrape that is under way.
+	inFlight chan struct{}
 	// free keeps one page from scrape to scrape. A scrape that finds none
 	// makes its own: a client that reads slowly holds up nobody else.
 	free chan *page
@@ -82,6 +88,9 @@ func New(o Options) *Exporter {
 	}
 	if o.ClosedGrace == 0 {
 		o.ClosedGrace = DefaultClosedGrace
+	}
+	if o.Owner == nil {
+		o.Owner = func(uid uint32) string { return strconv.FormatUint(uint64(uid), 10) }
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -99,6 +108,7 @@ func New(o Options) *Exporter {
 		overflow: overflow{limit: o.MaxGroups},
 		fade:     fade{grace: o.ClosedGrace},
 		free:     make(chan *page, 1),
+		inFlight: make(chan struct{}, maxInFlight),
 	}
 	e.registry.MustRegister(e.commits,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -114,6 +124,21 @@ var errNoSnapshot = errors.New("gather metrics: no figures yet: the service is s
 // done is called, which must be done even after an error. It blocks while
 // Options.Snapshot does.
 func (e *Exporter) Gather() (families []*dto.MetricFamily, done func(), err error) {
+	return (&request{e: e}).Gather()
+}
+
+// request is one scrape.
+type request struct {
+	e *Exporter
+	// by names the Prometheus that makes it, see scraperOf; told is to be called once
+	// that has got it, if it is not nil.
+	by   string
+	told func()
+}
+
+// Gather is [Exporter.Gather], for the scraper.
+func (rq *request) Gather() (families []*dto.MetricFamily, done func(), err error) {
+	e := rq.e
 	ctx, cancel := context.WithTimeout(context.Background(), snapshotTimeout)
 	defer cancel()
 	snap := e.opts.Snapshot(ctx)
@@ -122,7 +147,9 @@ func (e *Exporter) Gather() (families []*dto.MetricFamily, done func(), err erro
 	}
 	families, err = e.registry.Gather()
 	p := e.takePage()
-	families = append(families, p.fill(e.fade.left(snap), &e.overflow)...)
+	seen, told := e.scrapers.seen(rq.by, snap)
+	rq.told = told
+	families = append(families, p.fill(e.fade.left(snap), &e.overflow, seen, e.opts.Owner)...)
 	families = append(families, serviceFamilies(snap, &e.opts)...)
 	if e.opts.Budgets != nil {
 		families = append(families, budgets(e.opts.Budgets())...)
@@ -152,30 +179,46 @@ func (e *Exporter) putPage(p *page, groups int) {
 	}
 }
 
-// fill writes the snapshot's figures into the page and returns its families.
-func (p *page) fill(s *usage.Snapshot, o *overflow) []*dto.MetricFamily {
+// The rows of a page that are no group's; groups follow.
+const (
+	rowOverflow = iota
+	rowUnattributed
+	rowUngrouped
+	rowGroups
+)
+
+// fill writes the snapshot's figures into the page and returns its families. Counters of
+// groups whose id is above seen are new to who asks, and 0.
+func (p *page) fill(s *usage.Snapshot, o *overflow, seen uint32, owner func(uint32) string) []*dto.MetricFamily {
 	hidden, omitted, sum, since := o.split(s)
-	first, next := 1, 1
-	p.row(0)
+	first, next := rowUnattributed, rowGroups
+	p.row(rowOverflow)
 	if omitted > 0 || sum != (usage.Usage{}) {
-		first = 0
-		p.row(0).set(OverflowGroup, since, &sum)
+		first = rowOverflow
+		p.row(rowOverflow).set(OverflowGroup, since, &sum, false)
 	}
+	p.row(rowUngrouped).set(UngroupedGroup, s.Service.Created, &s.Ungrouped, false)
+	p.row(rowUnattributed).set(UnattributedGroup, s.Service.Created, &s.Unattributed, false)
+	p.info.Metric = p.info.Metric[:0]
 	for i := range s.Groups {
 		if hidden == nil || !hidden[i] {
 			g := &s.Groups[i]
-			p.row(next).set(g.Group.Name, g.Group.Created, &g.Usage)
+			r := p.row(next)
+			r.set(g.Group.Name, g.Group.Created, &g.Usage, g.Group.ID > seen)
+			r.info.set(&g.Group, owner(g.Group.Owner))
+			p.info.Metric = append(p.info.Metric, &r.info.metric)
 			next++
 		}
 	}
 	p.useRows(first, next)
-	p.any.set("", s.Service.Created, &s.AnyGroup)
-	p.ungrouped.set("", s.Service.Created, &s.Ungrouped)
-	p.unattributed.set("", s.Service.Created, &s.Unattributed)
+	p.any.set("", s.Service.Created, &s.AnyGroup, false)
+	p.ungrouped.set("", s.Service.Created, &s.Ungrouped, false)
+	p.unattributed.set("", s.Service.Created, &s.Unattributed, false)
 
-	families := make([]*dto.MetricFamily, 0, len(p.groups)+len(p.shares)+1)
-	if next > first {
-		families = append(families, p.groups[:]...)
+	families := make([]*dto.MetricFamily, 0, len(p.groups)+len(p.shares)+2)
+	families = append(families, p.groups[:]...)
+	if len(p.info.Metric) > 0 {
+		families = append(families, p.info)
 	}
 	families = append(families, p.shares...)
 	return append(families, gauge(nameGroupsOmitted,

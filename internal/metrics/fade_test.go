@@ -104,7 +104,7 @@ func TestScrapeIsBounded(t *testing.T) {
 		for _, f := range families {
 			switch f.GetName() {
 			case "elsa_group_processes_ended_total":
-				most = max(most, len(f.Metric))
+				most = max(most, len(f.Metric)-2) // beside what is in no group
 			case nameGroups:
 				if got := f.Metric[0].GetGauge().GetValue(); got != float64(i+1) {
 					t.Fatalf("%s is %v, want %d", nameGroups, got, i+1)

@@ -24,14 +24,27 @@ func init() { model.NameEscapingScheme = model.NoEscaping }
 // A scrape that cannot be answered fails with status 500 and a line that says
 // why.
 func (e *Exporter) Handler() http.Handler {
-	return compress(promhttp.HandlerForTransactional(e, promhttp.HandlerOpts{
+	opts := promhttp.HandlerOpts{
 		ErrorLog:                            logger{e},
 		ErrorHandling:                       promhttp.HTTPErrorOnError,
 		Registry:                            e.registry,
-		MaxRequestsInFlight:                 maxInFlight,
 		EnableOpenMetrics:                   true,
 		EnableOpenMetricsTextCreatedSamples: e.opts.CreatedSamples,
 		DisableCompression:                  true,
+	}
+	return compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case e.inFlight <- struct{}{}:
+			defer func() { <-e.inFlight }()
+		default:
+			http.Error(w, fmt.Sprintf("%d scrapes are under way; try again later", maxInFlight), http.StatusServiceUnavailable)
+			return
+		}
+		rq := &request{e: e, by: scraperOf(r)}
+		promhttp.HandlerForTransactional(rq, opts).ServeHTTP(w, r)
+		if rq.told != nil && r.Context().Err() == nil { // it has not hung up
+			rq.told()
+		}
 	}))
 }
 

@@ -46,7 +46,7 @@ func example() *usage.Snapshot {
 		Time: started.Add(time.Hour),
 		Groups: []usage.GroupTotal{
 			{Group: groups.Group{ID: 1, Name: "ci/build:42", Created: created}, Usage: ci},
-			{Group: groups.Group{ID: 2, Name: "web", Created: created.Add(time.Hour)}, Usage: web},
+			{Group: groups.Group{ID: 2, Name: "web", Owner: 1000, Created: created.Add(time.Hour), Labels: map[string]string{"team": "shop", "cost-center": "7\n", "owner": "x"}}, Usage: web},
 		},
 		Ungrouped: ungrouped, Unattributed: unattributed, Settled: usage.Settled{Exact: 570, Sampled: 6, Rounded: 5},
 		Service: usage.Service{
@@ -120,6 +120,7 @@ func golden(t *testing.T, name, got string) {
 func exampleExporter() *Exporter {
 	e := New(Options{
 		Budgets:  func() []Budget { return []Budget{{"ci/", 0.5}, {"web", 1.25}} },
+		Owner:    func(uid uint32) string { return map[uint32]string{0: "root", 1000: "ana"}[uid] },
 		Snapshot: fixed(example()), CreatedSamples: true, Version: "1.2.3", Revision: "abcdef0",
 	})
 	e.ObserveCommit(3 * time.Millisecond)
@@ -149,11 +150,19 @@ func TestFamilies(t *testing.T) {
 	want := `
 # HELP elsa_group_cpu_seconds_total CPU time used by processes in the group, ended and live. A process counts in each of its groups.
 # TYPE elsa_group_cpu_seconds_total counter
+elsa_group_cpu_seconds_total{group="(unattributed)",mode="system"} 0
+elsa_group_cpu_seconds_total{group="(unattributed)",mode="user"} 0.02
+elsa_group_cpu_seconds_total{group="(ungrouped)",mode="system"} 30
+elsa_group_cpu_seconds_total{group="(ungrouped)",mode="user"} 60
 elsa_group_cpu_seconds_total{group="ci/build:42",mode="system"} 3
 elsa_group_cpu_seconds_total{group="ci/build:42",mode="user"} 12.345678901
 elsa_group_cpu_seconds_total{group="web",mode="system"} 0.25
 elsa_group_cpu_seconds_total{group="web",mode="user"} 1.5
-# HELP elsa_ungrouped_processes Live processes in no group.
+# HELP elsa_group_info The owner and the labels of the group, 16 of them at most; always 1.
+# TYPE elsa_group_info gauge
+elsa_group_info{group="ci/build:42",owner="root"} 1
+elsa_group_info{cost_center="7\n",group="web",label_owner="x",owner="ana",team="shop"} 1
+# HELP elsa_ungrouped_processes Live processes in no group. The name will go: use group="(ungrouped)" of elsa_group_ instead.
 # TYPE elsa_ungrouped_processes gauge
 elsa_ungrouped_processes 10
 # HELP elsa_records_lost_total Accounting records the kernel could not deliver.
@@ -163,7 +172,7 @@ elsa_records_lost_total{source="exact"} 6
 elsa_records_lost_total{source="taskstats"} 4
 `
 	err := testutil.GatherAndCompare(untransacted{exampleExporter()}, strings.NewReader(want),
-		"elsa_group_cpu_seconds_total", "elsa_ungrouped_processes", "elsa_records_lost_total")
+		"elsa_group_cpu_seconds_total", "elsa_group_info", "elsa_ungrouped_processes", "elsa_records_lost_total")
 	if err != nil {
 		t.Error(err)
 	}
@@ -200,7 +209,7 @@ func TestCreated(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]time.Time{
-		"elsa_group_read_bytes_total":            created, // its first group
+		"elsa_group_read_bytes_total":            created.Add(-time.Hour), // what is in no group
 		"elsa_ungrouped_cpu_seconds_total":       created.Add(-time.Hour),
 		"elsa_any_group_processes_ended_total":   created.Add(-time.Hour),
 		"elsa_unattributed_page_faults_total":    created.Add(-time.Hour),
@@ -228,7 +237,8 @@ func TestCreated(t *testing.T) {
 	}
 }
 
-// values returns the series of one family by their group and second label.
+// values returns the series of one family by their group and second label, without
+// those of what is in no group.
 func values(t *testing.T, e *Exporter, name string) map[string]float64 {
 	t.Helper()
 	families, done, err := e.Gather()
@@ -245,6 +255,9 @@ func values(t *testing.T, e *Exporter, name string) map[string]float64 {
 			var key []string
 			for _, l := range m.Label {
 				key = append(key, strings.Clone(l.GetValue()))
+			}
+			if len(key) > 0 && (key[0] == UngroupedGroup || key[0] == UnattributedGroup) {
+				continue
 			}
 			v := m.GetGauge().GetValue()
 			if m.Counter != nil {
@@ -355,7 +368,7 @@ func TestNoSnapshot(t *testing.T) {
 
 func TestNoGroups(t *testing.T) {
 	body := scrape(t, New(Options{Snapshot: fixed(&usage.Snapshot{Time: started})}), "text/plain")
-	if strings.Contains(body, "elsa_group_") || !strings.Contains(body, "elsa_groups 0\n") {
+	if strings.Contains(body, "elsa_group_info") || !strings.Contains(body, `elsa_group_processes{group="(ungrouped)"} 0`) || !strings.Contains(body, "elsa_groups 0\n") {
 		t.Errorf("scrape without groups:\n%s", ours(body))
 	}
 }

@@ -7,10 +7,11 @@ package metrics
 // that of package tally, all others here.
 //
 // The figures of processes come once per group (prefixGroup, with label
-// "group") and once for each share that is not a group: processes in no group
-// (prefixUngrouped), deaths whose membership is not known
-// (prefixUnattributed), and processes in any group, each counted once however
-// many groups it is in (prefixAnyGroup). The last three add up to everything.
+// "group"), for processes in no group (UngroupedGroup) and deaths whose membership
+// is not known (UnattributedGroup), and once for processes in any group, each counted
+// once however many groups it is in (prefixAnyGroup). The last three add up to
+// everything. prefixUngrouped and prefixUnattributed are what the first two of these
+// were called before; they go with the next version.
 const (
 	prefixGroup        = "elsa_group_"
 	prefixAnyGroup     = "elsa_any_group_"
@@ -34,12 +35,21 @@ const (
 	nameStoreBytes     = "elsa_store_bytes"
 	nameUnsaved        = "elsa_unsaved_seconds"
 	nameConservation   = "elsa_conservation_ratio"
+	nameGroupInfo      = "elsa_group_info"
 	nameBudget         = "elsa_group_budget_ratio"
 	nameCommitDuration = "elsa_commit_duration_seconds"
 )
 
 const (
 	labelGroup = "group"
+	labelOwner = "owner"
+)
+
+// UngroupedGroup and UnattributedGroup are values of label "group" for processes in no
+// group, and for such whose groups are not known.
+const (
+	UngroupedGroup    = "(ungrouped)"
+	UnattributedGroup = "(unattributed)"
 )
 
 // OverflowGroup is the value of label "group" under which the groups beyond

@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -17,12 +18,13 @@ import (
 // allocations a series, and a group has ten series; a page is made once, wired
 // once, and then only its numbers change. It is used by one scrape at a time.
 type page struct {
-	// chunks hold the rows of the groups. Row 0 is the overflow. Rows never
+	// chunks hold the rows of the groups, after those that are no group's. Rows never
 	// move: the families point into them.
 	chunks []*[chunkRows]row
 	// series lists, for each figure, the series of all rows in order.
 	series [][]*dto.Metric
 	groups []*dto.MetricFamily
+	info   *dto.MetricFamily
 
 	// The shares that are not one group's, and their families.
 	any, ungrouped, unattributed row
@@ -36,6 +38,7 @@ type row struct {
 	group   dto.LabelPair
 	name    string
 	created timestamppb.Timestamp
+	info    infoSeries
 	metrics []dto.Metric // by column
 	values  []float64
 }
@@ -45,13 +48,14 @@ func newPage() *page {
 	for f := range figures {
 		p.groups[f] = family(prefixGroup, f, "in the group", " A process counts in each of its groups.")
 	}
+	p.info = gauge(nameGroupInfo, "The owner and the labels of the group, "+strconv.Itoa(maxInfoLabels)+" of them at most; always 1.", 1)
 	for _, s := range []struct {
 		row                 *row
 		prefix, which, note string
 	}{
 		{&p.any, prefixAnyGroup, "in any group", " Each counts once, however many groups it is in."},
-		{&p.ungrouped, prefixUngrouped, "in no group", ""},
-		{&p.unattributed, prefixUnattributed, "whose groups are not known", ""},
+		{&p.ungrouped, prefixUngrouped, "in no group", ` The name will go: use group="` + UngroupedGroup + `" of elsa_group_ instead.`},
+		{&p.unattributed, prefixUnattributed, "whose groups are not known", ` The name will go: use group="` + UnattributedGroup + `" of elsa_group_ instead.`},
 	} {
 		s.row.wire(false, newMemory(1))
 		for f := range figures {
@@ -110,8 +114,8 @@ func (r *row) wire(grouped bool, m *memory) {
 }
 
 // set gives the row its figures, its group's name and the time its counters
-// began; a zero time says that it is not known.
-func (r *row) set(name string, created time.Time, u *usage.Usage) {
+// began; a zero time says that it is not known. If it is fresh, counters are 0.
+func (r *row) set(name string, created time.Time, u *usage.Usage, fresh bool) {
 	r.name = name
 	var ts *timestamppb.Timestamp
 	if !created.IsZero() {
@@ -122,6 +126,9 @@ func (r *row) set(name string, created time.Time, u *usage.Usage) {
 		r.values[i] = u.Value(columns[i].field)
 		if c := r.metrics[i].Counter; c != nil {
 			c.CreatedTimestamp = ts
+			if fresh {
+				r.values[i] = 0
+			}
 		}
 	}
 }

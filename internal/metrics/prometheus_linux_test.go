@@ -37,7 +37,7 @@ type prom struct{ url string }
 
 // runPrometheus has a Prometheus scrape target four times a second, with the
 // rules of dist, until t ends.
-func runPrometheus(t *testing.T, target string) *prom {
+func runPrometheus(t *testing.T, target string, flags ...string) *prom {
 	t.Helper()
 	dir := t.TempDir()
 	rules, err := filepath.Abs("../../dist/prometheus/elsa.rules.yml")
@@ -60,8 +60,8 @@ scrape_configs:
 	}
 	addr := l.Addr().String()
 	l.Close()
-	cmd := exec.Command("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"),
-		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--log.level=warn")
+	cmd := exec.Command("prometheus", append(flags, "--config.file="+filepath.Join(dir, "prometheus.yml"),
+		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--log.level=warn")...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -239,25 +239,68 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
+// A job of a second that ran between two scrapes is on the bill in full, whatever of
+// Prometheus's features is switched on: by protobuf, and with zeros of its own where it
+// knows them, or by text.
+func TestPrometheusShortJob(t *testing.T) {
+	kerneltest.Need(t, server)
+	for name, flags := range map[string][]string{
+		"off": nil, "on": {"--enable-feature=native-histograms,created-timestamp-zero-ingestion"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begin := time.Now()
+			var scrapes, ran atomic.Int64
+			var accept atomic.Value
+			e := New(Options{Snapshot: func(context.Context) *usage.Snapshot {
+				s := churn(begin)
+				if ran.Load() > 0 {
+					s.Groups = append(s.Groups, usage.GroupTotal{
+						Group: groups.Group{ID: 77, Name: "quick", Created: time.Unix(0, ran.Load()), Closed: time.Unix(0, ran.Load())},
+						Usage: usage.Usage{usage.User: uint64(1190 * time.Millisecond), usage.Started: 5, usage.Ended: 5},
+					})
+				}
+				return s
+			}})
+			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				e.Handler().ServeHTTP(w, r)
+				accept.Store(r.Header.Get("Accept"))
+				if scrapes.Add(1) == 5 {
+					ran.Store(time.Now().UnixNano())
+				}
+			}))
+			defer web.Close()
+			p := runPrometheus(t, strings.TrimPrefix(web.URL, "http://"), flags...)
+			exact := func(v float64) bool { return math.Abs(v-1.19) < 1e-9 }
+			p.await(t, fill.Replace(billed(t))+` and on (group) elsa_group_processes{group="quick"}`, exact)
+			p.await(t, `instance_group:elsa_group_cpu_seconds:increase1h{group="quick"}`, exact)
+			// What people write by themselves: it extrapolates to the ends.
+			p.await(t, `sum(increase(elsa_group_cpu_seconds_total{group="quick"}[1m]))`, about(1.19, 0.3))
+			p.await(t, `resets(elsa_group_cpu_seconds_total{group="quick", mode="user"}[1m])`, func(v float64) bool { return v == 0 })
+			if protobuf := strings.Contains(fmt.Sprint(accept.Load()), "protobuf"); protobuf != (flags != nil) {
+				t.Errorf("it was scraped as %v", accept.Load())
+			}
+		})
+	}
+}
+
+// billed is what the dashboard's bill shows of CPU time.
+func billed(t *testing.T) string {
+	t.Helper()
+	for _, p := range panels(t) {
+		if p.Title == "Bill of the time shown" {
+			return p.Targets[0].Expr
+		}
+	}
+	t.Fatal("the dashboard has no bill")
+	return ""
+}
+
 // expressions returns what the dashboard and the recording rules evaluate,
 // with Grafana's variables filled in.
 func expressions(t *testing.T) (list []string) {
 	t.Helper()
-	dashboard, err := os.ReadFile("../../dist/grafana/elsa.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var d struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal(dashboard, &d); err != nil {
-		t.Fatal(err)
-	}
-	fill := strings.NewReplacer("$__rate_interval", "4s", "$__range", "1m", "$instance", ".*", "$group", ".*")
-	for _, p := range d.Panels {
+	for _, p := range panels(t) {
 		for _, target := range p.Targets {
 			list = append(list, fill.Replace(target.Expr))
 		}
@@ -265,15 +308,37 @@ func expressions(t *testing.T) (list []string) {
 	if len(list) < 20 {
 		t.Fatalf("the dashboard has %d expressions", len(list))
 	}
-	// What the rules record can be asked for by name.
 	rules, err := os.ReadFile("../../dist/prometheus/elsa.rules.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What the rules record can be asked for by name.
 	for _, m := range regexp.MustCompile(`record: (\S+)`).FindAllSubmatch(rules, -1) {
 		list = append(list, string(m[1]))
 	}
 	return list
+}
+
+// fill fills in Grafana's variables.
+var fill = strings.NewReplacer("$__rate_interval", "4s", "$__range", "1m", "$instance", ".*", "$group", ".*")
+
+// panel is one of the dashboard.
+type panel struct {
+	Title   string
+	Targets []struct{ Expr string }
+}
+
+func panels(t *testing.T) []panel {
+	t.Helper()
+	dashboard, err := os.ReadFile("../../dist/grafana/elsa.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d struct{ Panels []panel }
+	if err := json.Unmarshal(dashboard, &d); err != nil {
+		t.Fatal(err)
+	}
+	return d.Panels
 }
 
 // TestNames looks for names in dist that no scrape has.

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// chart is a line over an hour, ready to be put into an SVG whose viewBox is
+// chart is a line over a span, ready to be put into an SVG whose viewBox is
 // width by height.
 type chart struct {
 	Width, Height int
@@ -30,8 +30,8 @@ type tick struct {
 	Text string
 }
 
-// draw makes a chart of values in cores, oldest first, up to end.
-func draw(values []float64, width, height int, end time.Time) *chart {
+// draw makes a chart of values in cores, oldest first, of a span up to end.
+func draw(values []float64, width, height int, sp *span, end time.Time) *chart {
 	c := &chart{Width: width, Height: height}
 	top, sum, n := 0.0, 0.0, 0
 	for _, v := range values {
@@ -42,13 +42,13 @@ func draw(values []float64, width, height int, end time.Time) *chart {
 		}
 	}
 	if n == 0 {
-		c.Label = "CPU over the last hour: not known yet"
+		c.Label = "CPU over the last " + sp.Text + ": not known yet"
 		return c
 	}
 	c.Known = true
 	scale := ceiling(top)
 	c.Max, c.Half = cores(scale), cores(scale/2)
-	c.Label = fmt.Sprintf("CPU over the last hour: highest %s, mean %s cores", cores(top), cores(sum/float64(n)))
+	c.Label = fmt.Sprintf("CPU over the last %s: highest %s, mean %s cores", sp.Text, cores(top), cores(sum/float64(n)))
 
 	var line []byte
 	first, last := -1.0, 0.0
@@ -72,8 +72,8 @@ func draw(values []float64, width, height int, end time.Time) *chart {
 	c.Line = string(line)
 	c.Area = fmt.Sprintf("%sL%.1f %dL%.1f %dZ", c.Line, last, height, first, height)
 	for i := range 5 {
-		at := end.Add(time.Duration(i-4) * 15 * time.Minute)
-		c.Ticks = append(c.Ticks, tick{i * width / 4, at.Format("15:04")})
+		at := end.Add(time.Duration(i-4) * sp.length() / 4)
+		c.Ticks = append(c.Ticks, tick{i * width / 4, at.Format(sp.layout)})
 	}
 	return c
 }

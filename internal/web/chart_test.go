@@ -20,12 +20,12 @@ func TestDraw(t *testing.T) {
 		{"the top of the scale", []float64{nan, 0, 1, 2}, "M50.0 99.0L75.0 50.0L100.0 1.0",
 			"M50.0 99.0L75.0 50.0L100.0 1.0L100.0 100L50.0 100Z", "2.00"},
 	} {
-		got := draw(c.values, 100, 100, epoch)
+		got := draw(c.values, 100, 100, spans[0], epoch)
 		if got.Line != c.line || got.Area != c.area || got.Max != c.max || got.Known != (c.line != "") {
 			t.Errorf("%s: line %q, area %q, max %q, known %v", c.name, got.Line, got.Area, got.Max, got.Known)
 		}
 	}
-	ticks := draw([]float64{1}, 400, 100, epoch).Ticks
+	ticks := draw([]float64{1}, 400, 100, spans[0], epoch).Ticks
 	if len(ticks) != 5 || ticks[0] != (tick{0, "09:00"}) || ticks[4] != (tick{400, "10:00"}) {
 		t.Errorf("ticks %v", ticks)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"elsa/internal/history"
 	"elsa/internal/kerneltest"
 	"elsa/pkg/usage"
 )
@@ -125,6 +126,31 @@ func hour() *Page {
 	return p
 }
 
+// restartedCrowd is a page of 300 groups, some with long names, just after a restart:
+// what they used is in the history alone.
+func restartedCrowd() *Page {
+	now := epoch.Add(time.Hour + 20*time.Minute)
+	var list []used
+	var past cells
+	for i := range 300 {
+		name := fmt.Sprintf("user/u%03d", i)
+		if i%7 == 0 {
+			name = fmt.Sprintf("pod/%s/%03d", strings.Repeat("0123456789abcdef-", 6), i)
+		}
+		list = append(list, used{uint32(i + 1), name, time.Duration(i) * time.Minute})
+		for h := range uint32(24 * 7) {
+			if i%3 == 0 && int(h)%(i+2) < 9 {
+				past = append(past, cells{{history.Key{Hour: usage.HourOf(now.Unix()) - h, UID: uint32(i), Groups: []uint32{uint32(i + 1)}, Command: "make"}, time.Duration(i+int(h%24)*9) * time.Second}}...)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b used) int { return strings.Compare(a.name, b.name) })
+	s := at(now, list...)
+	s.Total = s.AnyGroup
+	s.Service = usage.Service{Accounting: "own", ConservationRatio: 1, Members: 300, Processes: 412, Created: now.Add(-30 * 24 * time.Hour)}
+	return NewPage(Options{Snapshot: func(context.Context) *usage.Snapshot { return s }, Cells: past.read, CPUs: 8, Version: "1.0.0"})
+}
+
 // square is 1 for the first part of each period, else 0.
 func square(m, period, part float64) float64 {
 	if m = math.Mod(m, period); m >= 0 && m < part*period {
@@ -140,6 +166,7 @@ func TestChromium(t *testing.T) {
 		paths []string
 	)
 	mux := Routes(hello, hour(), func() error { return nil }, nil)
+	crowd := Routes(hello, restartedCrowd(), func() error { return nil }, nil)
 	s := start(t, "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		paths = append(paths, r.URL.Path)
@@ -148,6 +175,10 @@ func TestChromium(t *testing.T) {
 			w.Header().Set("Content-Security-Policy", policy)
 			w.Header().Set("Content-Type", "text/html")
 			fmt.Fprint(w, `<!DOCTYPE html><title>x</title><script>document.title="owned"</script>`)
+			return
+		}
+		if r.URL.Query().Get("span") != "" {
+			crowd.ServeHTTP(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -163,15 +194,18 @@ func TestChromium(t *testing.T) {
 
 	for _, c := range []struct {
 		name, path, file string
-		height           int
+		width, height    int
 		flags            []string
 		want             []string
 	}{
-		{"list", "/?sort=cpu", "web.png", 920, nil,
+		{"list", "/?sort=cpu", "web.png", 1180, 920, nil,
 			[]string{`aria-sort="descending"><a href="/?order=ascending&amp;sort=cpu">`, "<title>Groups – ELSA</title>", "batch/render:7"}},
-		{"list in the dark", "/?sort=cpu", "web-dark.png", 920, []string{"--blink-settings=preferredColorScheme=0"}, nil},
-		{"group", "/group?name=web%2Fphp", "web-group.png", 1240, nil,
+		{"list in the dark", "/?sort=cpu", "web-dark.png", 1180, 920, []string{"--blink-settings=preferredColorScheme=0"}, nil},
+		{"group", "/group?name=web%2Fphp", "web-group.png", 1180, 1240, nil,
 			[]string{"<title>web/php – ELSA</title>", "php-fpm: pool www", "&lt;script&gt;"}},
+		{"week of a crowd after a restart", "/?span=week&sort=span", "web-week.png", 1280, 920, nil,
+			[]string{"Last week</strong>", "not in a group", "cores of 8"}},
+		{"on a phone", "/?span=day&sort=span", "web-phone.png", 390, 844, nil, []string{"Last day</strong>", "not in a group"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), c.file)
@@ -183,9 +217,11 @@ func TestChromium(t *testing.T) {
 				if err := os.MkdirAll(dir, 0o755); err != nil {
 					t.Fatal(err)
 				}
-				file = filepath.Join(dir, c.file)
+				if c.width == 1180 { // one for the README
+					file = filepath.Join(dir, c.file)
+				}
 			}
-			flags := append(c.flags, fmt.Sprint("--window-size=1180,", c.height), "--screenshot="+file)
+			flags := append(c.flags, fmt.Sprintf("--window-size=%d,%d", c.width, c.height), "--screenshot="+file)
 			_, stderr := browse(t, root+c.path, flags...)
 			dom, more := browse(t, root+c.path, append(c.flags, "--dump-dom")...)
 			if lines := console(stderr + more); len(lines) > 0 {
@@ -196,7 +232,7 @@ func TestChromium(t *testing.T) {
 					t.Errorf("the browser does not show %q", want)
 				}
 			}
-			checkPicture(t, file, len(c.flags) > 0)
+			checkPicture(t, file, len(c.flags) > 0, c.width)
 		})
 	}
 	mu.Lock()
@@ -210,7 +246,7 @@ func TestChromium(t *testing.T) {
 
 // checkPicture looks whether the page's style and charts are in the picture:
 // its ground is light or dark, and there are some pixels of the line's colour.
-func checkPicture(t *testing.T, file string, dark bool) {
+func checkPicture(t *testing.T, file string, dark bool, width int) {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {
@@ -232,6 +268,9 @@ func checkPicture(t *testing.T, file string, dark bool) {
 			r, g, b, _ := img.At(x, y).RGBA()
 			count[[3]uint32{r >> 8, g >> 8, b >> 8}]++
 		}
+	}
+	if b.Dx() != width {
+		t.Errorf("%s is %d pixels wide, want %d", filepath.Base(file), b.Dx(), width)
 	}
 	if all := b.Dx() * b.Dy(); count[paper] < all/2 || count[accent] < 500 {
 		t.Errorf("%s: of %d pixels %d are ground, %d line", filepath.Base(file), all, count[paper], count[accent])

@@ -4,7 +4,9 @@ package web
 
 import (
 	"fmt"
+	"html/template"
 	"strconv"
+	"strings"
 	"time"
 
 	"elsa/pkg/usage"
@@ -90,4 +92,13 @@ func count(n uint64) string {
 		s = s[:i] + "\u202f" + s[i:] // narrow no-break space
 	}
 	return s
+}
+
+// breakable lets a name be broken after its separators, and so nowhere else.
+func breakable(name string) template.HTML {
+	text := template.HTMLEscapeString(name)
+	for _, sep := range []string{"/", ":", ".", "_", "@"} {
+		text = strings.ReplaceAll(text, sep, sep+"<wbr>")
+	}
+	return template.HTML(text)
 }

@@ -6,7 +6,7 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
-	"strings"
+	"time"
 
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
@@ -24,6 +24,15 @@ type detail struct {
 	Usage *usage.Usage
 	Now   float64
 	Chart *chart
+	Owner string
+	// Spans lead to the other spans; InSpan is what was used in the one shown.
+	Spans  []choice
+	Span   *span
+	InSpan time.Duration
+	// Parts is nil if the service does not tell users and commands; CSV are the
+	// addresses of the tables.
+	Parts *breakdown
+	CSV   map[string]string
 	// HasMembers is whether the service tells; MembersError why it did not.
 	HasMembers   bool
 	Members      []Member
@@ -37,22 +46,45 @@ func (p *Page) serveGroup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := r.URL.Query().Get("name")
-	i, found := slices.BinarySearchFunc(s.Groups, name, func(g usage.GroupTotal, name string) int {
-		return strings.Compare(g.Group.Name, name)
-	})
-	if !found {
+	g := find(s, name)
+	if g == nil {
 		p.fail(w, http.StatusNotFound, "There is no group "+name+".")
 		return
 	}
-	g := &s.Groups[i]
-	d := detail{Group: &g.Group, Usage: &g.Usage}
+	sp, refresh := parseSpan(r.URL.Query()), parseRefresh(r.URL.Query())
+	k, err := p.past(r.Context(), sp, s)
+	if err != nil {
+		p.unread(w, err)
+		return
+	}
+	if k == nil {
+		sp = spans[0]
+	}
+	d := detail{Group: &g.Group, Usage: &g.Usage, Owner: p.opts.User(g.Group.Owner), Span: sp}
 
 	p.mu.Lock()
 	ring := p.history.rings[g.Group.ID]
 	d.Now = p.history.now(ring)
-	d.Chart = draw(p.history.cores(ring), chartWidth, chartHeight, s.Time)
+	values := p.history.cores(ring)
+	d.InSpan = p.history.used(ring)
 	p.mu.Unlock()
+	if k != nil {
+		values, d.InSpan = k.cores(k.groups[g.Group.ID])
+	}
+	d.Chart = draw(values, chartWidth, chartHeight, sp, s.Time)
 
+	if p.opts.Cells != nil {
+		d.Spans = choices(sp, func(to *span) string { return groupURL(name, to, refresh) })
+		d.CSV = map[string]string{"hour": csvURL(name, "hour", sp)}
+		if p.opts.Members != nil {
+			d.CSV["user"], d.CSV["command"] = csvURL(name, "user", sp), csvURL(name, "command", sp)
+			if d.Parts, err = p.breakDown(r.Context(), &g.Group, sp, s.Time); err != nil {
+				p.unread(w, err)
+				return
+			}
+			d.Parts.shorten()
+		}
+	}
 	if p.opts.Members != nil {
 		d.HasMembers = true
 		members, err := p.opts.Members(r.Context(), g.Group.ID)
@@ -64,9 +96,8 @@ func (p *Page) serveGroup(w http.ResponseWriter, r *http.Request) {
 		d.Members = members[:min(len(members), maxMembers)]
 		d.More = len(members) - len(d.Members)
 	}
-	refresh := parseRefresh(r.URL.Query())
 	p.render(w, http.StatusOK, "group", frame{
 		Title: name, Time: s.Time, Content: d,
-		Refresh: refresh, RefreshURL: groupURL(name, autoRefresh-refresh),
+		Refresh: refresh, RefreshURL: groupURL(name, sp, autoRefresh-refresh),
 	})
 }

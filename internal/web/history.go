@@ -17,11 +17,11 @@ const (
 	maxRings = 4096
 )
 
-// history is the CPU time that each group used over the last hour. Groups that
+// lastHour is the CPU time that each group used over the last hour. Groups that
 // used none have no ring.
-type history struct {
-	rings                        map[uint32]*ring
-	any, ungrouped, unattributed ring
+type lastHour struct {
+	rings                               map[uint32]*ring
+	any, ungrouped, unattributed, total ring
 	// since and last are the times of the first and the last snapshot seen.
 	since time.Time
 	last  *usage.Snapshot
@@ -43,7 +43,7 @@ type ring struct {
 
 // observe takes in a snapshot. One that is not later than the one before
 // counts for nothing.
-func (h *history) observe(s *usage.Snapshot) {
+func (h *lastHour) observe(s *usage.Snapshot) {
 	if h.last == nil {
 		h.rings = make(map[uint32]*ring)
 		h.since, h.last = s.Time, s
@@ -53,6 +53,7 @@ func (h *history) observe(s *usage.Snapshot) {
 		return
 	}
 	h.turnedAway = 0
+	h.total.add(h.last.Time, s.Time, s.Total.CPU()-h.last.Total.CPU())
 	h.any.add(h.last.Time, s.Time, s.AnyGroup.CPU()-h.last.AnyGroup.CPU())
 	h.ungrouped.add(h.last.Time, s.Time, s.Ungrouped.CPU()-h.last.Ungrouped.CPU())
 	h.unattributed.add(h.last.Time, s.Time, s.Unattributed.CPU()-h.last.Unattributed.CPU())
@@ -112,16 +113,28 @@ func (r *ring) add(from, to time.Time, used time.Duration) {
 }
 
 // now returns the CPU use, in cores, at the last snapshot.
-func (h *history) now(r *ring) float64 {
+func (h *lastHour) now(r *ring) float64 {
 	if r == nil || h.last == nil || !r.rateAt.Equal(h.last.Time) {
 		return 0
 	}
 	return float64(r.rate)
 }
 
+// used returns the CPU time of the last hour. r may be nil.
+func (h *lastHour) used(r *ring) (d time.Duration) {
+	if h.last == nil || r == nil {
+		return 0
+	}
+	end := bin(h.last.Time)
+	for b := end - binCount + 1; b <= min(end, r.newest); b++ {
+		d += time.Duration(float64(r.seconds[b%binCount]) * 1e9)
+	}
+	return d
+}
+
 // cores returns the CPU use of the last hour's full bins, oldest first. NaN
 // stands for the time before the first snapshot. r may be nil.
-func (h *history) cores(r *ring) []float64 {
+func (h *lastHour) cores(r *ring) []float64 {
 	if h.last == nil {
 		return nil
 	}

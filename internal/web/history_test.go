@@ -76,7 +76,7 @@ func TestHistory(t *testing.T) {
 			[]*usage.Snapshot{at(sec(0), used{1, "a", 0}), at(sec(30), used{1, "a", 30 * time.Second}), at(sec(20), used{1, "a", 90 * time.Second})},
 			[]float64{1}, 1},
 	} {
-		var h history
+		var h lastHour
 		for _, s := range c.snapshots {
 			h.observe(s)
 		}
@@ -103,7 +103,7 @@ func TestHistory(t *testing.T) {
 func TestModelHistory(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		var h history
+		var h lastHour
 		now, cpu := epoch.Add(time.Duration(rng.Int64N(int64(time.Hour)))), time.Duration(0)
 		begin := now
 		type interval struct {
@@ -165,7 +165,7 @@ func TestBounded(t *testing.T) {
 		}
 		return l
 	}
-	var h history
+	var h lastHour
 	h.observe(at(epoch, list(0, maxRings+extra, 0)...))
 	h.observe(at(epoch.Add(time.Second), list(0, maxRings+extra, time.Millisecond)...))
 	if len(h.rings) != maxRings || h.turnedAway != extra {

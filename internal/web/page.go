@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ var pageText string
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"cores": cores, "seconds": seconds, "size": size, "count": count, "bill": bill, "figure": figure,
-	"word": func(s string) string { w, _, _ := strings.Cut(s, ":"); return w },
+	"word": func(s string) string { w, _, _ := strings.Cut(s, ":"); return w }, "breakable": breakable, "user": func(uint32) string { return "" },
 	"time": func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
 }).Parse(pageText))
 
@@ -40,6 +41,13 @@ type Options struct {
 	// Members returns the live members of a group. If it is nil the page
 	// does not speak of members.
 	Members func(ctx context.Context, group uint32) ([]Member, error)
+	// Cells reads the history. If it is nil the page shows the last hour alone, as far as
+	// it was running.
+	Cells Cells
+	// User names a user; it must not block. Nil shows numbers.
+	User func(uid uint32) string
+	// CPUs is how many CPUs the machine has; 0: not known.
+	CPUs int
 	// Version is shown at the foot of the page.
 	Version string
 	// Log takes what goes wrong; nil means slog.Default().
@@ -59,10 +67,12 @@ type Member struct {
 // Page is the handler of the pages for people: / lists the groups, /group
 // shows one. It loads nothing from elsewhere and runs no script.
 type Page struct {
-	opts Options
+	opts      Options
+	templates *template.Template
 
 	mu      sync.Mutex
-	history history
+	history lastHour
+	pasts   pasts
 }
 
 // NewPage returns a page with an empty past.
@@ -70,7 +80,10 @@ func NewPage(o Options) *Page {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	p := &Page{opts: o}
+	if o.User == nil {
+		o.User = func(uid uint32) string { return strconv.FormatUint(uint64(uid), 10) }
+	}
+	p := &Page{opts: o, templates: template.Must(pages.Clone()).Funcs(template.FuncMap{"user": o.User})}
 	if o.Snapshot == nil {
 		p.opts.Snapshot = p.observed
 	}
@@ -106,6 +119,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.serveList(w, r)
 	case "/group":
 		p.serveGroup(w, r)
+	case "/group.csv":
+		p.serveCSV(w, r)
 	case "/style.css":
 		h.Set("Content-Type", "text/css; charset=utf-8")
 		h.Set("Cache-Control", "max-age=300")
@@ -129,7 +144,7 @@ type frame struct {
 func (p *Page) render(w http.ResponseWriter, status int, name string, f frame) {
 	f.Version = p.opts.Version
 	var b bytes.Buffer
-	if err := pages.ExecuteTemplate(&b, name, f); err != nil {
+	if err := p.templates.ExecuteTemplate(&b, name, f); err != nil {
 		p.opts.Log.Error("render page", "page", name, "err", err)
 		http.Error(w, "the page cannot be shown; see the log", http.StatusInternalServerError)
 		return
@@ -153,4 +168,10 @@ func (p *Page) snapshot(w http.ResponseWriter, r *http.Request) *usage.Snapshot 
 
 func (p *Page) fail(w http.ResponseWriter, status int, text string) {
 	p.render(w, status, "error", frame{Title: http.StatusText(status), Content: text})
+}
+
+// unread answers that the history cannot be read.
+func (p *Page) unread(w http.ResponseWriter, err error) {
+	p.opts.Log.Warn("read history for the page", "err", err)
+	p.fail(w, http.StatusServiceUnavailable, "The history cannot be read now: "+err.Error()+".")
 }

@@ -43,7 +43,7 @@ func fetch(t *testing.T, p *Page, path string) (int, string) {
 func checkPage(t *testing.T, path, body string) {
 	t.Helper()
 	var open []string
-	void := []string{"meta", "link", "input", "br"}
+	void := []string{"meta", "link", "input", "br", "wbr"}
 	z := html.NewTokenizer(strings.NewReader(body))
 	for tt := z.Next(); tt != html.ErrorToken; tt = z.Next() {
 		token := z.Token()
@@ -83,7 +83,7 @@ func checkPage(t *testing.T, path, body string) {
 // names returns the groups of the list, in order.
 func names(body string) []string {
 	var list []string
-	for _, m := range regexp.MustCompile(`<th scope="row"><a href="[^"]*">([^<]*)</a>`).FindAllStringSubmatch(body, -1) {
+	for _, m := range regexp.MustCompile(`<th scope="row"><a href="[^"]*" title="([^"]*)">`).FindAllStringSubmatch(body, -1) {
 		list = append(list, m[1])
 	}
 	return list
@@ -140,7 +140,7 @@ func TestList(t *testing.T) {
 	for _, want := range []string{
 		`highest 1.00, mean 1.00 cores`, `highest 0.10`, `1.00</td>`, // beta's chart, alpha's, beta's use now
 		`href="/group?name=beta"`, `1 min 00 s`, `elsad 1.2.3`,
-		`href="/?order=ascending&amp;sort=now"`, `in no group`, `groups not known`,
+		`href="/?order=ascending&amp;sort=now"`, `not in a group`, `group not known`, `all processes`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the list does not contain %q", want)
@@ -186,7 +186,7 @@ func TestGroup(t *testing.T) {
 		t.Fatalf("status %d", code)
 	}
 	for _, want := range []string{
-		"<h1>beta</h1>", "closed", "uid 1000", "2026-05-04 11:00:00 UTC",
+		"<h1>beta</h1>", "closed", "<td>1000</td>", "2026-05-04 11:00:00 UTC",
 		"&lt;script&gt;document.title", "&lt;img src=x", "2 min 00 s",
 		`<svg class="chart" role="img" aria-label="CPU over the last hour: highest 1.00, mean 1.00 cores"`,
 	} {
@@ -217,7 +217,7 @@ func TestGroupNames(t *testing.T) {
 	mux := Routes(hello, p, func() error { return nil }, nil)
 	for _, name := range hard {
 		w := httptest.NewRecorder()
-		mux.ServeHTTP(w, httptest.NewRequest("GET", groupURL(name, 0), nil))
+		mux.ServeHTTP(w, httptest.NewRequest("GET", groupURL(name, spans[0], 0), nil))
 		if w.Code != 200 || !strings.Contains(w.Body.String(), "<h1>"+name+"</h1>") {
 			t.Errorf("%s: %d", name, w.Code)
 		}

@@ -24,11 +24,15 @@ type query struct {
 	Page int
 	// Refresh is 0 or autoRefresh.
 	Refresh int
+	// Span is what the charts are of.
+	Span *span
+	// Busy hides groups that used no CPU in the span.
+	Busy bool
 }
 
 // parseQuery reads v; what makes no sense is as if it were not there.
 func parseQuery(v url.Values) query {
-	q := query{Sort: v.Get("sort"), Order: v.Get("order"), Filter: v.Get("q"), Refresh: parseRefresh(v)}
+	q := query{Sort: v.Get("sort"), Order: v.Get("order"), Filter: v.Get("q"), Refresh: parseRefresh(v), Span: parseSpan(v), Busy: v.Get("busy") == "1"}
 	known := slices.ContainsFunc(columns, func(c column) bool { return c.key == q.Sort })
 	if !known {
 		q.Sort = "now"
@@ -71,6 +75,12 @@ func (q query) url() string {
 	if q.Refresh != 0 {
 		v.Set("refresh", strconv.Itoa(q.Refresh))
 	}
+	if q.Span != spans[0] {
+		v.Set("span", q.Span.Key)
+	}
+	if q.Busy {
+		v.Set("busy", "1")
+	}
 	return "/?" + v.Encode()
 }
 
@@ -90,6 +100,16 @@ func (q query) page(n int) string {
 	return q.url()
 }
 
+func (q query) of(sp *span) string {
+	q.Span, q.Page = sp, 1
+	return q.url()
+}
+
+func (q query) toggleBusy() string {
+	q.Busy, q.Page = !q.Busy, 1
+	return q.url()
+}
+
 func (q query) toggleRefresh() string {
 	q.Refresh = autoRefresh - q.Refresh
 	return q.url()
@@ -97,10 +117,26 @@ func (q query) toggleRefresh() string {
 
 // groupURL is the address of a group's page. The name is in the query: as part
 // of the path, "a//b" and ".." would not arrive as they are.
-func groupURL(name string, refresh int) string {
+func groupURL(name string, sp *span, refresh int) string {
 	v := url.Values{"name": {name}}
+	if sp != spans[0] {
+		v.Set("span", sp.Key)
+	}
 	if refresh != 0 {
 		v.Set("refresh", strconv.Itoa(refresh))
 	}
 	return "/group?" + v.Encode()
+}
+
+// choice is a link to the same page of another span.
+type choice struct {
+	Text, URL string
+	Chosen    bool
+}
+
+func choices(chosen *span, to func(*span) string) (list []choice) {
+	for _, sp := range spans {
+		list = append(list, choice{"Last " + sp.Text, to(sp), sp == chosen})
+	}
+	return list
 }

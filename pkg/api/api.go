@@ -95,6 +95,8 @@ type Service interface {
 	CreateGroup(ctx context.Context, c Caller, r CreateGroupRequest) (Group, error)
 	Groups(ctx context.Context, c Caller) ([]Group, error)
 	Group(ctx context.Context, c Caller, name string) (GroupDetail, error)
+	// Ungrouped lists the live processes that are in no group.
+	Ungrouped(ctx context.Context, c Caller) (Ungrouped, error)
 	AddMembers(ctx context.Context, c Caller, name string, r AddRequest) (AddResult, error)
 	// Join puts the caller's own process in a group. It may return before the change
 	// is durable, which it is soon after.

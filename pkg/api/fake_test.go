@@ -88,6 +88,10 @@ func (f *fake) Group(ctx context.Context, c Caller, name string) (GroupDetail, e
 	return *g, nil
 }
 
+func (f *fake) Ungrouped(ctx context.Context, c Caller) (Ungrouped, error) {
+	return Ungrouped{Members: []Member{{PID: 9, PPID: 1, Command: "x", Started: fakeTime, Groups: []string{}}}, Omitted: 3}, nil
+}
+
 func (f *fake) AddMembers(ctx context.Context, c Caller, name string, r AddRequest) (AddResult, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

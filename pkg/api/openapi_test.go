@@ -59,7 +59,7 @@ func TestDescriptionSchemas(t *testing.T) {
 	schemas := doc["components"].(node)["schemas"].(node)
 	types := []any{
 		Error{}, CreateGroupRequest{}, AddRequest{}, AddResult{}, JoinRequest{}, JoinResult{}, RenameRequest{}, MergeRequest{}, LabelRequest{}, ParentUsage{}, RemoveRequest{}, RemoveResult{},
-		Group{}, GroupDetail{}, Member{}, GroupUsage{}, Usage{}, Precision{}, UsageReport{},
+		Group{}, GroupDetail{}, Member{}, Ungrouped{}, GroupUsage{}, Usage{}, Precision{}, UsageReport{},
 		Explanation{}, Membership{}, Ancestor{}, Origin{},
 		Report{}, ReportRow{}, Spent{}, Cells{}, CellsHour{}, Cell{}, RulesTrial{}, RuleVerdict{}, RuleCondition{},
 		Status{}, StatusSources{}, StatusEvents{}, StatusRecords{}, StatusSamples{}, StatusRules{}, StatusNames{}, StatusJournal{}, StatusConservation{},

@@ -34,6 +34,7 @@ var routes = []route{
 	{"POST", "/v1/groups/{name}/merge", mergeGroup, false},
 	{"POST", "/v1/groups/{name}/labels", labelGroup, false},
 	{"POST", "/v1/join", join, false},
+	{"GET", "/v1/ungrouped", ungrouped, true},
 	{"GET", "/v1/usage", usageReport, true},
 	{"GET", "/v1/report", report, true},
 	{"GET", "/v1/cells", cells, true},
@@ -113,6 +114,14 @@ func showGroup(s Service, c Caller, r *http.Request) (int, any, error) {
 		d.Members = []Member{}
 	}
 	return http.StatusOK, d, err
+}
+
+func ungrouped(s Service, c Caller, r *http.Request) (int, any, error) {
+	u, err := s.Ungrouped(r.Context(), c)
+	if u.Members == nil {
+		u.Members = []Member{}
+	}
+	return http.StatusOK, u, err
 }
 
 func deleteGroup(s Service, c Caller, r *http.Request) (int, any, error) {

@@ -10,6 +10,7 @@ type (
 	Group              = client.Group
 	GroupDetail        = client.GroupDetail
 	Member             = client.Member
+	Ungrouped          = client.Ungrouped
 	CreateGroupRequest = client.CreateGroupRequest
 	AddRequest         = client.AddRequest
 	AddResult          = client.AddResult

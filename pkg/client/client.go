@@ -98,6 +98,13 @@ func (c *Client) Group(ctx context.Context, name string) (d GroupDetail, err err
 	return d, err
 }
 
+// Ungrouped lists the live processes that are in no group: all of them, or, for who is
+// no admin, the caller's own.
+func (c *Client) Ungrouped(ctx context.Context) (u Ungrouped, err error) {
+	err = c.do(ctx, "GET", "/v1/ungrouped", nil, &u)
+	return u, err
+}
+
 // AddMembers puts running processes in a group: all of them or none.
 func (c *Client) AddMembers(ctx context.Context, name string, r AddRequest) (a AddResult, err error) {
 	err = c.do(ctx, "POST", groupPath(name)+"/members", r, &a)

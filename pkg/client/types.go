@@ -30,7 +30,14 @@ type GroupDetail struct {
 	Members []Member `json:"members"`
 }
 
-// Member is a live process in a group.
+// Ungrouped are live processes that are in no group, in order of pid.
+type Ungrouped struct {
+	Members []Member `json:"members"`
+	// Omitted is how many more there are than one answer has: 10000.
+	Omitted int `json:"omitted,omitempty"`
+}
+
+// Member is a live process in a group, or in none.
 type Member struct {
 	PID     int       `json:"pid"`
 	PPID    int       `json:"ppid"`
@@ -184,7 +191,10 @@ type UsageQuery struct {
 // Ungrouped and Unattributed add up to Total; they are about all processes
 // whatever groups were asked for.
 type UsageReport struct {
-	Time   time.Time    `json:"time"`
+	Time time.Time `json:"time"`
+	// CPUs is how many CPUs of the machine are online: no set of processes uses more
+	// than so many seconds of CPU time in a second.
+	CPUs   int          `json:"cpus"`
 	Groups []GroupUsage `json:"groups"`
 	// Parents are those that were asked for.
 	Parents []ParentUsage `json:"parents,omitempty"`
