@@ -10,6 +10,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"elsa/internal/escape"
 	"elsa/pkg/client"
 )
 
@@ -236,7 +237,7 @@ func (m *topModel) screen() string {
 	head, sub := m.head()
 	add(bold, head)
 	if m.err != nil {
-		add(red, visible(strings.Join(strings.Fields(m.err.Error()), " ")))
+		add(red, escape.Text(strings.Join(strings.Fields(m.err.Error()), " ")))
 	} else {
 		add(dim, sub)
 	}
@@ -310,7 +311,7 @@ func (m *topModel) detailNote() string {
 	d := &m.detail
 	switch {
 	case d.err != nil:
-		return visible(strings.Join(strings.Fields(d.err.Error()), " "))
+		return escape.Text(strings.Join(strings.Fields(d.err.Error()), " "))
 	case m.commands:
 		return fmt.Sprintf("%s ended since %s", count(int(d.report.Total.Processes), "process"), d.report.Since.Local().Format("15:04"))
 	case d.at.IsZero():

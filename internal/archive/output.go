@@ -14,8 +14,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
+	"elsa/internal/escape"
 	"elsa/internal/query"
 )
 
@@ -136,9 +136,9 @@ func (c *record) fields() (list []string) {
 	for col := range columns {
 		switch x := v.Field(int(col)).Interface().(type) {
 		case string:
-			list = append(list, harmless(x))
+			list = append(list, escape.Cell(x))
 		case []string:
-			list = append(list, harmless(strings.Join(x, " ")))
+			list = append(list, escape.Cell(strings.Join(x, " ")))
 		case *uint32:
 			text := ""
 			if x != nil {
@@ -154,24 +154,6 @@ func (c *record) fields() (list []string) {
 		}
 	}
 	return list
-}
-
-// harmless makes text of processes safe for a terminal and a spreadsheet.
-func harmless(s string) string {
-	s = visible(s)
-	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
-
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
 }
 
 func tableRows(w io.Writer) rowWriter {
@@ -192,7 +174,7 @@ func tableRows(w io.Writer) rowWriter {
 		}
 		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", time.Unix(0, c.Ended).Local().Format("2006-01-02 15:04:05.000"),
 			seconds(int64(c.Elapsed)), seconds(int64(c.CPUUser+c.CPUSystem)), bytesText(int64(c.MaxRSS)), exitShort(status), c.PID, c.PPID,
-			visible(c.User), visible(c.Command), visible(groups))
+			escape.Text(c.User), escape.Text(c.Command), escape.Text(groups))
 		if n++; n%1000 == 0 { // bounded memory; the columns may shift
 			t.Flush()
 		}
@@ -260,7 +242,7 @@ func writeSums(w *bufio.Writer, q *query.Query, list []*Sum) error {
 		for _, s := range list {
 			var row []string
 			for _, v := range s.Key {
-				row = append(row, harmless(v))
+				row = append(row, escape.Cell(v))
 			}
 			row = append(row, strconv.FormatInt(s.Processes, 10))
 			for _, c := range figures {
@@ -276,7 +258,7 @@ func writeSums(w *bufio.Writer, q *query.Query, list []*Sum) error {
 	for _, s := range list {
 		keys := make([]string, len(s.Key))
 		for i, v := range s.Key {
-			keys[i] = visible(v)
+			keys[i] = escape.Text(v)
 		}
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t  %s\n", s.Processes, seconds(s.figures[CPUUser]+s.figures[CPUSystem]), seconds(s.figures[CPUUser]),
 			seconds(s.figures[CPUSystem]), seconds(s.figures[Elapsed]), bytesText(s.figures[MaxRSS]), strings.Join(keys, "  "))
