@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"elsa/pkg/acct"
@@ -30,12 +31,16 @@ type clocks struct {
 	// and what asleep was before.
 	mono, slept, awoke clock.Mono
 	before             time.Duration
+	// births are forks around the last sleep of which nothing told the moment.
+	births []birth
 	// elder is how long the machine was suspended in the boot before, while lines of
 	// that are read.
 	elder time.Duration
 	// booted is the wall clock at boot by each setting of the wall clock, the
 	// latest last.
 	booted []clock.Wall
+	// unsaved: the latest is not stored. After a crash, lines are told by it.
+	unsaved bool
 	// sleeps are when it was.
 	sleeps sleeps
 }
@@ -53,7 +58,7 @@ const (
 func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	mono := clock.Mono(now.Boot) - clock.Mono(asleep)
 	if asleep-c.asleep > nap {
-		c.before, c.slept, c.awoke = c.asleep, c.mono, mono
+		c.before, c.slept, c.awoke, c.births = c.asleep, c.mono, mono, nil
 	}
 	c.asleep, c.mono = asleep, mono
 	c.sleeps.set(now.Boot, asleep)
@@ -64,6 +69,7 @@ func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	}
 	// The wall clock was set. Lines written before and after are in the ledger; keep
 	// a few settings to recognise either.
+	c.unsaved = len(c.booted) > 0
 	c.booted = append(c.booted, booted)
 	if len(c.booted) > maxSettings {
 		c.booted = c.booted[1:]
@@ -89,7 +95,7 @@ func (c *clocks) goOn(asOf clock.Boot, asleep time.Duration) {
 // the machine went to sleep, where nothing tells: events come late.
 func (c *clocks) stamped(at clock.Mono) (moment, other clock.Boot) {
 	switch {
-	case at <= c.slept:
+	case at < c.slept:
 		moment = at.Boot(c.before)
 		return moment, moment
 	case at <= c.awoke:
@@ -99,14 +105,30 @@ func (c *clocks) stamped(at clock.Mono) (moment, other clock.Boot) {
 	return moment, moment
 }
 
+// birth is a fork that was taken to be at one of two moments.
+type birth struct {
+	pid       int32
+	at, other clock.Boot
+}
+
+// asStamped is the start that a process is known by, of one that truly began at start.
+func (c *clocks) asStamped(pid int32, start clock.Boot) clock.Boot {
+	for _, b := range c.births {
+		if b.pid == pid && clock.At(b.other, clock.Stamped).Same(clock.At(start, clock.Exact)) {
+			return start + b.at - b.other
+		}
+	}
+	return start
+}
+
 // asleepIn bounds how long the machine was suspended in a life.
 func (c *clocks) asleepIn(l *groups.Life) time.Duration {
 	return max(c.sleeps.since(l.Start.Boot()), c.elder)
 }
 
-// fits reports whether a life may be the process of a ledger line, by the second
+// began reports whether a life may be the process of a ledger line, by the second
 // it began in. The kernel computes that from the wall clock at death.
-func (c *clocks) fits(l *groups.Life, r *acct.Record) bool {
+func (c *clocks) began(l *groups.Life, r *acct.Record) bool {
 	asleep := c.asleepIn(l)
 	if r.Begin == 0 {
 		// Its life time was less than nothing by the kernel's clocks. Where no exit
@@ -119,8 +141,26 @@ func (c *clocks) fits(l *groups.Life, r *acct.Record) bool {
 			return true
 		}
 	}
-	// The clock was set by more steps than are kept; life times stand.
-	return l.Start.LivedByLine(l.Exit, r.Elapsed, asleep)
+	return false
+}
+
+// before is how long before the last word of the events a line may have been written that
+// is read after it.
+const before = time.Minute
+
+// tells reports whether the begin of a line, which was written around since or later,
+// can be told by a setting of the clock that is known: by another, its process would
+// have ended at another time.
+func (c *clocks) tells(r *acct.Record, since clock.Boot) bool {
+	return r.Begin != 0 && slices.ContainsFunc(c.booted, func(booted clock.Wall) bool {
+		return clock.Begun(r.Begin, booted).EndsWithin(since.Add(-before), clock.Boot(c.mono).Add(c.asleep), r.Elapsed)
+	})
+}
+
+// lived reports the same by how long it lived, for a line of which no setting of the
+// clock tells the begin: it may have been set by more steps than are kept.
+func (c *clocks) lived(l *groups.Life, r *acct.Record) bool {
+	return l.Start.LivedByLine(l.Exit, r.Elapsed, c.asleepIn(l))
 }
 
 // outlived reports whether a life that was known at a time may be the process of a

@@ -224,3 +224,117 @@ func TestLineWithoutBegin(t *testing.T) {
 		})
 	}
 }
+
+// A process that got no line has ended, and another gets its pid within the same step
+// and lives as long. The line is that of the one that began when it says.
+func TestLineOfNextLife(t *testing.T) {
+	now := at(time.Hour)
+	e := newEngine(t, newMachine(), now)
+	e.options.Ledger = true
+	g, err := e.MakeGroup("g", 0, nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const pid, lived = 4000, 300 * time.Millisecond
+	first, second := now, now.after(20*time.Second)
+	death := second.after(lived)
+	e.Events(fork(1, pid, clock.Mono(first.Boot)), 0, 0, now)
+	e.tracker.Add(pid, g.ID, false)
+	e.Events(exit(pid, clock.Mono(first.after(lived).Boot)), 0, 0, death)
+	e.Events(fork(1, pid, clock.Mono(second.Boot)), 0, 0, death)
+	e.Events(exit(pid, clock.Mono(death.Boot)), 0, 0, death)
+	e.Lines([]acct.Record{lineOf(pid, 1, second.Boot, 0, death)}, nil, death)
+	// Nobody knows process 1, which forked both.
+	if in, out := ended(t, e, g); in != 0 || out != 1 {
+		t.Errorf("%d ended in the group and %d out of it, want 0 and 1", in, out)
+	}
+}
+
+// A fork around a sleep of the machine is taken for one after it, if the process is
+// gone. Its exact record has its start, and finds its death even so, before or after
+// the event.
+func TestExactAroundSleep(t *testing.T) {
+	const asleep, pid = time.Hour, 4000
+	for name, first := range map[string]bool{"record first": true, "event first": false} {
+		t.Run(name, func(t *testing.T) {
+			now := at(time.Hour)
+			e := newEngine(t, newMachine(), now)
+			e.options.ExpectExact, e.join.ExpectExact = true, true
+			start := now.after(10 * time.Millisecond)
+			e.SetClocks(now, 0, 0)
+			woke := now.after(asleep + time.Second)
+			e.SetClocks(woke, asleep, 0)
+			exact := func() {
+				e.Exact([]acct.Record{{Source: acct.Exact, Whole: true, PID: pid, Start: int64(start.Boot), CPU: time.Millisecond}}, 0, 0, woke)
+			}
+			if first {
+				exact()
+			}
+			e.Events(fork(1, pid, clock.Mono(start.Boot)), 0, 0, woke)
+			e.Events(exit(pid, clock.Mono(start.Boot)+1), 0, 0, woke)
+			if !first {
+				exact()
+			}
+			for range 4 {
+				e.EndStep(woke)
+			}
+			if e.join.Joined != (usage.Joined{Exact: 1, NoLine: 1}) || e.Held() != 0 {
+				t.Errorf("joined %+v, %d records left, want one exact", e.join.Joined, e.Held())
+			}
+		})
+	}
+}
+
+// The setting of the clock is stored when it changes, though nothing else did: after a
+// crash, lines are told by it.
+func TestClockSetIsStored(t *testing.T) {
+	now := at(time.Hour)
+	e := newEngine(t, newMachine(), now)
+	e.SetClocks(now, 0, 0)
+	e.Save(newDisk(), &store.Meta{})
+	e.Saved(nil)
+	if e.Changed() {
+		t.Fatal("something changed at once")
+	}
+	later := now.after(time.Second)
+	later.Wall = later.Wall.Add(3 * time.Second)
+	e.SetClocks(later, 0, 0)
+	if !e.Changed() {
+		t.Error("the clock was set, and there is nothing to store")
+	}
+	e.Save(newDisk(), &store.Meta{})
+	e.Saved(nil)
+	if e.Changed() {
+		t.Error("it was stored, and is to be stored again")
+	}
+}
+
+// After loss a line may name another parent than the one that forked its process, if
+// that one's end is among what was lost.
+func TestLineAfterItsParent(t *testing.T) {
+	now := at(time.Hour)
+	m := newMachine()
+	e := newEngine(t, m, now)
+	e.options.Ledger = true
+	for _, p := range []struct{ pid, ppid int32 }{{1, 0}, {40, 1}, {50, 40}} {
+		m.procs[p.pid] = &proc.Process{PID: p.pid, PPID: p.ppid, Start: clock.At(0, clock.Tick), State: 'S', Threads: 1}
+	}
+	if err := e.Scan(now); err != nil {
+		t.Fatal(err)
+	}
+	e.Lose()
+	if err := e.RescanIfLost(now); err != nil {
+		t.Fatal(err)
+	}
+	e.Events(fork(50, 60, clock.Mono(now.Boot)), 0, 0, now)
+	death := now.after(time.Second)
+	delete(m.procs, 50)
+	e.Events(exit(60, clock.Mono(death.Boot)), 0, 0, death)
+	e.Lines([]acct.Record{lineOf(60, 1, now.Boot, 0, death)}, nil, death)
+	for range 4 {
+		e.EndStep(death)
+	}
+	if n := e.join.Total(groups.Ungrouped)[usage.Ended]; n != 1 || e.join.Joined.Unknown+e.join.Joined.NoLine != 0 {
+		t.Errorf("%d ended, joined %+v; want one with its line", n, e.join.Joined)
+	}
+}

@@ -51,7 +51,10 @@ func (e *Engine) line(r *acct.Record, placing *Placing) {
 		e.tracker.Ended(life, lived+e.clocks.sleptIn(&life, r), !precise)
 	}
 	e.ruleAtDeath(r, &life)
-	e.join.Line(r, life, known, e.now.Boot)
+	death := e.join.Line(r, life, known, e.now.Boot)
+	if e.formerBoot != nil && !known && !e.clocks.ofThisBoot(r) {
+		e.formerBoot[death] = true
+	}
 	e.programs.ended(life.Key())
 	e.remember(&life, r)
 }
@@ -108,7 +111,7 @@ func (e *Engine) mayGetLine(k groups.Key) bool {
 
 // unmatched takes a precise record that met no ledger line in time: on a source
 // without exit events it may be the only word of a death.
-func (e *Engine) unmatched(r *acct.Record) bool {
+func (e *Engine) unmatched(r *acct.Record) {
 	fits := e.fits(r)
 	if r.Start != 0 {
 		start := clock.At(clock.Boot(r.Start), clock.Exact)
@@ -116,11 +119,9 @@ func (e *Engine) unmatched(r *acct.Record) bool {
 	}
 	l, ok := e.tracker.Peek(r.PID, fits)
 	if !ok || l.Recorded || e.alive(l.Key()) {
-		return false
+		return
 	}
 	e.tracker.Take(r.PID, fits)
-	e.join.Precise(r, e.now.Boot)
 	e.counts[tally.Missing]++
 	e.join.Unledgered(l, e.now.Boot)
-	return true
 }

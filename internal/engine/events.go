@@ -37,8 +37,8 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 	for i := range events {
 		ev := &events[i]
 		at, before := e.clocks.stamped(ev.Time)
-		if at != before && ev.Kind == cnfork.Fork && e.forkedBefore(ev.PID, before) {
-			at = before
+		if at != before && ev.Kind == cnfork.Fork {
+			at = e.forkedAt(ev.PID, at, before)
 		}
 		switch ev.Kind {
 		case cnfork.Fork:
@@ -130,7 +130,9 @@ func (e *Engine) Exact(records []acct.Record, lost, rejected uint64, now Now) {
 	e.counts[tally.EventsRejected] += rejected
 	e.counts[tally.Exact] += uint64(len(records))
 	for i := range records {
-		e.join.Precise(&records[i], now.Boot)
+		r := records[i]
+		r.Start = int64(e.clocks.asStamped(r.PID, clock.Boot(r.Start)))
+		e.join.Precise(&r, now.Boot)
 	}
 }
 
@@ -144,11 +146,15 @@ func (e *Engine) LoseExact(processes uint64, cpu time.Duration, now Now) {
 // TellsExits reports whether the source of events tells exits.
 func (e *Engine) TellsExits() bool { return !e.options.NoExits }
 
-// forkedBefore reports whether a process that was forked while the machine went to
-// sleep, or woke up, began at the former time.
-func (e *Engine) forkedBefore(pid int32, before clock.Boot) bool {
-	p, err := e.options.World.Process(pid)
-	return err == nil && p.Start.Same(clock.At(before, clock.Stamped))
+// forkedAt is when a process began that was forked before the machine went to sleep or
+// when it had woken up: /proc or its exact record tells. That may come later.
+func (e *Engine) forkedAt(pid int32, at, before clock.Boot) clock.Boot {
+	start := clock.At(before, clock.Stamped)
+	if p, err := e.options.World.Process(pid); err == nil && p.Start.Same(start) || e.join.HoldsExact(pid, start) {
+		return before
+	}
+	e.clocks.births = append(e.clocks.births, birth{pid, at, before})
+	return at
 }
 
 // untold makes known a process whose fork was not told although none was lost. There

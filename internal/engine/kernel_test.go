@@ -64,9 +64,12 @@ type process struct {
 	ticks  time.Duration // its CPU as the tick sampled it, once it ended
 	lined  bool          // a whole line of it is in the ledger
 	missed bool          // a record of it was lost
-	others []*process    // that had its pid in its boot
-	book   book          // what the service should know of it
-	stored book          // and what of that is in its database
+	// When a service ended, it was dead and its exact record had not come; late: and it
+	// had waited longer for that than is kept.
+	open, late bool
+	others     []*process // that had its pid in its boot
+	book       book       // what the service should know of it
+	stored     book       // and what of that is in its database
 }
 
 // figures are what the model follows; all others are handled like these.

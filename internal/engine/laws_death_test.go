@@ -63,7 +63,7 @@ func (m *model) checkAll(t *rapid.T) {
 			o = &own{}
 		}
 		truth = truth.plus(p.used)
-		all = all && o.ended == 1 && o.exact == 1 && o.cpu == p.used.cpu
+		all = all && o.ended == 1 && o.exact == 1 && o.cpu == p.used.cpu && !p.open && !m.mixed(p)
 		switch {
 		case m.mixed(p):
 			// It may have been taken for the pid's other life.

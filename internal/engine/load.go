@@ -8,7 +8,6 @@ import (
 	"elsa/internal/fault"
 	"elsa/internal/store"
 	"elsa/internal/tally"
-	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -34,7 +33,8 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 		e.join.RestoreSet(s.ID, s.Usage)
 	}
 	for i := range st.Deaths {
-		at := clock.Boot(0)
+		// Its exact record may have passed meanwhile; that of a zombie comes later.
+		at := now.Boot.Add(-e.join.Patience)
 		if e.options.ExactResumed { // its exact record comes yet
 			at = cmp.Or(st.Deaths[i].At, now.Boot)
 		}

@@ -17,7 +17,7 @@ func (e *Engine) sample(k groups.Key, set groups.SetID) {
 	}
 	m := e.measure(&s)
 	e.join.Sample(k, set, &m)
-	e.tracker.Touch(k)
+	e.tracker.KeepAccount(k)
 }
 
 // measure are the figures of a sample in the order of a bill.

@@ -242,6 +242,7 @@ func (m *model) crash(t *rapid.T) {
 		t.SkipNow()
 	}
 	m.note("CRASH")
+	m.leaveOpen()
 	m.sockets, m.twin = nil, nil
 	m.goBack()
 	for range rapid.IntRange(0, 5).Draw(t, "meanwhile") {
@@ -250,6 +251,16 @@ func (m *model) crash(t *rapid.T) {
 	m.listen()
 	m.service = m.launch(m.disk, m.sockets[0], false, false)
 	m.begin(t, false)
+}
+
+// leaveOpen notes whose deaths a service leaves that had not all their records: the
+// next one does not know what they were billed, and cannot add what the exact record
+// tells beside the CPU.
+func (m *model) leaveOpen() {
+	for _, p := range m.all {
+		p.open = p.open || p.ended != 0 && p.book.exact == 0
+		p.late = p.late || p.open && p.book.charged != 0 && m.mono-p.book.charged > int64(time.Second)
+	}
 }
 
 // goBack takes back what the service was told and did not commit.
@@ -289,6 +300,7 @@ func (m *model) restart(t *rapid.T) {
 		m.goBack()
 	}
 	m.note("STOPPED, sources kept: %v, events resumed: %v", kept, resumed)
+	m.leaveOpen()
 	// A line that does not come is waited for anew, some steps longer than without
 	// the stop.
 	m.service.tracker.EachAwaiting(func(l groups.Life) {

@@ -61,26 +61,46 @@ func (p *Placing) Backward(records []acct.Record) {
 	}
 }
 
-// fits says whether a life may be the process of a record: by the second it began
-// in and, after loss, by its parent.
+// fits says whether a life may be the process of a record. Where several lives of its
+// pid are known, only those that fit best may: by the second it began in, or else by
+// how long it lived or, after loss, by when it may have ended. The weaker signs stand
+// for a wall clock that was set, and fit others as well that lived as long.
 func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
-	return func(l *groups.Life) bool {
-		lost := e.loss.gaps > 0
-		return !(lost && e.otherParent(l, r)) && (e.clocks.fits(l, r) ||
-			lost && !(e.formerBoot[l.Key()] && e.clocks.ofThisBoot(r)) && e.clocks.outlived(l, r, e.loss.trusted))
+	lost := e.loss.gaps > 0
+	another := func(l *groups.Life) bool { return lost && e.otherParent(l, r) }
+	began := func(l *groups.Life) bool { return e.clocks.began(l, r) && !another(l) }
+	lived := func(l *groups.Life) bool {
+		return !e.clocks.tells(r, e.loss.trusted) && e.clocks.lived(l, r) && !another(l)
 	}
+	outlived := func(l *groups.Life) bool {
+		return lost && !(e.formerBoot[l.Key()] && e.clocks.ofThisBoot(r)) && e.clocks.outlived(l, r, e.loss.trusted) && !another(l)
+	}
+	if e.tracker.Reused(r.PID) {
+		for _, fits := range [...]func(*groups.Life) bool{began, lived} {
+			if _, found := e.tracker.Peek(r.PID, fits); found {
+				return fits
+			}
+		}
+		return outlived
+	}
+	return func(l *groups.Life) bool { return began(l) || lived(l) || outlived(l) }
 }
 
 // otherParent tells, after loss, that a line is of another life of its pid, which
 // may have begun in the same second: the parent of this one lives, so that no
 // reaper took its place, and the line names another. The parent of this one is who
-// forked it, and its line may name whose child that one is (CLONE_PARENT).
+// forked it, and its line may name whose child that one is (CLONE_PARENT). That it lives
+// is looked up: its end may be among what was lost.
 func (e *Engine) otherParent(l *groups.Life, r *acct.Record) bool {
 	if r.Source != acct.BSD || r.PPID == l.PPID || e.options.NoExits {
 		return false
 	}
 	p, ok := e.tracker.Live(l.PPID)
-	return ok && p.Start.MayFork(l.Start) && p.PPID != r.PPID
+	if !ok || !p.Start.MayFork(l.Start) || p.PPID == r.PPID {
+		return false
+	}
+	now, alive := e.lookAgain(p.Key())
+	return alive && now.Threads > 0 && !now.Ending
 }
 
 // line places the process of the line before those placed by now.

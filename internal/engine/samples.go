@@ -29,7 +29,7 @@ func (e *Engine) TakeSample(k groups.Key, s *proc.Sample) {
 	if life, ok := e.tracker.Live(k.PID); ok && life.Start == k.Start {
 		m := e.measure(s)
 		if e.join.Sample(k, life.Set, &m) {
-			e.tracker.Touch(k)
+			e.tracker.KeepAccount(k)
 		}
 	}
 }

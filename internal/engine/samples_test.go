@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"elsa/internal/store"
 	"elsa/internal/tally"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
+	"elsa/pkg/groups"
 	"elsa/pkg/proc"
 	"elsa/pkg/usage"
 )
@@ -87,4 +89,41 @@ func TestUnreaped(t *testing.T) {
 	check("all read", true)
 	e.Exact(exact, 0, 0, now)
 	check("waited for", true)
+}
+
+// What an unattributed process used is shown there, and stays there when it turns out
+// to be in no group: the account of it is stored.
+func TestAccountOfUnattributed(t *testing.T) {
+	now := at(time.Hour)
+	m := newMachine()
+	e := newEngine(t, m, now)
+	m.procs[1] = &proc.Process{PID: 1, Start: clock.At(0, clock.Tick), State: 'S', Threads: 1}
+	if err := e.Scan(now); err != nil {
+		t.Fatal(err)
+	}
+	start := clock.At(now.Boot, clock.Exact)
+	e.tracker.ForkOf(groups.Key{PID: 50, Start: start}, 60, start) // nobody knows 50
+	m.procs[60] = &proc.Process{PID: 60, PPID: 50, Start: start, State: 'S', Threads: 1}
+	k := groups.Key{PID: 60, Start: start}
+	e.TakeSample(k, &proc.Sample{CPU: time.Second, User: time.Second})
+	d := newDisk()
+	save := func() {
+		t.Helper()
+		if err := e.Prepare(now); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.commit(false, func(tx Tx) { e.Save(tx, &store.Meta{}) }); err != nil {
+			t.Fatal(err)
+		}
+		e.Saved(nil)
+	}
+	save()
+	e.tracker.ForkOf(groups.Key{PID: 1, Start: clock.At(0, clock.Tick)}, 50, start)
+	save()
+	if l, _ := e.tracker.Live(60); l.Set != groups.Ungrouped {
+		t.Fatalf("it is in set %d, want none", l.Set)
+	}
+	if a := d.members[k].Account.Last[usage.User]; a != uint64(time.Second) {
+		t.Errorf("an account of %d ns is stored, want one second", a)
+	}
 }

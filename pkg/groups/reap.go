@@ -52,6 +52,12 @@ func (t *Tracker) Take(pid int32, fits func(*Life) bool) (Life, bool) {
 	return l, true
 }
 
+// Reused reports whether several lives of pid are known, of which all but the last
+// await their record.
+func (t *Tracker) Reused(pid int32) bool {
+	return len(t.older) > 0 && (len(t.older[pid]) > 1 || len(t.older[pid]) == 1 && t.table.get(pid) != nil)
+}
+
 // Peek is Take without taking the life.
 func (t *Tracker) Peek(pid int32, fits func(*Life) bool) (Life, bool) {
 	l, _, ok := t.find(pid, fits)

@@ -17,16 +17,10 @@ func (t *Tracker) touch(pid int32, e *entry) {
 	}
 }
 
-// Touch queues the life of key for TakeChanged, because its account changed.
-func (t *Tracker) Touch(k Key) {
-	if e := t.table.get(k.PID); e != nil && e.start == k.Start {
-		t.touch(k.PID, e)
-	}
-}
-
-// KeepAccount marks the life of key as one the join keeps an account of.
+// KeepAccount queues the life of key for TakeChanged, because the account that the join
+// keeps of it changed. It is kept for it in whichever set it comes to be.
 func (t *Tracker) KeepAccount(k Key) {
-	if e := t.table.get(k.PID); e != nil && e.start == k.Start && e.flags&hasAccount == 0 {
+	if e := t.table.get(k.PID); e != nil && e.start == k.Start {
 		e.flags |= hasAccount
 		t.touch(k.PID, e)
 	}

@@ -38,3 +38,18 @@ func TestSumsStopAtTheirCeiling(t *testing.T) {
 		t.Errorf("measured %d and %d", m[User], m[System])
 	}
 }
+
+// What is taken back may come before what it is taken from.
+func TestSumsInAnyOrder(t *testing.T) {
+	const less = ^uint64(0) // -1
+	var first, last Usage
+	for _, n := range []uint64{less, less, 1, 1, 1} {
+		first.Add(&Usage{Rounded: n})
+	}
+	for _, n := range []uint64{1, 1, 1, less, less} {
+		last.Add(&Usage{Rounded: n})
+	}
+	if first != last || last[Rounded] != 1 {
+		t.Errorf("%d with what is taken back first, %d with it last; want 1", first[Rounded], last[Rounded])
+	}
+}

@@ -82,15 +82,26 @@ func (h *held) each(pid int32, f func(r *acct.Record)) {
 	}
 }
 
-// expire removes every record that came before the given time and appends it to
-// late.
-func (h *held) expire(before clock.Boot, late []acct.Record) []acct.Record {
+// old appends to late every record that came before the given time.
+func (h *held) old(before clock.Boot, late []acct.Record) []acct.Record {
+	for _, i := range h.head {
+		for ; i != none; i = h.nodes[i].next {
+			if n := &h.nodes[i]; n.at < before {
+				late = append(late, n.rec)
+			}
+		}
+	}
+	return late
+}
+
+// expire removes every record that came before the given time, and counts them.
+func (h *held) expire(before clock.Boot) (expired uint64) {
 	for pid, i := range h.head {
 		for prev := int32(none); i != none; {
 			n := &h.nodes[i]
 			next := n.next
 			if n.at < before {
-				late = append(late, n.rec)
+				expired++
 				h.unlink(pid, prev, i)
 			} else {
 				prev = i
@@ -101,7 +112,7 @@ func (h *held) expire(before clock.Boot, late []acct.Record) []acct.Record {
 	if h.count == 0 && len(h.nodes) > 1<<13 {
 		*h = newHeld() // give a storm's memory back
 	}
-	return late
+	return expired
 }
 
 func (h *held) unlink(pid, prev, i int32) {

@@ -124,12 +124,22 @@ func (j *Join) Precise(r *acct.Record, now clock.Boot) {
 	j.precise.put(r, now)
 }
 
+// HoldsExact reports whether an exact record of a process that began then waits for
+// its death.
+func (j *Join) HoldsExact(pid int32, start clock.Start) bool {
+	holds := false
+	j.precise.each(pid, func(r *acct.Record) {
+		holds = holds || r.Source == acct.Exact && start.Same(clock.At(clock.Boot(r.Start), clock.Exact))
+	})
+	return holds
+}
+
 // Line takes a ledger line. known tells whether life is the process it belongs
-// to; else the line is charged to life.Set alone.
-func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now clock.Boot) {
+// to; else the line is charged to life.Set alone. It returns which death it is.
+func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now clock.Boot) groups.Key {
 	if known && life.Recorded {
 		j.Joined.Duplicate++
-		return
+		return life.Key()
 	}
 	if !known {
 		life.PID, life.Start = r.PID, clock.Begun(r.Begin, j.Booted)
@@ -141,6 +151,7 @@ func (j *Join) Line(r *acct.Record, life groups.Life, known bool, now clock.Boot
 	d := j.newDeath()
 	d.at, d.begin = now, r.Begin
 	j.charge(&life, d, r)
+	return life.Key()
 }
 
 // Unledgered takes a death of which it is certain that no line comes.

@@ -59,7 +59,7 @@ func newTestJoin(expectExact bool) *Join {
 	return j
 }
 
-func giveUp(*acct.Record) bool { return false }
+func giveUp(*acct.Record) {}
 
 // standing has one process found dead that nobody waited for.
 func standing(j *Join, at clock.Boot, key groups.Key, cpu time.Duration) {
@@ -321,18 +321,36 @@ func TestSampledCPU(t *testing.T) {
 func TestOrphan(t *testing.T) {
 	j := newTestJoin(false)
 	j.Precise(&ts, now)
-	j.Step(now+10*sec, func(*acct.Record) bool { t.Error("asked too early"); return true })
+	j.Step(now+10*sec, func(*acct.Record) { t.Error("asked too early") })
 	asked := 0
-	orphan := func(r *acct.Record) bool {
+	orphan := func(r *acct.Record) {
 		asked++
-		j.Precise(r, now+11*sec)
 		j.Unledgered(life, now+11*sec)
-		return true
 	}
 	j.Step(now+11*sec, orphan)
 	j.Step(now+30*sec, orphan)
 	if asked != 1 || j.Total(5)[Sampled] != 1 || j.Joined.Unmatched != 0 {
 		t.Errorf("asked %d times, %+v, %+v", asked, j.Total(5), j.Joined)
+	}
+	checkEmpty(t, j)
+}
+
+// TestOrphans lets all records of a death without a line find it: that of taskstats
+// says what was written, the exact one what CPU it used.
+func TestOrphans(t *testing.T) {
+	j := newTestJoin(true)
+	j.Precise(&ts, now)
+	j.Precise(&ex, now)
+	there := true
+	j.Step(now+11*sec, func(*acct.Record) {
+		if there {
+			j.Unledgered(life, now+11*sec)
+		}
+		there = false
+	})
+	u := j.Total(5)
+	if u[Ended] != 1 || u[Exact] != 1 || u.CPU() != ex.CPU || j.Joined.Unmatched != 0 {
+		t.Errorf("%+v, %+v", billOf(u), j.Joined)
 	}
 	checkEmpty(t, j)
 }

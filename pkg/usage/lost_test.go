@@ -48,7 +48,7 @@ func TestLostExact(t *testing.T) {
 			j.LostExact(tt.processes, tt.cpu, now)
 			rest := func() Usage { return j.at(groups.Unattributed) }
 			for _, after := range []time.Duration{time.Second, 2 * time.Second, 30 * time.Second, 31 * time.Second} {
-				j.Step(now.Add(after), func(*acct.Record) bool { return false })
+				j.Step(now.Add(after), giveUp)
 				if got := rest(); after < 5*time.Second && got != (Usage{}) {
 					t.Errorf("%v after the loss %v are unattributed", after, got)
 				}
@@ -74,7 +74,7 @@ func TestLostStanding(t *testing.T) {
 	j.Line(&acct.Record{Source: acct.BSD, PID: 10}, life, true, now)
 	j.Look(now, now, func(groups.Key) (time.Duration, Found) { return 5 * time.Millisecond, Standing })
 	j.LostExact(1, 5*time.Millisecond, now)
-	j.Step(now.Add(30*time.Second), func(*acct.Record) bool { return false })
+	j.Step(now.Add(30*time.Second), giveUp)
 	if got := j.at(groups.Unattributed); got != (Usage{}) || j.Reported != 5*time.Millisecond {
 		t.Errorf("%v are unattributed, %v reported", got, j.Reported)
 	}

@@ -123,8 +123,11 @@ func TestHeldOrder(t *testing.T) {
 		t.Errorf("took %d of nobody", got)
 	}
 	var late []int64
-	for _, r := range h.expire(4, nil) {
+	for _, r := range h.old(4, nil) {
 		late = append(late, r.Begin)
+	}
+	if n := h.expire(4); n != 2 {
+		t.Errorf("%d expired, want 2", n)
 	}
 	if diff := cmp.Diff([]int64{1, 3}, late); diff != "" {
 		t.Errorf("expired (-want +got):\n%s", diff)

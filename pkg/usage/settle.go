@@ -23,10 +23,10 @@ const (
 )
 
 // Step settles the deaths that waited longer than Patience for their exact
-// record, forgets those that cannot get one any more, and hands precise records
+// record, forgets those that cannot get one any more, and shows precise records
 // that met no line within the same time to orphan, which may find their life
-// and call Unledgered after putting them back with Precise.
-func (j *Join) Step(now clock.Boot, orphan func(*acct.Record) bool) {
+// and call Unledgered. Those that met no death even so are dropped.
+func (j *Join) Step(now clock.Boot, orphan func(*acct.Record)) {
 	patience := now.Add(-j.Patience)
 	for pid, first := range j.open {
 		if left := j.sweep(first, now, patience); left == nil {
@@ -35,12 +35,12 @@ func (j *Join) Step(now clock.Boot, orphan func(*acct.Record) bool) {
 			j.open[pid] = left
 		}
 	}
-	j.late = j.precise.expire(patience.Add(-orphanAge), j.late[:0])
+	// All records of a death are held when the first of them finds its life.
+	j.late = j.precise.old(patience.Add(-orphanAge), j.late[:0])
 	for i := range j.late {
-		if !orphan(&j.late[i]) {
-			j.Joined.Unmatched++
-		}
+		orphan(&j.late[i])
 	}
+	j.Joined.Unmatched += j.precise.expire(patience.Add(-orphanAge))
 	j.settleLost(now)
 	if cap(j.late) > maxIdle {
 		j.late = nil // give a storm's memory back

@@ -96,8 +96,8 @@ func (j *Join) RestoreAccount(key groups.Key, set groups.SetID, a Account) {
 }
 
 // RestoreDeath puts back a death that waited when the service ended. It goes on
-// waiting as if it had been charged at a time: zero if its exact record may have
-// passed meanwhile, so that the next Step settles it by its estimate.
+// waiting as if it had been charged at a time: Patience ago if its exact record may
+// have passed meanwhile, so that the next Step settles it by its estimate.
 func (j *Join) RestoreDeath(o OpenDeath, at clock.Boot) {
 	d := j.newDeath()
 	*d = death{at: at, key: o.Key, set: o.Set, begin: j.second(o.Key.Start), base: o.Base, charged: o.Charged,

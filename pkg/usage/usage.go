@@ -25,9 +25,10 @@ func (u *Usage) Value(f Field) float64 {
 // a sum that wrapped would be small, or less than nothing.
 const Ceiling = 1<<62 - 1
 
-// sum adds up to the ceiling. What is taken back is added as a negative number.
+// sum adds up to the ceiling. What is taken back is added as a negative number, in any
+// order: a cell of the history may have what is taken back from another.
 func sum(a, b uint64) uint64 {
-	if int64(b) < 0 {
+	if int64(a) < 0 || int64(b) < 0 {
 		return a + b
 	}
 	return min(a+min(b, Ceiling), max(a, Ceiling))
