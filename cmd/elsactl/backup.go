@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"elsa/internal/escape"
 	"elsa/internal/progress"
 	"elsa/pkg/client"
 )
@@ -44,7 +45,7 @@ elsa, and FILE is readable by its owner only.`,
 				return err
 			}
 			done := backedUp{File: args[0], Bytes: n}
-			return c.print(done, func() { fmt.Fprintf(c.stdout, "%s: %s\n", visible(done.File), bytes(uint64(n))) })
+			return c.print(done, func() { fmt.Fprintf(c.stdout, "%s: %s\n", escape.Text(done.File), bytes(uint64(n))) })
 		},
 	}
 }

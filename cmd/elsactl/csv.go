@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"elsa/internal/escape"
 )
 
 // writeCSV writes v, a struct or a slice of structs, with a header. Columns are
@@ -96,7 +98,7 @@ func csvField(f reflect.Value) string {
 	}
 	switch v := f.Interface().(type) {
 	case string:
-		return harmless(v)
+		return escape.Cell(v)
 	case time.Time:
 		if v.IsZero() {
 			return ""
@@ -108,18 +110,8 @@ func csvField(f reflect.Value) string {
 		b, _ := json.Marshal(v)
 		return string(b)
 	case []string:
-		return harmless(strings.Join(v, " "))
+		return escape.Cell(strings.Join(v, " "))
 	default:
 		return fmt.Sprint(v)
 	}
-}
-
-// harmless makes text safe to show: what is not printable is escaped, and a
-// spreadsheet is kept from taking it for a formula by an apostrophe before it.
-func harmless(text string) string {
-	text = visible(text)
-	if text != "" && strings.ContainsRune("=+-@", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }

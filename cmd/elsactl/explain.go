@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"elsa/internal/escape"
 	"elsa/pkg/client"
 )
 
@@ -42,7 +43,7 @@ most; of each group the last 256 processes that were put in it.`,
 }
 
 func (c *ctl) explain(e *client.Explanation) {
-	who := fmt.Sprintf("process %d (%s, user %s, started %s)", e.PID, visible(e.Command), userName(e.UID), clock(e.Started))
+	who := fmt.Sprintf("process %d (%s, user %s, started %s)", e.PID, escape.Text(e.Command), userName(e.UID), clock(e.Started))
 	switch {
 	case e.Unattributed:
 		fmt.Fprintf(c.stdout, "%s is unattributed: events were lost, and nothing proves where it belongs\n", who)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"elsa/internal/escape"
+
 	"github.com/spf13/cobra"
 
 	"elsa/internal/query"
@@ -126,7 +128,7 @@ func (c *ctl) fleetReport(from string, q *client.ReportQuery, arrange func(*clie
 		return err
 	}
 	if c.format == "csv" {
-		fmt.Fprintf(c.stderr, "elsactl: %s\n", visible(line)) // its rows have no place for it
+		fmt.Fprintf(c.stderr, "elsactl: %s\n", escape.Text(line)) // its rows have no place for it
 	}
 	if complete && (r.Fleet.Complete < r.Fleet.Hosts || r.Fleet.Hosts == 0) {
 		return &exitError{status: statusIncomplete, err: fmt.Errorf("not all hosts are complete: %s", line)}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 
+	"elsa/internal/escape"
 	"elsa/pkg/client"
 )
 
@@ -21,7 +22,7 @@ func (h *host) names(s client.Status) {
 	}{{"users", "passwd", s.Rules.UnknownUsers}, {"unix groups", "group", s.Rules.UnknownUnixGroups}} {
 		if len(unknown.names) > 0 {
 			h.add("names", warn, "see what the name service says: getent "+unknown.database+" NAME (nsswitch.conf); then systemctl reload elsad",
-				"rules name %s that the name service does not know: %s", unknown.what, visible(strings.Join(unknown.names, " ")))
+				"rules name %s that the name service does not know: %s", unknown.what, escape.Text(strings.Join(unknown.names, " ")))
 		}
 	}
 	if s.Names.Failed > 0 {

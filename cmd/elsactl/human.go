@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"elsa/internal/nss"
 	"elsa/pkg/client"
@@ -127,14 +125,4 @@ func precision(p client.Precision) string {
 		list = append(list, fmt.Sprintf("%d inferred", p.Inferred))
 	}
 	return strings.Join(list, ", ")
-}
-
-// visible is s with nothing in it that moves a terminal's cursor: a process
-// may call itself anything.
-func visible(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return s
-	}
-	q := strconv.Quote(s)
-	return q[1 : len(q)-1]
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 
+	"elsa/internal/escape"
 	"elsa/internal/launch"
 )
 
@@ -70,5 +71,5 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // complain prints err on one line, whatever is in it.
 func (c *ctl) complain(err error) {
-	fmt.Fprintf(c.stderr, "elsactl: %s\n", visible(strings.Join(strings.Fields(err.Error()), " ")))
+	fmt.Fprintf(c.stderr, "elsactl: %s\n", escape.Text(strings.Join(strings.Fields(err.Error()), " ")))
 }

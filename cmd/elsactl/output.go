@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"elsa/internal/escape"
 	"elsa/internal/progress"
 )
 
@@ -57,7 +58,7 @@ func newTable(columns ...string) *table {
 
 func (t *table) row(cells ...string) {
 	for i := range cells {
-		cells[i] = visible(cells[i])
+		cells[i] = escape.Text(cells[i])
 	}
 	t.rows = append(t.rows, cells)
 }

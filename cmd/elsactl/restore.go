@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"elsa/internal/escape"
 	"elsa/internal/journal"
 	"elsa/internal/store"
 )
@@ -47,9 +48,9 @@ as far as its accounting files are still there.`,
 				return fmt.Errorf("restore backup: %w", err)
 			}
 			return c.print(done, func() {
-				fmt.Fprintf(c.stdout, "%s: restored, %s\n", visible(done.Database), count(done.Groups, "group"))
+				fmt.Fprintf(c.stdout, "%s: restored, %s\n", escape.Text(done.Database), count(done.Groups, "group"))
 				if done.Replaced != "" {
-					fmt.Fprintf(c.stdout, "what was there is %s\n", visible(done.Replaced))
+					fmt.Fprintf(c.stdout, "what was there is %s\n", escape.Text(done.Replaced))
 				}
 			})
 		},

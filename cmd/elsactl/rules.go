@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"elsa/internal/config"
+	"elsa/internal/escape"
 	"elsa/internal/rules"
 	"elsa/pkg/api"
 	"elsa/pkg/client"
@@ -168,7 +169,7 @@ func (c *ctl) trial(t *client.RulesTrial, file string) {
 	if len(t.Groups) > 0 {
 		in = strings.Join(t.Groups, ", ")
 	}
-	fmt.Fprintf(c.stdout, "process %d (%s, user %s, started %s) is in %s\n", t.PID, visible(t.Command), userName(t.UID), clock(t.Started), in)
+	fmt.Fprintf(c.stdout, "process %d (%s, user %s, started %s) is in %s\n", t.PID, escape.Text(t.Command), userName(t.UID), clock(t.Started), in)
 	if len(t.Rules) == 0 {
 		whose := "elsad has"
 		if file != "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"elsa/internal/config"
+	"elsa/internal/escape"
 	"elsa/internal/ruleset"
 )
 
@@ -54,7 +55,7 @@ own. A set is switched on by elsactl rules enable.`,
 					if s.On {
 						state = "on"
 					}
-					table.row(visible(s.Name), state, visible(s.About))
+					table.row(escape.Text(s.Name), state, escape.Text(s.About))
 				}
 				table.write(c.stdout)
 			})

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"elsa/internal/escape"
 )
 
 // gridColumn is a column of the screen. Its place does not depend on what is in it.
@@ -86,7 +88,7 @@ func (g *grid) line(cells []string) string {
 			b.WriteByte(' ')
 		}
 		c := g.columns[i]
-		text := visible(cells[i])
+		text := escape.Text(cells[i])
 		if c.text {
 			text = clip(skip(text, g.shift), c.width)
 		} else {

@@ -8,6 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"elsa/internal/escape"
+
 	tea "charm.land/bubbletea/v2"
 )
 
@@ -212,7 +214,7 @@ func (m *topModel) signalKey(key string) tea.Cmd {
 		if err := p.signal(s.number); err != nil {
 			return topNote(err.Error())
 		}
-		return topNote(fmt.Sprintf("sent SIG%s to process %d (%s)", s.name, p.PID, visible(p.Command)))
+		return topNote(fmt.Sprintf("sent SIG%s to process %d (%s)", s.name, p.PID, escape.Text(p.Command)))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"elsa/internal/escape"
+
 	"golang.org/x/sys/unix"
 
 	"elsa/pkg/client"
@@ -47,9 +49,9 @@ func keyOf(m *client.Member) topKey { return topKey{m.PID, m.Started.UnixNano()}
 // command is what the process is called: its command line, or only its name.
 func (m *topMember) command(args bool) string {
 	if args && m.local.args != "" {
-		return visible(m.local.args)
+		return escape.Text(m.local.args)
 	}
-	return visible(m.Command)
+	return escape.Text(m.Command)
 }
 
 // near is how far apart the service and elsactl, which both know the start to a

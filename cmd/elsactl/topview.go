@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"elsa/internal/escape"
 )
 
 // Attributes of text: SGR sequences, which a terminal without them is spared.
@@ -65,9 +67,9 @@ func (m *topModel) screen() string {
 	case m.typing:
 		c.add(bold, "/"+*m.filtered()+"▏  enter keeps, esc ends it")
 	case v.ask != nil && v.number == 0:
-		c.add(bold+red, fmt.Sprintf("signal to %d %s: t TERM  i INT  h HUP  k KILL  s STOP  c CONT  esc none", v.ask.PID, middle(visible(v.ask.Command), 16)))
+		c.add(bold+red, fmt.Sprintf("signal to %d %s: t TERM  i INT  h HUP  k KILL  s STOP  c CONT  esc none", v.ask.PID, middle(escape.Text(v.ask.Command), 16)))
 	case v.ask != nil:
-		c.add(bold+red, fmt.Sprintf("send SIG%s to process %d (%s)?  y yes, any other key no", topSignals[v.number-1].name, v.ask.PID, middle(visible(v.ask.Command), 16)))
+		c.add(bold+red, fmt.Sprintf("send SIG%s to process %d (%s)?  y yes, any other key no", topSignals[v.number-1].name, v.ask.PID, middle(escape.Text(v.ask.Command), 16)))
 	default:
 		c.add(dim, foot)
 	}
@@ -78,7 +80,7 @@ func (m *topModel) screen() string {
 func (m *topModel) sub(c *canvas, err error, text string) {
 	switch {
 	case err != nil:
-		c.add(red, visible(strings.Join(strings.Fields(err.Error()), " ")))
+		c.add(red, escape.Text(strings.Join(strings.Fields(err.Error()), " ")))
 	case m.note != "":
 		c.add(bold, m.note)
 	default:

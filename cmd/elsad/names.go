@@ -31,13 +31,7 @@ func wantNames(ctx context.Context, names *nss.Names, set *rules.Set, log *slog.
 
 // named applies rules that asked for names which are known now.
 func named(ctx context.Context, p *pipeline.Pipeline, log *slog.Logger) {
-	err := p.Do(ctx, func(t pipeline.Turn) error {
-		if err := t.Sync(false); err != nil {
-			return err
-		}
-		return t.Engine().Named(t.Now())
-	})
-	if err != nil && ctx.Err() == nil {
+	if err := p.Named(ctx); err != nil && ctx.Err() == nil {
 		log.Warn("cannot apply rules to names that became known", "err", err)
 	}
 }

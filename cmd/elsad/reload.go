@@ -53,13 +53,7 @@ func reload(ctx context.Context, p *pipeline.Pipeline, names *nss.Names, limits 
 			log.Warn("options changed in the configuration; they take a restart", "options", strings.Join(names, " "))
 		}
 		wantNames(ctx, names, set, log)
-		err = p.Do(ctx, func(t pipeline.Turn) error {
-			if err := t.Sync(false); err != nil {
-				return err
-			}
-			return t.Engine().SetRules(set, t.Now())
-		})
-		if err == nil {
+		if err := p.SetRules(ctx, set); err == nil {
 			log.Info("rules read again", "rules", len(set.Rules))
 		}
 	}

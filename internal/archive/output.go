@@ -13,8 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
+	"elsa/internal/escape"
 	"elsa/internal/query"
 )
 
@@ -132,37 +132,6 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// harmless makes text of processes safe for a terminal and a spreadsheet.
-func harmless(s string) string {
-	s = visible(s)
-	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
-
-// plain tells whether a text is printable ASCII, as nearly all are.
-func plain(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
-
-func visible(s string) string {
-	if plain(s) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
-}
-
 func tableRows(w io.Writer) rowWriter {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ENDED\tELAPSED\tCPU\tMEMORY\tEXIT\tPID\tPPID\tUSER\tCOMMAND\tGROUPS")
@@ -177,7 +146,7 @@ func tableRows(w io.Writer) rowWriter {
 		}
 		_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", time.Unix(0, c.Ended).Local().Format("2006-01-02 15:04:05.000"),
 			seconds(int64(c.Elapsed)), seconds(int64(c.CPUUser+c.CPUSystem)), bytesText(int64(c.MaxRSS)), exitShort(c.statusNumber()), c.PID, c.PPID,
-			visible(c.User), visible(c.Command), visible(groups))
+			escape.Text(c.User), escape.Text(c.Command), escape.Text(groups))
 		if n++; n%1000 == 0 { // bounded memory; the columns may shift
 			t.Flush()
 		}
@@ -245,7 +214,7 @@ func writeSums(w *bufio.Writer, q *query.Query, list []*Sum) error {
 		for _, s := range list {
 			var row []string
 			for _, v := range s.Key {
-				row = append(row, harmless(v))
+				row = append(row, escape.Cell(v))
 			}
 			row = append(row, strconv.FormatInt(s.Processes, 10))
 			for _, c := range figures {
@@ -261,7 +230,7 @@ func writeSums(w *bufio.Writer, q *query.Query, list []*Sum) error {
 	for _, s := range list {
 		keys := make([]string, len(s.Key))
 		for i, v := range s.Key {
-			keys[i] = visible(v)
+			keys[i] = escape.Text(v)
 		}
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t  %s\n", s.Processes, seconds(s.figures[CPUUser]+s.figures[CPUSystem]), seconds(s.figures[CPUUser]),
 			seconds(s.figures[CPUSystem]), seconds(s.figures[Elapsed]), bytesText(s.figures[MaxRSS]), strings.Join(keys, "  "))

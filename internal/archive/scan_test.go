@@ -265,7 +265,7 @@ func TestFormats(t *testing.T) {
 	rows := machine(300, 10)
 	copy(rows[0].Comm[:], "=cmd\x1b[2J\x00\x00\x00\x00\x00")
 	dir := write(t, rows, 100)
-	if out := string(ask(t, dir, query.Query{Format: "csv"}, nil)); strings.Count(out, "\n") != len(rows)+2 || strings.Contains(out, "\x1b") || !strings.Contains(out, ",'=cmd?[2J,") {
+	if out := string(ask(t, dir, query.Query{Format: "csv"}, nil)); strings.Count(out, "\n") != len(rows)+2 || strings.Contains(out, "\x1b") || !strings.Contains(out, ",'=cmd\\x1b[2J,") {
 		t.Error("csv:", out[:500])
 	}
 	if out := string(ask(t, dir, query.Query{}, nil)); strings.Count(out, "\n") != len(rows)+2 || strings.Contains(out, "\x1b") {

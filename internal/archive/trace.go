@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"elsa/internal/escape"
 	"elsa/internal/query"
 )
 
@@ -192,7 +193,7 @@ func (d *drawing) take(b *batch, found []int32) error {
 		d.b = append(d.b, `,"dur":`...)
 		d.b = appendMicros(d.b, s.ended-s.started)
 		d.b = append(d.b, `,"cat":"`+kind+`","name":`...)
-		d.b = appendString(d.b, cmp.Or(visible(s.command), "?"))
+		d.b = appendString(d.b, cmp.Or(escape.Text(s.command), "?"))
 		d.b = append(d.b, `,"args":`...)
 		d.b = append(d.rec.appendObject(d.b, told), '}')
 		d.flush()
@@ -241,7 +242,9 @@ func (d *drawing) names() {
 	}
 }
 
-func (s *span) title() string { return fmt.Sprintf("%s %d", cmp.Or(visible(s.command), "?"), s.pid) }
+func (s *span) title() string {
+	return fmt.Sprintf("%s %d", cmp.Or(escape.Text(s.command), "?"), s.pid)
+}
 
 // counters writes how many processes lived, and how many CPUs they used.
 func (d *drawing) counters() {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"elsa/internal/escape"
 )
 
 // numberOf tells the value of a column of numbers. Yes is 1, and a status that is not
@@ -86,9 +88,9 @@ func (c *record) appendJSON(b []byte, col Column) []byte {
 func (c *record) appendText(b []byte, col Column) []byte {
 	switch {
 	case col == Groups:
-		return append(b, harmless(strings.Join(c.Groups, " "))...)
+		return append(b, escape.Cell(strings.Join(c.Groups, " "))...)
 	case text[col]:
-		return append(b, harmless(textOf[col](c))...)
+		return append(b, escape.Cell(textOf[col](c))...)
 	case col == Ended:
 		return time.Unix(0, c.Ended).UTC().AppendFormat(b, time.RFC3339Nano)
 	case col == Unattributed || col == Inferred:
@@ -101,7 +103,7 @@ func (c *record) appendText(b []byte, col Column) []byte {
 
 // appendString appends a JSON string.
 func appendString(b []byte, s string) []byte {
-	if !plain(s) || strings.ContainsAny(s, `"\`) {
+	if !escape.Plain(s) || strings.ContainsAny(s, `"\`) {
 		quoted, _ := json.Marshal(s) // a string has one
 		return append(b, quoted...)
 	}

@@ -25,24 +25,29 @@ func (e *Engine) Answered(pids []int32, now Now) error {
 	}
 	for _, pid := range pids {
 		w := e.unseen.late.drop(pid)
-		if w == nil {
-			continue
-		}
-		life, ok := e.tracker.Live(pid)
-		if !ok || !life.Start.Same(w.key.Start) {
+		if w != nil && !e.ruleLate(w) {
 			e.notSeen(w.key, nil)
-			continue
-		}
-		before := life.Set
-		e.rule(w.executed)
-		if again := e.unseen.late.waits[pid]; again != nil {
-			e.unseen.late.pass(w, again)
-		}
-		if life, ok = e.tracker.Live(pid); ok && life.Set != before {
-			e.inherit(w, before, life.Set)
 		}
 	}
 	return nil
+}
+
+// ruleLate applies the rules to a process that waited for them, and puts its heirs in
+// the groups that it comes to. It reports whether the process lives.
+func (e *Engine) ruleLate(w *wait) bool {
+	life, ok := e.tracker.Live(w.key.PID)
+	if !ok || !life.Start.Same(w.key.Start) {
+		return false
+	}
+	before := life.Set
+	e.rule(w.executed)
+	if again := e.unseen.late.waits[w.key.PID]; again != nil {
+		e.unseen.late.pass(w, again)
+	}
+	if life, ok = e.tracker.Live(w.key.PID); ok && life.Set != before {
+		e.inherit(w, before, life.Set)
+	}
+	return true
 }
 
 // leftOut reports whether a process lives that the tracker does not know.
@@ -75,20 +80,4 @@ func (e *Engine) inherit(w *wait, before, after groups.SetID) {
 			}
 		}
 	}
-}
-
-// Named applies the rules again to the live processes for which they asked for names
-// that were not known yet. It is to be called when names became known.
-func (e *Engine) Named(now Now) error {
-	if err := e.RescanIfLost(now); err != nil {
-		return err
-	}
-	waiting := e.ruled.unnamed
-	e.ruled.unnamed = nil
-	for k, x := range waiting {
-		if l, ok := e.tracker.Live(k.PID); ok && l.Start == k.Start {
-			e.rule(x)
-		}
-	}
-	return nil
 }

@@ -185,9 +185,11 @@ func (e *Engine) forked(parent, child int32) {
 	}
 }
 
-// forkedLate notes a child of a process that is waited for.
+// forkedLate notes a child of a process that is waited for, or has not met new rules.
 func (e *Engine) forkedLate(parent int32, child groups.Key) {
-	if e.unseen.late.fork(parent, child) {
-		e.missed(nil)
+	for _, l := range [...]*late{&e.unseen.late, &e.ruled.due.late} {
+		if l.fork(parent, child) {
+			e.missed(nil)
+		}
 	}
 }

@@ -30,6 +30,8 @@ type ruled struct {
 	errs []error
 	// full says until when a rule has no group that could make room for another.
 	full map[*rules.Rule]clock.Boot
+	// due are the processes that they are yet to be applied to.
+	due due
 	// unnamed are live processes for which rules asked for a name that is not known yet.
 	unnamed map[groups.Key]executed
 }

@@ -114,13 +114,20 @@ func TestRuleWaitsForName(t *testing.T) {
 	if in(100) != "[shells]" || in(101) != "[]" {
 		t.Errorf("before the name is known: %s and %s", in(100), in(101))
 	}
-	if err := e.Named(now); err != nil || in(101) != "[]" {
-		t.Errorf("still not known: %v, %s", err, in(101))
+	named := func() {
+		t.Helper()
+		if err := e.Named(now); err != nil {
+			t.Fatal(err)
+		}
+		applyAll(t, e, 1, now, nil)
+	}
+	if named(); in(101) != "[]" {
+		t.Errorf("still not known: %s", in(101))
 	}
 	names.pending = false
 	m.ends(e, 101, "cc", now) // known just in time
-	if err := e.Named(now); err != nil || in(100) != "[alices shells u/alice]" {
-		t.Errorf("%v, %s", err, in(100))
+	if named(); in(100) != "[alices shells u/alice]" {
+		t.Error(in(100))
 	}
 	if g := e.Group("u/1000"); g != nil {
 		t.Error("a group is called by the number")

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"elsa/internal/escape"
 	"elsa/internal/history"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
@@ -142,7 +143,7 @@ func (p *Page) serveCSV(w http.ResponseWriter, r *http.Request) {
 	out := csv.NewWriter(w)
 	out.Write([]string{"group", by, "processes", "cpu_seconds", "elapsed_seconds", "max_rss_bytes", "read_bytes", "write_bytes"})
 	for _, it := range rows {
-		out.Write([]string{g.Group.Name, harmless(it.Name), fmt.Sprint(it.Usage[usage.Ended]), decimal(it.CPU()), decimal(time.Duration(it.Usage[usage.Elapsed])),
+		out.Write([]string{g.Group.Name, escape.Cell(it.Name), fmt.Sprint(it.Usage[usage.Ended]), decimal(it.CPU()), decimal(time.Duration(it.Usage[usage.Elapsed])),
 			fmt.Sprint(it.Usage[usage.MaxRSS]), fmt.Sprint(it.Usage[usage.ReadBytes]), fmt.Sprint(it.Usage[usage.WriteBytes])})
 	}
 	out.Flush()
@@ -151,14 +152,6 @@ func (p *Page) serveCSV(w http.ResponseWriter, r *http.Request) {
 // decimal is a time in seconds, to the nanosecond and without binary dust.
 func decimal(d time.Duration) string {
 	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%d.%09d", d/time.Second, d%time.Second), "0"), ".")
-}
-
-// harmless keeps a spreadsheet from taking text for a formula.
-func harmless(text string) string {
-	if text != "" && strings.ContainsRune("=+-@", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }
 
 // fileName is a group's name as part of a file's.
