@@ -213,7 +213,7 @@ func bills(ctx context.Context, r *Reader) (map[string]map[string]usage.Usage, e
 		return nil, err
 	}
 	for _, c := range newest(sources, there) {
-		b, err := r.block(ctx, c)
+		b, err := r.block(ctx, sources[c.Source], c)
 		if err != nil {
 			r.Damage(err)
 			continue
