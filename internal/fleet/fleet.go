@@ -39,30 +39,46 @@ func (r *Reader) Report(ctx context.Context, q *query.Fleet) (*query.FleetReport
 	if !q.Since.IsZero() {
 		first = usage.HourOf(q.Since.Unix())
 	}
+	sums := newSums(q)
+	all, oldest, err := r.read(ctx, first, last, sums.add)
+	if err != nil {
+		return nil, err
+	}
+	sums.fill(&out.Report)
+	out.Fleet, _ = completeness(all, first, last, end)
+	if q.Since.IsZero() {
+		first = oldest
+	}
+	out.Since = hourStart(first)
+	if whole := hourStart(last); !whole.After(now) {
+		out.Until = whole
+	}
+	return out, nil
+}
+
+// read gives add the cells that count of hours from first to before last, with the name of
+// their host. It returns what it found of the sources, and the oldest of the hours.
+func (r *Reader) read(ctx context.Context, first, last uint32, add func(b *cells.Block, host string)) (all map[string]*source, oldest uint32, err error) {
 	manifests, err := ship.ReadManifests(ctx, r.Sink, ship.Manifests, r.Damage)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	all := sourcesOf(manifests)
+	all = sourcesOf(manifests)
 	days, err := r.list(ctx, first, last, all)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	asked := first
-	if q.Since.IsZero() {
-		first = last
-		for _, d := range days {
-			first = min(first, d.Hour)
-		}
+	oldest = last
+	for _, d := range days {
+		oldest = min(oldest, d.Hour)
 	}
 	compareHours(all, days, first, last)
 	names := hostNames(all)
-	sums := newSums(q)
 	for _, c := range newest(all, days) {
 		s := all[c.Source]
 		b, err := r.block(ctx, s, c)
 		if err != nil && ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, 0, ctx.Err()
 		}
 		if err != nil {
 			r.Damage(err)
@@ -72,15 +88,9 @@ func (r *Reader) Report(ctx context.Context, q *query.Fleet) (*query.FleetReport
 		if s.host == "" {
 			s.host, names[s.id] = b.Host, b.Host
 		}
-		sums.add(b, names[c.Source])
+		add(b, names[c.Source])
 	}
-	sums.fill(&out.Report)
-	out.Fleet, _ = completeness(all, asked, last, end)
-	out.Since = hourStart(first)
-	if whole := hourStart(last); !whole.After(now) {
-		out.Until = whole
-	}
-	return out, nil
+	return all, oldest, nil
 }
 
 // list is the files of cells of some hours, and takes in sources without a manifest.
