@@ -210,7 +210,7 @@ func (n *node) Cells(_ context.Context, q client.CellsQuery) (client.Cells, erro
 // are.
 func bills(ctx context.Context, r *Reader, first uint32) (map[string]map[string]usage.Usage, query.Completeness, error) {
 	bills := map[string]map[string]usage.Usage{}
-	const last = 1 << 20
+	last := usage.HourOf(r.Now().Unix()) + 2
 	all, _, err := r.read(ctx, first, last, func(b *cells.Block, host string) {
 		if bills[host] == nil {
 			bills[host] = map[string]usage.Usage{}

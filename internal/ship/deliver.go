@@ -205,12 +205,7 @@ func (s *Shipper) renew(f *feed, h *held) error {
 		h.Sent, h.Verified = false, false
 		return f.save()
 	}
-	err := s.raise(f, h, h.Version)
-	if err != nil { // elsad may still have it
-		h.Gone, h.Digest, f.Mark = true, "", ""
-		err = fmt.Errorf("send %s again: %w", h.label(), err)
-	}
-	return errors.Join(err, f.save())
+	return errors.Join(s.raise(f, h, h.Version), f.save())
 }
 
 // verify reads an item back.
