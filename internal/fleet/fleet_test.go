@@ -5,6 +5,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -297,7 +298,7 @@ func TestAnotherFile(t *testing.T) {
 		n.bill(f.hour(1), key{1, 0, "sh"}, spent(2e9))
 		f.deliver(n)
 		files := f.sink.(*memory).files
-		for name, body := range files {
+		for name, body := range maps.Clone(files) {
 			c, ok := ship.ParseCells(name)
 			if !ok {
 				continue
