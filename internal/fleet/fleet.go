@@ -8,20 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"elsa/internal/cells"
-	"elsa/internal/history"
 	"elsa/internal/query"
-	"elsa/internal/rules"
 	"elsa/internal/ship"
-	"elsa/pkg/api"
 	"elsa/pkg/client"
-	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
 
@@ -46,30 +39,46 @@ func (r *Reader) Report(ctx context.Context, q *query.Fleet) (*query.FleetReport
 	if !q.Since.IsZero() {
 		first = usage.HourOf(q.Since.Unix())
 	}
+	sums := newSums(q)
+	all, oldest, err := r.read(ctx, first, last, sums.add)
+	if err != nil {
+		return nil, err
+	}
+	sums.fill(&out.Report)
+	out.Fleet, _ = completeness(all, first, last, end)
+	if q.Since.IsZero() {
+		first = oldest
+	}
+	out.Since = hourStart(first)
+	if whole := hourStart(last); !whole.After(now) {
+		out.Until = whole
+	}
+	return out, nil
+}
+
+// read gives add the cells that count of hours from first to before last, with the name of
+// their host. It returns what it found of the sources, and the oldest of the hours.
+func (r *Reader) read(ctx context.Context, first, last uint32, add func(b *cells.Block, host string)) (all map[string]*source, oldest uint32, err error) {
 	manifests, err := ship.ReadManifests(ctx, r.Sink, ship.Manifests, r.Damage)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	all := sourcesOf(manifests)
+	all = sourcesOf(manifests)
 	days, err := r.list(ctx, first, last, all)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	asked := first
-	if q.Since.IsZero() {
-		first = last
-		for _, d := range days {
-			first = min(first, d.Hour)
-		}
+	oldest = last
+	for _, d := range days {
+		oldest = min(oldest, d.Hour)
 	}
 	compareHours(all, days, first, last)
 	names := hostNames(all)
-	sums := newSums(q)
 	for _, c := range newest(all, days) {
-		b, err := r.block(ctx, c)
 		s := all[c.Source]
+		b, err := r.block(ctx, s, c)
 		if err != nil && ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, 0, ctx.Err()
 		}
 		if err != nil {
 			r.Damage(err)
@@ -79,15 +88,9 @@ func (r *Reader) Report(ctx context.Context, q *query.Fleet) (*query.FleetReport
 		if s.host == "" {
 			s.host, names[s.id] = b.Host, b.Host
 		}
-		sums.add(b, names[c.Source])
+		add(b, names[c.Source])
 	}
-	sums.fill(&out.Report)
-	out.Fleet, _ = completeness(all, asked, last, end)
-	out.Since = hourStart(first)
-	if whole := hourStart(last); !whole.After(now) {
-		out.Until = whole
-	}
-	return out, nil
+	return all, oldest, nil
 }
 
 // list is the files of cells of some hours, and takes in sources without a manifest.
@@ -118,30 +121,27 @@ func (r *Reader) list(ctx context.Context, first, last uint32, all map[string]*s
 	return list, nil
 }
 
-// compareHours finds what manifests tell of and is not there.
+// compareHours finds the hours that manifests tell of and of which nothing is there.
 func compareHours(all map[string]*source, there []ship.Cells, first, last uint32) {
 	type hour struct {
 		source string
 		hour   uint32
 	}
-	versions := map[hour]uint64{}
+	have := map[hour]bool{}
 	for _, c := range there {
-		k := hour{c.Source, c.Hour}
-		versions[k] = max(versions[k], c.Version)
+		have[hour{c.Source, c.Hour}] = true
 	}
 	for _, s := range all {
-		if len(s.manifests) == 0 {
-			continue
-		}
-		for _, i := range s.last().Items {
-			if i.Hour != 0 && i.Hour >= first && i.Hour < last && versions[hour{s.id, i.Hour}] < i.Version {
-				s.lack(i.Hour)
+		for h := range s.hours {
+			if h >= first && h < last && !have[hour{s.id, h}] {
+				s.lack(h)
 			}
 		}
 	}
 }
 
-// newest are, of each hour of each source, the cells that count.
+// newest are, of each hour of each source, the cells of the highest version. They count
+// where no manifest names others.
 func newest(all map[string]*source, there []ship.Cells) (list []ship.Cells) {
 	slices.SortFunc(there, func(a, b ship.Cells) int {
 		s := all[a.Source]
@@ -163,137 +163,77 @@ func newest(all map[string]*source, there []ship.Cells) (list []ship.Cells) {
 	return list
 }
 
-// block reads a file. One that was replaced meanwhile is looked for again.
-func (r *Reader) block(ctx context.Context, c ship.Cells) (b *cells.Block, err error) {
-	for range 3 {
-		body, err := r.Sink.Get(ctx, c.Name())
-		if errors.Is(err, fs.ErrNotExist) {
-			there, err := r.Sink.List(ctx, fmt.Sprintf("%ssource=%s/", ship.CellsDay(hourStart(c.Hour)), c.Source))
-			if err != nil {
-				return nil, err
-			}
-			for _, o := range there {
-				if n, ok := ship.ParseCells(o.Name); ok && n.Hour == c.Hour && n.Version > c.Version {
-					c = n
-				}
-			}
-			continue
+// again reads the manifests of a source anew; nil if there are none any more.
+func (r *Reader) again(ctx context.Context, s *source) (*source, error) {
+	list, err := ship.ReadManifests(ctx, r.Sink, fmt.Sprintf("%ssource=%s/", ship.Manifests, s.id), r.Damage)
+	return sourcesOf(list)[s.id], err
+}
+
+// tries bounds how often what was replaced meanwhile is looked for again.
+const tries = 3
+
+// block reads the cells of an hour that count: what the manifest names. Where that is not
+// there the source lacks the hour, and the newest is what there is.
+func (r *Reader) block(ctx context.Context, s *source, newest ship.Cells) (*cells.Block, error) {
+	item := s.counts(newest.Hour)
+	for n := 0; item != nil; n++ {
+		c, ok := ship.ParseCells(item.Name)
+		if !ok || c.Source != newest.Source || c.Hour != newest.Hour {
+			return nil, fmt.Errorf("read manifest of %s: %q is no name of its cells", s.id, item.Name)
 		}
+		body, err := r.Sink.Get(ctx, item.Name)
+		if err == nil && checksum(body) != item.SHA256 {
+			err = errors.New("it is not what was sent")
+		}
+		if err == nil {
+			return decode(c, body)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read %s: %w", item.Name, err)
+		}
+		now, err := r.again(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		if b, err = cells.Decode(body); err == nil && (b.Source != c.Source || b.Hour != c.Hour || b.Version != c.Version) {
-			err = errors.New("it is of another source, hour or version than its name says")
+		if now == nil || now.counts(c.Hour) == nil || now.counts(c.Hour).Name == item.Name || n == tries {
+			s.lack(c.Hour)
+			break
 		}
+		item = now.counts(c.Hour)
+	}
+	return r.newestBlock(ctx, newest)
+}
+
+// newestBlock reads a file. One that was replaced meanwhile is looked for again.
+func (r *Reader) newestBlock(ctx context.Context, c ship.Cells) (*cells.Block, error) {
+	for range tries {
+		body, err := r.Sink.Get(ctx, c.Name())
+		if err == nil {
+			return decode(c, body)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		there, err := r.Sink.List(ctx, fmt.Sprintf("%ssource=%s/", ship.CellsDay(hourStart(c.Hour)), c.Source))
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", c.Name(), err)
+			return nil, err
 		}
-		return b, nil
+		for _, o := range there {
+			if n, ok := ship.ParseCells(o.Name); ok && n.Hour == c.Hour && n.Version > c.Version {
+				c = n
+			}
+		}
 	}
 	return nil, fmt.Errorf("read %s: %w", c.Name(), fs.ErrNotExist)
 }
 
-// sums adds up cells as a report does, by names instead of numbers.
-type sums struct {
-	q      *query.Fleet
-	report *history.Report
-	ids    map[string]uint32 // of groups
-	rows   [][]int           // of the group of an id
-	names  []string          // of rows
-	row    map[string]int
-	key    history.Key
-}
-
-func newSums(q *query.Fleet) *sums {
-	s := &sums{q: q, ids: map[string]uint32{}, row: map[string]int{}}
-	by := history.By(q.By)
-	if q.By == "user" || q.By == "host" {
-		by = history.ByCommand // whose place their names take
+func decode(c ship.Cells, body []byte) (*cells.Block, error) {
+	b, err := cells.Decode(body)
+	if err == nil && (b.Source != c.Source || b.Hour != c.Hour || b.Version != c.Version) {
+		err = errors.New("it is of another source, hour or version than its name says")
 	}
-	s.report = history.NewReport(by, func(id uint32) []int { return s.rows[id] }, len(q.Groups) == 0)
-	return s
-}
-
-// add adds the cells of an hour.
-func (s *sums) add(b *cells.Block, host string) {
-	for i := range b.Cells {
-		c := &b.Cells[i]
-		s.key = history.Key{Hour: b.Hour, UID: c.UID, Groups: s.key.Groups[:0], Unattributed: c.Unattributed, Command: c.Command}
-		switch s.q.By {
-		case "host":
-			s.key.Command = host
-		case "user":
-			s.key.Command = userName(c)
-		}
-		for _, g := range c.Groups {
-			s.key.Groups = append(s.key.Groups, s.id(g))
-		}
-		s.report.Add(&s.key, &c.Usage)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", c.Name(), err)
 	}
-}
-
-func userName(c *cells.Cell) string {
-	switch {
-	case c.User != "":
-		return c.User
-	case c.UID == math.MaxUint32:
-		return "(unknown)"
-	}
-	return strconv.FormatUint(uint64(c.UID), 10)
-}
-
-// id is the number of a group.
-func (s *sums) id(name string) uint32 {
-	id, ok := s.ids[name]
-	if !ok {
-		id = uint32(len(s.rows))
-		s.ids[name] = id
-		s.rows = append(s.rows, s.rowsOf(name))
-	}
-	return id
-}
-
-// rowsOf are the rows in which a group counts.
-func (s *sums) rowsOf(name string) (rows []int) {
-	add := func(row string) {
-		n, ok := s.row[row]
-		if !ok {
-			n = len(s.names)
-			s.row[row], s.names = n, append(s.names, row)
-		}
-		if !slices.Contains(rows, n) {
-			rows = append(rows, n)
-		}
-	}
-	if len(s.q.Groups) == 0 {
-		add(name)
-	}
-	for _, want := range s.q.Groups {
-		switch {
-		case groups.IsParent(want) && strings.HasPrefix(name, want):
-			add(want)
-		case !groups.IsParent(want) && rules.Glob(want, name):
-			add(name)
-		}
-	}
-	return rows
-}
-
-// fill gives r the rows and sums.
-func (s *sums) fill(r *client.Report) {
-	by := r.By
-	if by == "user" || by == "host" {
-		r.By = "command"
-	}
-	api.FillReport(r, s.report, s.names)
-	r.By = by
-	for i := range r.Rows {
-		row := &r.Rows[i]
-		switch by {
-		case "user":
-			row.User, row.Command = row.Command, ""
-		case "host":
-			row.Host, row.Command = row.Command, ""
-		}
-	}
+	return b, nil
 }

@@ -5,6 +5,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"elsa/internal/cells"
 	"elsa/internal/query"
 	"elsa/internal/ship"
 	"elsa/pkg/usage"
@@ -282,5 +284,48 @@ func TestVerify(t *testing.T) {
 	f.deliver(n, n)
 	if s := status(); s != query.Damaged || len(told) != 1 || !strings.Contains(told[0], names[2]) {
 		t.Errorf("%s %q", s, told)
+	}
+}
+
+// TestAnotherFile: where the file that the manifest names is lost, one of another writer
+// or version does not make the host complete, whatever its version.
+func TestAnotherFile(t *testing.T) {
+	for _, version := range []uint64{0, 1, 2, 3} {
+		f := newFleet(t)
+		n := f.join(newNode(f.clock, 1), t.TempDir(), wide)
+		n.bill(f.hour(1), key{1, 0, "sh"}, spent(1e9))
+		f.deliver(n)
+		n.bill(f.hour(1), key{1, 0, "sh"}, spent(2e9))
+		f.deliver(n)
+		files := f.sink.(*memory).files
+		for name, body := range maps.Clone(files) {
+			c, ok := ship.ParseCells(name)
+			if !ok {
+				continue
+			}
+			if c.Version != 2 {
+				t.Fatalf("%s is there", name)
+			}
+			b, err := cells.Decode(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			delete(files, name)
+			if c.Version, c.Writer, b.Version = version, "another0", version; version > 0 {
+				if files[c.Name()], err = cells.Encode(b); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, q := range []query.Fleet{{By: "host"}, {By: "host", Since: f.clock.now.Add(-3 * time.Hour)}} {
+			if r := f.report(q); r.Fleet.Complete != 0 || len(r.Fleet.Incomplete) != 1 || r.Fleet.Incomplete[0].State != query.Missing {
+				t.Errorf("version %d: %+v", version, r.Fleet)
+			}
+		}
+		r := Reader{Sink: f.sink, Now: func() time.Time { return f.clock.now }, Damage: func(error) {}}
+		hosts, _, err := r.Status(t.Context(), true)
+		if err != nil || len(hosts) != 1 || hosts[0].State != query.Missing {
+			t.Errorf("version %d: %+v, %v", version, hosts, err)
+		}
 	}
 }

@@ -17,6 +17,8 @@ import (
 type source struct {
 	id        string
 	manifests []ship.Manifest // in their order
+	// hours are the items of the last manifest that are of cells.
+	hours map[uint32]*ship.Item
 	// twins are the writers that interleave: two hosts with one identity.
 	twins map[string]bool
 	// through is until when all that was sent is there, of what was looked at.
@@ -45,6 +47,12 @@ func sourcesOf(list []ship.Manifest) map[string]*source {
 		slices.SortFunc(s.manifests, func(a, b ship.Manifest) int { return cmp.Compare(a.Last, b.Last) })
 		last := s.last()
 		s.through, s.host = last.Through, last.Host
+		s.hours = make(map[uint32]*ship.Item, len(last.Items))
+		for i := range last.Items {
+			if item := &last.Items[i]; item.Hour != 0 {
+				s.hours[item.Hour] = item
+			}
+		}
 	}
 	return all
 }
@@ -56,6 +64,15 @@ func (s *source) last() *ship.Manifest { return &s.manifests[len(s.manifests)-1]
 // of it.
 func (s *source) rank(writer string) int {
 	return slices.IndexFunc(s.manifests, func(m ship.Manifest) bool { return m.Writer == writer })
+}
+
+// counts is the file that the last manifest names for an hour; nil if it names none, or
+// speaks for one of two hosts.
+func (s *source) counts(hour uint32) *ship.Item {
+	if len(s.twins) > 0 {
+		return nil
+	}
+	return s.hours[hour]
 }
 
 func (s *source) final() bool { return len(s.manifests) > 0 && s.last().Final }

@@ -6,7 +6,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 
 	"elsa/internal/cells"
@@ -23,9 +25,21 @@ func (r *Reader) Status(ctx context.Context, read bool) ([]query.Host, query.Com
 		return nil, none, err
 	}
 	all := sourcesOf(manifests)
-	for _, s := range all {
-		if err := r.compare(ctx, s, read); err != nil {
+	for id, s := range all {
+		told, err := r.compare(ctx, s, read)
+		for n := 0; err == nil && s.missing && n < tries; n++ { // was it replaced meanwhile?
+			var now *source
+			if now, err = r.again(ctx, s); err != nil || now == nil || now.last().Nonce == s.last().Nonce {
+				break
+			}
+			s, all[id] = now, now
+			told, err = r.compare(ctx, s, read)
+		}
+		if err != nil {
 			return nil, none, err
+		}
+		for _, damage := range told {
+			r.Damage(damage)
 		}
 	}
 	c, hosts := completeness(all, 0, ^uint32(0), r.Now().UTC())
@@ -36,8 +50,8 @@ func (r *Reader) Status(ctx context.Context, read bool) ([]query.Host, query.Com
 	return hosts, c, nil
 }
 
-// compare compares what a host says it sent with what is there.
-func (r *Reader) compare(ctx context.Context, s *source, read bool) error {
+// compare compares what a host says it sent with what is there, and tells what differs.
+func (r *Reader) compare(ctx context.Context, s *source, read bool) (told []error, err error) {
 	sizes, seen := map[string]int64{}, map[string]bool{}
 	for _, i := range s.last().Items {
 		dir := path.Dir(i.Name) + "/"
@@ -45,45 +59,35 @@ func (r *Reader) compare(ctx context.Context, s *source, read bool) error {
 			seen[dir] = true
 			there, err := r.Sink.List(ctx, dir)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			for _, o := range there {
 				sizes[o.Name] = o.Size
 			}
 		}
 		size, ok := sizes[i.Name]
+		var bad error
+		if ok && size == i.Size && read {
+			if bad = r.check(ctx, &i); bad != nil && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+		}
 		switch {
-		case !ok && r.replaced(&i, sizes):
-		case !ok:
-			r.Damage(fmt.Errorf("%s: %s is not there", s.host, i.Name))
+		case !ok, errors.Is(bad, fs.ErrNotExist):
+			told = append(told, fmt.Errorf("%s: %s is not there", s.host, i.Name))
 			s.missing = true
 			if i.Hour != 0 {
 				s.lack(i.Hour)
 			}
 		case size != i.Size:
-			r.Damage(fmt.Errorf("%s: %s has %d bytes, %d were sent", s.host, i.Name, size, i.Size))
+			told = append(told, fmt.Errorf("%s: %s has %d bytes, %d were sent", s.host, i.Name, size, i.Size))
 			s.damaged = true
-		case read:
-			if err := r.check(ctx, &i); err != nil {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				r.Damage(fmt.Errorf("%s: %w", s.host, err))
-				s.damaged = true
-			}
+		case bad != nil:
+			told = append(told, fmt.Errorf("%s: %w", s.host, bad))
+			s.damaged = true
 		}
 	}
-	return nil
-}
-
-// replaced reports whether cells of a higher version are there.
-func (r *Reader) replaced(i *ship.Item, there map[string]int64) bool {
-	for name := range there {
-		if c, ok := ship.ParseCells(name); ok && i.Hour != 0 && c.Hour == i.Hour && c.Version > i.Version && path.Dir(name) == path.Dir(i.Name) {
-			return true
-		}
-	}
-	return false
+	return told, nil
 }
 
 // check reads a file and compares it with what was sent.
@@ -101,8 +105,13 @@ func (r *Reader) check(ctx context.Context, i *ship.Item) error {
 			return fmt.Errorf("%s has %d rows and %d ns of CPU, %d and %d were sent", i.Name, rows, cpu, i.Rows, i.CPU)
 		}
 	}
-	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != i.SHA256 {
+	if checksum(body) != i.SHA256 {
 		return fmt.Errorf("%s is not what was sent", i.Name)
 	}
 	return nil
+}
+
+func checksum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }

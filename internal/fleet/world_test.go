@@ -3,6 +3,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"elsa/internal/cells"
+	"elsa/internal/query"
 	"elsa/internal/ship"
 	"elsa/pkg/client"
 	"elsa/pkg/usage"
@@ -27,6 +30,9 @@ type memory struct {
 func newMemory() *memory { return &memory{files: map[string][]byte{}} }
 
 func (m *memory) clone() *memory { return &memory{files: maps.Clone(m.files)} }
+
+// equal reports whether the files are the same.
+func (m *memory) equal(o *memory) bool { return maps.EqualFunc(m.files, o.files, bytes.Equal) }
 
 func (m *memory) do(op, name string, f func() error) error {
 	var before, after error
@@ -200,31 +206,20 @@ func (n *node) Cells(_ context.Context, q client.CellsQuery) (client.Cells, erro
 	return out, nil
 }
 
-// bills are all cells of a sink that count, by host.
-func bills(ctx context.Context, r *Reader) (map[string]map[string]usage.Usage, error) {
-	all := map[string]map[string]usage.Usage{}
-	manifests, err := ship.ReadManifests(ctx, r.Sink, ship.Manifests, r.Damage)
-	if err != nil {
-		return nil, err
-	}
-	sources := sourcesOf(manifests)
-	there, err := r.list(ctx, 0, 1<<31, sources)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range newest(sources, there) {
-		b, err := r.block(ctx, c)
-		if err != nil {
-			r.Damage(err)
-			continue
-		}
-		if all[b.Host] == nil {
-			all[b.Host] = map[string]usage.Usage{}
+// bills are all cells of a sink that count since an hour, by host, and how complete they
+// are.
+func bills(ctx context.Context, r *Reader, first uint32) (map[string]map[string]usage.Usage, query.Completeness, error) {
+	bills := map[string]map[string]usage.Usage{}
+	last := usage.HourOf(r.Now().Unix()) + 2
+	all, _, err := r.read(ctx, first, last, func(b *cells.Block, host string) {
+		if bills[host] == nil {
+			bills[host] = map[string]usage.Usage{}
 		}
 		for i := range b.Cells {
 			c := &b.Cells[i]
-			all[b.Host][cellName(b.Hour, strings.Join(c.Groups, ","), c.UID, c.Command)] = c.Usage
+			bills[host][cellName(b.Hour, strings.Join(c.Groups, ","), c.UID, c.Command)] = c.Usage
 		}
-	}
-	return all, nil
+	})
+	complete, _ := completeness(all, first, last, r.Now())
+	return bills, complete, err
 }

@@ -5,20 +5,23 @@ package ship
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"elsa/internal/cells"
 )
 
-// raise gives cells the version above one, to be sent.
+// raise gives cells the version above one, to be sent. Those that the spool has no more are
+// asked for again: elsad may still have them.
 func (s *Shipper) raise(f *feed, h *held, version uint64) error {
+	var b *cells.Block
 	body, err := f.body(h)
-	if err != nil {
-		return err
+	if err == nil {
+		b, err = cells.Decode(body)
 	}
-	b, err := cells.Decode(body)
 	if err != nil {
-		return err
+		h.Gone, h.Digest, f.Mark = true, "", ""
+		return errors.Join(fmt.Errorf("send %s again: %w", h.label(), err), f.save())
 	}
 	was := *h
 	was.Version = version

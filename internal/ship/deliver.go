@@ -24,8 +24,9 @@ func (s *Shipper) deliver(ctx context.Context, f *feed, final bool, r *Round) er
 	if err != nil {
 		return err
 	}
+	var replaced []string
 	if now := s.o.Now(); f.Since > 0 && now.Sub(f.Compared).Abs() >= s.o.Again {
-		if err := s.compare(ctx, f, others, r); err != nil {
+		if replaced, err = s.compare(ctx, f, others, r); err != nil {
 			return err
 		}
 		f.Compared = now
@@ -38,13 +39,16 @@ func (s *Shipper) deliver(ctx context.Context, f *feed, final bool, r *Round) er
 		}
 	}
 	for i := range f.Items {
-		if h := &f.Items[i]; h.Sent && !h.Gone && (!h.Verified || len(h.Old) > 0) {
+		if h := &f.Items[i]; h.Sent && !h.Gone && !h.Verified {
 			if err := s.verify(ctx, f, h, r); err != nil {
 				return err
 			}
 		}
 	}
 	if err := s.publish(ctx, f, final, others); err != nil {
+		return err
+	}
+	if err := s.tidy(ctx, f, replaced); err != nil {
 		return err
 	}
 	for _, m := range others {
@@ -201,56 +205,64 @@ func (s *Shipper) renew(f *feed, h *held) error {
 		h.Sent, h.Verified = false, false
 		return f.save()
 	}
-	err := s.raise(f, h, h.Version)
-	if err != nil { // elsad may still have it
-		h.Gone, h.Digest, f.Mark = true, "", ""
-		err = fmt.Errorf("send %s again: %w", h.label(), err)
-	}
-	return errors.Join(err, f.save())
+	return errors.Join(s.raise(f, h, h.Version), f.save())
 }
 
-// verify reads an item back, and then removes what it replaces.
+// verify reads an item back.
 func (s *Shipper) verify(ctx context.Context, f *feed, h *held, r *Round) error {
-	if !h.Verified {
-		b, err := s.o.Sink.Get(ctx, h.Name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("verify %s: %w", h.label(), err)
+	b, err := s.o.Sink.Get(ctx, h.Name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("verify %s: %w", h.label(), err)
+	}
+	switch {
+	case err != nil: // it is gone
+		r.Resent++
+		h.Sent = false
+		return s.send(ctx, f, h, r)
+	case sum(b) != h.SHA256:
+		r.Resent++
+		if err := s.renew(f, h); err != nil {
+			return err
 		}
-		switch {
-		case err != nil: // it is gone
-			r.Resent++
-			h.Sent = false
-			return s.send(ctx, f, h, r)
-		case sum(b) != h.SHA256:
-			r.Resent++
-			if err := s.renew(f, h); err != nil {
-				return err
-			}
-			return s.send(ctx, f, h, r) // the next round verifies it
-		}
-		h.Verified = true
-		if err := errors.Join(f.save(), s.at(fault.ShipVerified)); err != nil {
+		return s.send(ctx, f, h, r) // the next round verifies it
+	}
+	h.Verified = true
+	return errors.Join(f.save(), s.at(fault.ShipVerified))
+}
+
+// tidy removes what was replaced, by items that are verified: those that a comparison
+// found, and those that items know of. It comes after the manifest, which until then names
+// what is replaced.
+func (s *Shipper) tidy(ctx context.Context, f *feed, replaced []string) error {
+	for _, name := range replaced {
+		if err := s.o.Sink.Remove(ctx, name); err != nil {
 			return err
 		}
 	}
-	for len(h.Old) > 0 {
-		if err := s.o.Sink.Remove(ctx, h.Old[0]); err != nil {
-			return err
+	removed := false
+	for i := range f.Items {
+		for h := &f.Items[i]; h.Verified && !h.Gone && len(h.Old) > 0; h.Old = h.Old[1:] {
+			if err := s.o.Sink.Remove(ctx, h.Old[0]); err != nil {
+				return err
+			}
+			if err := s.at(fault.ShipRemoved); err != nil {
+				return err
+			}
+			removed = true
 		}
-		if err := s.at(fault.ShipRemoved); err != nil {
-			return err
-		}
-		h.Old = h.Old[1:]
+	}
+	if !removed {
+		return nil
 	}
 	return f.save()
 }
 
 // compare compares what is in the sink with what was sent. others are the manifests of
-// other writers.
-func (s *Shipper) compare(ctx context.Context, f *feed, others []Manifest, r *Round) error {
+// other writers. It returns the names of what was replaced, and is to be removed.
+func (s *Shipper) compare(ctx context.Context, f *feed, others []Manifest, r *Round) (replaced []string, err error) {
 	there, err := s.listing(ctx, f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d := compare(f.Items, there, f.Writer)
 	for _, i := range d.Missing {
@@ -263,23 +275,18 @@ func (s *Shipper) compare(ctx context.Context, f *feed, others []Manifest, r *Ro
 	for _, i := range d.Wrong {
 		r.Resent++
 		if err := s.renew(f, &f.Items[i]); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, c := range d.Known {
 		lives := func(m Manifest) bool { return m.Writer == c.Writer && f.First > 0 && m.Last > f.First }
 		if c.Hour >= f.Since && !slices.ContainsFunc(others, lives) {
 			if err := s.above(ctx, f, c); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	for _, name := range d.Remove {
-		if err := s.o.Sink.Remove(ctx, name); err != nil {
-			return err
-		}
-	}
-	return f.save()
+	return d.Remove, f.save()
 }
 
 // listing is what the sink has of a feed: of the days of its items, and before the first

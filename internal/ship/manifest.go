@@ -70,8 +70,10 @@ type Manifest struct {
 	// Every is how often the writer delivers, in seconds.
 	Every float64 `json:"every_seconds"`
 	// Final says that the source has ended: another database is in its place.
-	Final bool   `json:"final,omitempty"`
-	Lost  Lost   `json:"lost"`
+	Final bool `json:"final,omitempty"`
+	Lost  Lost `json:"lost"`
+	// Items are what counts: of an hour, the one file that is named here and has this
+	// checksum.
 	Items []Item `json:"items"`
 }
 

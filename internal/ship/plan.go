@@ -18,7 +18,8 @@ type held struct {
 	Verified bool `json:"verified,omitempty"`
 	// Try counts how often a file that is not of cells was sent under another name.
 	Try int `json:"try,omitempty"`
-	// Old are names of what it replaces: they are removed once it is verified.
+	// Old are names of what it replaces: they are removed once it is verified and in the
+	// manifest.
 	Old []string `json:"old,omitempty"`
 	// Gone: its content is no longer at hand, so it cannot be sent again.
 	Gone bool `json:"gone,omitempty"`

@@ -112,7 +112,11 @@ func (s *Shipper) Round(ctx context.Context) (r Round, err error) {
 			delete(s.feeds, source)
 			continue
 		}
-		if err := f.sweep(); err != nil {
+		err := f.save() // first, so that the state on disk has no item of a file that is swept
+		if err == nil {
+			err = f.sweep()
+		}
+		if err != nil {
 			errs = append(errs, err)
 		}
 		for i := range f.Items {
