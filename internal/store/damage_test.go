@@ -195,8 +195,8 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	for kind, n := range refused {
-		if n < 3 {
-			t.Errorf("%s: %d refused: that proves nothing", kind, n)
+		if n == 0 {
+			t.Errorf("%s: none is refused: that proves nothing", kind)
 		}
 	}
 	kerneltest.Row(t, "The database damaged: bits, bytes, cuts, pages zeroed, doubled, swapped", tries, 0, 0, 0,
