@@ -23,6 +23,9 @@ import (
 var update = flag.Bool("update", false, "rewrite what scripts expect, the manual page and the completions")
 
 func TestMain(m *testing.M) {
+	if strings.HasSuffix(os.Args[0], ".test") { // not a command of a script: that has its own zone
+		os.Setenv("TZ", "UTC")
+	}
 	// The child of run is elsactl too, under another name.
 	testscript.Main(m, map[string]func(){"elsactl": main, launch.ChildName: main, "interrupts": interrupts})
 }

@@ -91,8 +91,6 @@ var attributes = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 // What is on the screen, at the sizes of a small and a large terminal.
 func TestTopGolden(t *testing.T) {
-	t.Setenv("TZ", "UTC")
-	time.Local = time.UTC
 	detail := func(m *topModel) {
 		m.group, m.view = "ci/build", topView{by: "c"}
 		m.Update(family())
