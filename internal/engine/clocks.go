@@ -52,6 +52,9 @@ const (
 	setting = 500 * time.Millisecond
 	// nap is the shortest suspend that is told from the error of a reading.
 	nap = time.Millisecond
+	// backlog is how long before the last word of the events a line may have been
+	// written that is read after it.
+	backlog = time.Minute
 )
 
 // set takes a reading and returns the wall clock at boot.
@@ -144,16 +147,12 @@ func (c *clocks) began(l *groups.Life, r *acct.Record) bool {
 	return false
 }
 
-// before is how long before the last word of the events a line may have been written that
-// is read after it.
-const before = time.Minute
-
 // tells reports whether the begin of a line, which was written around since or later,
 // can be told by a setting of the clock that is known: by another, its process would
 // have ended at another time.
 func (c *clocks) tells(r *acct.Record, since clock.Boot) bool {
 	return r.Begin != 0 && slices.ContainsFunc(c.booted, func(booted clock.Wall) bool {
-		return clock.Begun(r.Begin, booted).EndsWithin(since.Add(-before), clock.Boot(c.mono).Add(c.asleep), r.Elapsed)
+		return clock.Begun(r.Begin, booted).EndsWithin(since.Add(-backlog), clock.Boot(c.mono).Add(c.asleep), r.Elapsed)
 	})
 }
 

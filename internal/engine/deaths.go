@@ -28,7 +28,8 @@ func (e *Engine) Lines(records []acct.Record, placing *Placing, now Now) {
 
 func (e *Engine) line(r *acct.Record, placing *Placing) {
 	e.counts[tally.Lines]++
-	life, known := e.tracker.Take(r.PID, e.fits(r))
+	by := e.signs(r)
+	life, known := e.tracker.Take(r.PID, func(l *groups.Life) bool { return e.fits(l, r, by) })
 	if set, unproven, found := placing.next(); found {
 		// The tracker does not know it, or not where it belongs.
 		if known && life.Recorded {
@@ -112,10 +113,12 @@ func (e *Engine) mayGetLine(k groups.Key) bool {
 // unmatched takes a precise record that met no ledger line in time: on a source
 // without exit events it may be the only word of a death.
 func (e *Engine) unmatched(r *acct.Record) {
-	fits := e.fits(r)
-	if r.Start != 0 {
-		start := clock.At(clock.Boot(r.Start), clock.Exact)
-		fits = func(l *groups.Life) bool { return l.Start.Same(start) }
+	by, start := e.signs(r), clock.At(clock.Boot(r.Start), clock.Exact)
+	fits := func(l *groups.Life) bool {
+		if r.Start != 0 {
+			return l.Start.Same(start)
+		}
+		return e.fits(l, r, by)
 	}
 	l, ok := e.tracker.Peek(r.PID, fits)
 	if !ok || l.Recorded || e.alive(l.Key()) {

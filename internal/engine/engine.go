@@ -15,6 +15,7 @@ import (
 	"errors"
 	"time"
 
+	"elsa/internal/fault"
 	"elsa/internal/history"
 	"elsa/internal/lineage"
 	"elsa/internal/rules"
@@ -168,6 +169,7 @@ func New(o Options, now Now) (*Engine, error) {
 	e.tracker.NoExits, e.tracker.WholeExits = o.NoExits, o.WholeExits
 	e.join.ExpectExact, e.join.Looks = o.ExpectExact, o.ExpectExact
 	e.join.Lines = o.Ledger
+	e.join.OpenFor = time.Duration(fault.Size("open", int64(e.join.OpenFor/time.Second))) * time.Second
 	e.lineage = lineage.New(e.eachHeir)
 	rolls := history.New(e.tracker.Sets, o.Commands)
 	rolls.Known = o.KnownCommands

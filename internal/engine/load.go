@@ -73,8 +73,8 @@ func (e *Engine) GoOn(st *store.State, now Now) error {
 	e.now = now
 	for i := range st.Members {
 		m := &st.Members[i]
-		threads, alive := e.stillAlive(m.Life.Key())
-		e.restore(m, threads, alive)
+		p, alive := e.lookAgain(m.Life.Key())
+		e.restore(m, p.Threads, alive)
 	}
 	if st.Meta.AsOf == 0 { // the first start
 		return e.begin()

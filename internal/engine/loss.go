@@ -121,24 +121,16 @@ func scanned(p *proc.Process) groups.Scanned {
 // alive is the second proof that a process lives, beside its absence from a
 // listing or a count of its threads. One that is busy is not dead.
 func (e *Engine) alive(k groups.Key) bool {
-	_, alive := e.stillAlive(k)
+	_, alive := e.lookAgain(k)
 	return alive
 }
 
-// lookAgain looks at one process for [groups.Tracker.Resync].
+// lookAgain looks at one process. One that is busy lives, and has no threads that are
+// known.
 func (e *Engine) lookAgain(k groups.Key) (groups.Scanned, bool) {
 	p, err := e.options.World.Process(k.PID)
 	if errors.Is(err, proc.ErrBusy) {
 		return groups.Scanned{PID: k.PID, Start: k.Start}, true
 	}
 	return scanned(&p), err == nil && p.Start.Same(k.Start) && !p.Dead()
-}
-
-// stillAlive is alive, and how many threads the process has.
-func (e *Engine) stillAlive(k groups.Key) (threads int32, alive bool) {
-	p, err := e.options.World.Process(k.PID)
-	if errors.Is(err, proc.ErrBusy) {
-		return 1, true // what executes a program has one
-	}
-	return p.Threads, err == nil && p.Start.Same(k.Start) && !p.Dead()
 }

@@ -61,29 +61,39 @@ func (p *Placing) Backward(records []acct.Record) {
 	}
 }
 
-// fits says whether a life may be the process of a record. Where several lives of its
-// pid are known, only those that fit best may: by the second it began in, or else by
-// how long it lived or, after loss, by when it may have ended. The weaker signs stand
+// sign is what tells that a life may be the process of a record. The weaker signs stand
 // for a wall clock that was set, and fit others as well that lived as long.
-func (e *Engine) fits(r *acct.Record) func(*groups.Life) bool {
-	lost := e.loss.gaps > 0
-	another := func(l *groups.Life) bool { return lost && e.otherParent(l, r) }
-	began := func(l *groups.Life) bool { return e.clocks.began(l, r) && !another(l) }
-	lived := func(l *groups.Life) bool {
-		return !e.clocks.tells(r, e.loss.trusted) && e.clocks.lived(l, r) && !another(l)
+type sign uint8
+
+const (
+	began    sign = 1 << iota // in the second that the record tells
+	lived                     // as long as it tells
+	outlived                  // after loss: it may have ended when the line was written
+	anySign  = began | lived | outlived
+)
+
+// signs are those that count for a record: where several lives of its pid are known, only
+// those may be it that fit best.
+func (e *Engine) signs(r *acct.Record) sign {
+	if !e.tracker.Reused(r.PID) {
+		return anySign
 	}
-	outlived := func(l *groups.Life) bool {
-		return lost && !(e.formerBoot[l.Key()] && e.clocks.ofThisBoot(r)) && e.clocks.outlived(l, r, e.loss.trusted) && !another(l)
-	}
-	if e.tracker.Reused(r.PID) {
-		for _, fits := range [...]func(*groups.Life) bool{began, lived} {
-			if _, found := e.tracker.Peek(r.PID, fits); found {
-				return fits
-			}
+	for _, s := range [...]sign{began, lived} {
+		if _, found := e.tracker.Peek(r.PID, func(l *groups.Life) bool { return e.fits(l, r, s) }); found {
+			return s
 		}
-		return outlived
 	}
-	return func(l *groups.Life) bool { return began(l) || lived(l) || outlived(l) }
+	return outlived
+}
+
+// fits says whether a life may be the process of a record, by some signs and, after loss,
+// by its parent.
+func (e *Engine) fits(l *groups.Life, r *acct.Record, by sign) bool {
+	lost := e.loss.gaps > 0
+	return (by&began != 0 && e.clocks.began(l, r) ||
+		by&lived != 0 && !e.clocks.tells(r, e.loss.trusted) && e.clocks.lived(l, r) ||
+		by&outlived != 0 && lost && !(e.formerBoot[l.Key()] && e.clocks.ofThisBoot(r)) && e.clocks.outlived(l, r, e.loss.trusted)) &&
+		!(lost && e.otherParent(l, r))
 }
 
 // otherParent tells, after loss, that a line is of another life of its pid, which
@@ -105,7 +115,8 @@ func (e *Engine) otherParent(l *groups.Life, r *acct.Record) bool {
 
 // line places the process of the line before those placed by now.
 func (p *Placing) line(r *acct.Record) {
-	life, ok := p.engine.tracker.Peek(r.PID, p.engine.fits(r))
+	by := p.engine.signs(r)
+	life, ok := p.engine.tracker.Peek(r.PID, func(l *groups.Life) bool { return p.engine.fits(l, r, by) })
 	if !ok || life.Unproven || life.Recorded {
 		own := p.infer(r)
 		p.placed[r.PID] = own

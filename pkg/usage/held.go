@@ -109,10 +109,14 @@ func (h *held) expire(before clock.Boot) (expired uint64) {
 			i = next
 		}
 	}
-	if h.count == 0 && len(h.nodes) > 1<<13 {
-		*h = newHeld() // give a storm's memory back
-	}
 	return expired
+}
+
+// rest gives a storm's memory back.
+func (h *held) rest() {
+	if h.count == 0 && len(h.nodes) > 1<<13 {
+		*h = newHeld()
+	}
 }
 
 func (h *held) unlink(pid, prev, i int32) {

@@ -29,6 +29,9 @@ type Join struct {
 	Lines bool
 	// Patience is how long a death waits for its exact record.
 	Patience time.Duration
+	// OpenFor is how long a settled death can still be corrected: that of a process
+	// whose parent is slow to wait for it.
+	OpenFor time.Duration
 	// Tick is the scheduler's tick, the resolution of sampled CPU.
 	Tick time.Duration
 	// Asleep is how long the machine was suspended since boot.
@@ -109,6 +112,7 @@ type account struct {
 func NewJoin() *Join {
 	return &Join{
 		Patience: 1500 * time.Millisecond,
+		OpenFor:  10 * time.Minute,
 		Tick:     4 * time.Millisecond,
 		accounts: map[groups.Key]*account{},
 		precise:  newHeld(),

@@ -125,7 +125,7 @@ func TestDeath(t *testing.T) {
 			j.Precise(&ts, now)
 			j.Line(&line, life, true, now)
 			later(j, 2*time.Second)
-			later(j, openFor+3*time.Second)
+			later(j, j.OpenFor+3*time.Second)
 			j.Precise(&ex, now)
 			later(j, time.Hour)
 		}, withTS, 38 * ms, Joined{Taskstats: 1, Unmatched: 1}},

@@ -368,7 +368,7 @@ func (m *model) settle() {
 			p.apply(p.grade, p.estimate())
 			p.at = -1 - p.at // settled; it can still be corrected
 		}
-		if p.open && p.at < 0 && m.now.Sub(-1-p.at) > openFor {
+		if p.open && p.at < 0 && m.now.Sub(-1-p.at) > m.OpenFor {
 			p.open = false
 		}
 		old := m.now.Add(-m.Patience - orphanAge)

@@ -5,7 +5,6 @@ package usage
 import (
 	"time"
 
-	"elsa/internal/fault"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
@@ -15,14 +14,10 @@ const (
 	// orphanAge is how much longer than Patience a precise record is held: the
 	// kernel writes the ledger line after it tore the address space down.
 	orphanAge = 8 * time.Second
-	maxOpen   = 1 << 16
-	maxIdle   = 1 << 12
+	// With more than maxOpen deaths open, those whose Patience is over are closed.
+	maxOpen = 1 << 16
+	maxIdle = 1 << 12
 )
-
-// openFor is how long a settled death can still be corrected: that of a process whose
-// parent is slow to wait for it. With more than maxOpen deaths open, those whose Patience
-// is over are closed.
-var openFor = time.Duration(fault.Size("open", int64(10*time.Minute/time.Second))) * time.Second
 
 // Step settles the deaths that waited longer than Patience for their exact
 // record, forgets those that cannot get one any more, and shows precise records
@@ -42,7 +37,10 @@ func (j *Join) Step(now clock.Boot, orphan func(*acct.Record)) {
 	for i := range j.late {
 		orphan(&j.late[i])
 	}
-	j.Joined.Unmatched += j.precise.expire(patience.Add(-orphanAge))
+	if len(j.late) > 0 {
+		j.Joined.Unmatched += j.precise.expire(patience.Add(-orphanAge))
+	}
+	j.precise.rest()
 	j.settleLost(now)
 	if cap(j.late) > maxIdle {
 		j.late = nil // give a storm's memory back
@@ -67,7 +65,7 @@ func (j *Join) sweep(d *death, now, patience clock.Boot) *death {
 		j.lift(d, &d.estimate, d.grade, nil)
 		j.countJoined(d)
 	}
-	if d.final && (now.Sub(d.at) > openFor || j.opened > maxOpen || !j.ExpectExact) {
+	if d.final && (now.Sub(d.at) > j.OpenFor || j.opened > maxOpen || !j.ExpectExact) {
 		next := d.next
 		j.opened--
 		j.release(d)
