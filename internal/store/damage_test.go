@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -156,7 +157,11 @@ func TestDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	opened, refused := map[string]int{}, map[string]int{}
-	for seed := range uint64(tries) {
+	// What is in the file differs, and so what hits it: more is tried until each kind did some harm.
+	few := func() bool {
+		return slices.ContainsFunc(slices.Collect(maps.Values(refused)), func(n int) bool { return n < 3 })
+	}
+	for seed := uint64(0); seed < uint64(tries) || seed < 4*uint64(tries) && few(); seed++ {
 		kind, damaged := mutate(rand.New(rand.NewPCG(seed, 0)), data)
 		if err := os.WriteFile(path, damaged, 0o600); err != nil {
 			t.Fatal(err)
@@ -195,8 +200,8 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	for kind, n := range refused {
-		if n == 0 {
-			t.Errorf("%s: none is refused: that proves nothing", kind)
+		if n < 3 {
+			t.Errorf("%s: %d refused: that proves nothing", kind, n)
 		}
 	}
 	kerneltest.Row(t, "The database damaged: bits, bytes, cuts, pages zeroed, doubled, swapped", tries, 0, 0, 0,
