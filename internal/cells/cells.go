@@ -118,7 +118,7 @@ func (b *Block) Digest() string {
 }
 
 // Start is when the hour begins.
-func (b *Block) Start() time.Time { return time.Unix(int64(b.Hour)*3600, 0).UTC() }
+func (b *Block) Start() time.Time { return usage.HourStart(b.Hour) }
 
 // CPU is user and system time of all cells, in nanoseconds.
 func (b *Block) CPU() uint64 {

@@ -52,7 +52,7 @@ func (s *Service) Cells(ctx context.Context, who api.Caller, q api.CellsQuery) (
 	}
 	first := max(usage.HourOf(since.Unix()), daily)
 	out.Source, out.Host, out.Columns = s.Source, s.Host, api.CellColumns()
-	out.Since = hourTime(first)
+	out.Since = usage.HourStart(first)
 	if !q.From.IsZero() {
 		first = max(first, usage.HourOf(q.From.Unix()))
 	}
@@ -71,14 +71,12 @@ func (s *Service) Cells(ctx context.Context, who api.Caller, q api.CellsQuery) (
 	}
 	out.Hours = list.hours
 	if list.next != 0 {
-		next := hourTime(list.next)
+		next := usage.HourStart(list.next)
 		out.Next = &next
 	}
 	s.name(&out, names)
 	return out, nil
 }
-
-func hourTime(hour uint32) time.Time { return time.Unix(int64(hour)*3600, 0).UTC() }
 
 // nameGroups adds the groups' names by their ids and those of the groups merged into them.
 func nameGroups(e *engine.Engine, names map[uint32]string) {
@@ -127,7 +125,7 @@ func (l *cellList) add(k *history.Key, u *usage.Usage) error {
 			l.next = k.Hour
 			return store.ErrEnough
 		}
-		l.hours = append(l.hours, api.CellsHour{Hour: hourTime(k.Hour), Cells: []api.Cell{}})
+		l.hours = append(l.hours, api.CellsHour{Hour: usage.HourStart(k.Hour), Cells: []api.Cell{}})
 		l.last, l.others, l.sums = k.Hour, map[string]int{}, map[int]usage.Usage{}
 	}
 	h := &l.hours[len(l.hours)-1]

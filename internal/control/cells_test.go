@@ -48,7 +48,7 @@ func TestCells(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Hours) != 2 || got.Next == nil || !got.Next.Equal(hourTime(now+2)) || got.Groups["1"] != "a" || got.Groups["2"] != "a" || len(got.Groups) != 2 {
+	if len(got.Hours) != 2 || got.Next == nil || !got.Next.Equal(usage.HourStart(now+2)) || got.Groups["1"] != "a" || got.Groups["2"] != "a" || len(got.Groups) != 2 {
 		t.Errorf("%d hours, next %v, groups %v", len(got.Hours), got.Next, got.Groups)
 	}
 	if c := got.Hours[0].Cells[0]; c.Command != "c0" || len(c.Groups) != 3 || c.Figures[1] != 1 || c.Figures[2] != 123456789 || got.Columns[2] != "cpu_user_ns" {
@@ -60,7 +60,7 @@ func TestCells(t *testing.T) {
 	}
 	add(now+1, 1)
 	again, err := s.Cells(t.Context(), admin, api.CellsQuery{After: rest.Mark})
-	if err != nil || len(again.Hours) != 1 || !again.Hours[0].Hour.Equal(hourTime(now+1)) || len(again.Hours[0].Cells) != answerCells/2+1 || again.Hours[0].Cells[0].Figures[1] != 2 {
+	if err != nil || len(again.Hours) != 1 || !again.Hours[0].Hour.Equal(usage.HourStart(now+1)) || len(again.Hours[0].Cells) != answerCells/2+1 || again.Hours[0].Cells[0].Figures[1] != 2 {
 		t.Errorf("%d hours changed, %v", len(again.Hours), err)
 	}
 }

@@ -49,7 +49,6 @@ func (s *Service) Group(ctx context.Context, who api.Caller, name string) (out a
 	if err != nil {
 		return out, err
 	}
-	out.Members = []api.Member{}
 	out.Members = s.members(ctx, who, lives, all, names)
 	return out, ctx.Err()
 }
@@ -111,24 +110,15 @@ func (s *Service) PageCells(ctx context.Context, first uint32, f func(*history.K
 		s.pageReads.Add(-1)
 		return errors.New("the disk is slow, or does not answer")
 	}
-	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
-	defer cancel()
-	read := make(chan error, 1)
-	go func() {
+	return within(ctx, pageTimeout, func(ctx context.Context) error {
 		defer s.pageReads.Add(-1)
-		read <- s.Store.History(first, math.MaxUint32, func(k *history.Key, u *usage.Usage) error {
+		return s.Store.History(first, math.MaxUint32, func(k *history.Key, u *usage.Usage) error {
 			if ctx.Err() != nil {
 				return ctx.Err() // nobody reads what f collects
 			}
 			return f(k, u)
 		})
-	}()
-	select {
-	case err := <-read:
-		return err
-	case <-ctx.Done():
-		return ctx.Err() // the disk may not answer for long
-	}
+	})
 }
 
 // pageTimeout bounds a look into the history for the page, and maxPageReads how many

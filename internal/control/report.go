@@ -75,20 +75,26 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 // read lets f read the history, and bounds the time that takes. After an error f may
 // still run.
 func (s *Service) read(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	read := make(chan error, 1)
-	go func() { read <- f(ctx) }()
-	var err error
-	select {
-	case err = <-read:
-	case <-ctx.Done():
-		err = ctx.Err() // the disk may not answer for long
-	}
+	err := within(ctx, readTimeout, f)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return api.Unavailable("the history cannot be read within %v: the disk is slow, or does not answer", readTimeout)
 	}
 	return err
+}
+
+// within runs f, and waits for it no longer than d: the disk may not answer for long.
+// After an error f may still run.
+func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // reported is what the rows of a report by group are about.
@@ -162,8 +168,8 @@ func hours(out *api.Report, daily uint32) (first, last uint32) {
 	if last < daily {
 		last = history.Day(last + 23)
 	}
-	out.Since = time.Unix(int64(first)*3600, 0).UTC()
-	if end := time.Unix(int64(last)*3600, 0).UTC(); !end.After(out.Time) {
+	out.Since = usage.HourStart(first)
+	if end := usage.HourStart(last); !end.After(out.Time) {
 		out.Until = end
 	}
 	return first, last

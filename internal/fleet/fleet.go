@@ -49,8 +49,8 @@ func (r *Reader) Report(ctx context.Context, q *query.Fleet) (*query.FleetReport
 	if q.Since.IsZero() {
 		first = oldest
 	}
-	out.Since = hourStart(first)
-	if whole := hourStart(last); !whole.After(now) {
+	out.Since = usage.HourStart(first)
+	if whole := usage.HourStart(last); !whole.After(now) {
 		out.Until = whole
 	}
 	return out, nil
@@ -99,7 +99,7 @@ func (r *Reader) list(ctx context.Context, first, last uint32, all map[string]*s
 	if first > 0 {
 		prefixes = nil
 		for hour := first - first%24; hour < last; hour += 24 {
-			prefixes = append(prefixes, ship.CellsDay(hourStart(hour)))
+			prefixes = append(prefixes, ship.CellsDay(usage.HourStart(hour)))
 		}
 	}
 	for _, prefix := range prefixes {
@@ -182,7 +182,7 @@ func (r *Reader) block(ctx context.Context, s *source, newest ship.Cells) (*cell
 			return nil, fmt.Errorf("read manifest of %s: %q is no name of its cells", s.id, item.Name)
 		}
 		body, err := r.Sink.Get(ctx, item.Name)
-		if err == nil && checksum(body) != item.SHA256 {
+		if err == nil && ship.Checksum(body) != item.SHA256 {
 			err = errors.New("it is not what was sent")
 		}
 		if err == nil {
@@ -214,7 +214,7 @@ func (r *Reader) newestBlock(ctx context.Context, c ship.Cells) (*cells.Block, e
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		there, err := r.Sink.List(ctx, fmt.Sprintf("%ssource=%s/", ship.CellsDay(hourStart(c.Hour)), c.Source))
+		there, err := r.Sink.List(ctx, fmt.Sprintf("%ssource=%s/", ship.CellsDay(usage.HourStart(c.Hour)), c.Source))
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"elsa/internal/query"
 	"elsa/internal/ship"
+	"elsa/pkg/usage"
 )
 
 // source is a host's database, by what its writers say.
@@ -80,12 +81,10 @@ func (s *source) final() bool { return len(s.manifests) > 0 && s.last().Final }
 // lack says that what was sent of an hour is not there.
 func (s *source) lack(hour uint32) {
 	s.missing = true
-	if at := hourStart(hour); at.Before(s.through) {
+	if at := usage.HourStart(hour); at.Before(s.through) {
 		s.through = at
 	}
 }
-
-func hourStart(hour uint32) time.Time { return time.Unix(int64(hour)*3600, 0).UTC() }
 
 // A host that delivers as it should can be behind by so many of its rounds, and by so
 // much in any case.

@@ -4,8 +4,6 @@ package fleet
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -105,13 +103,8 @@ func (r *Reader) check(ctx context.Context, i *ship.Item) error {
 			return fmt.Errorf("%s has %d rows and %d ns of CPU, %d and %d were sent", i.Name, rows, cpu, i.Rows, i.CPU)
 		}
 	}
-	if checksum(body) != i.SHA256 {
+	if ship.Checksum(body) != i.SHA256 {
 		return fmt.Errorf("%s is not what was sent", i.Name)
 	}
 	return nil
-}
-
-func checksum(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
 }

@@ -168,7 +168,7 @@ func (n *node) Cells(_ context.Context, q client.CellsQuery) (client.Cells, erro
 		columns[i] = f.Info().Column()
 	}
 	out := client.Cells{
-		Time: n.clock.now, Source: n.source, Host: n.name, Mark: n.mark() + fmt.Sprint(n.count), Since: hourStart(n.since), Columns: columns,
+		Time: n.clock.now, Source: n.source, Host: n.name, Mark: n.mark() + fmt.Sprint(n.count), Since: usage.HourStart(n.since), Columns: columns,
 		Groups: map[string]string{}, Users: map[string]string{"1000": "anna"},
 	}
 	after := int64(-1)
@@ -176,15 +176,15 @@ func (n *node) Cells(_ context.Context, q client.CellsQuery) (client.Cells, erro
 		after, _ = strconv.ParseInt(text, 10, 64)
 	}
 	for _, hour := range slices.Sorted(maps.Keys(n.hours)) {
-		if hourStart(hour).Before(q.From) || int64(n.change[hour]) <= after {
+		if usage.HourStart(hour).Before(q.From) || int64(n.change[hour]) <= after {
 			continue
 		}
 		if len(out.Hours) == n.page {
-			next := hourStart(hour)
+			next := usage.HourStart(hour)
 			out.Next = &next
 			break
 		}
-		h := client.CellsHour{Hour: hourStart(hour)}
+		h := client.CellsHour{Hour: usage.HourStart(hour)}
 		for k, u := range n.hours[hour] {
 			c := client.Cell{UID: k.uid, Command: k.command}
 			if k.group != 0 {

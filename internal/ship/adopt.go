@@ -53,7 +53,7 @@ func (s *Shipper) above(ctx context.Context, f *feed, c Cells) error {
 	}
 	b, bad := cells.Decode(body)
 	if bad == nil && (!found || f.Items[i].Gone || f.Items[i].Digest == b.Digest()) {
-		h := held{Item: Item{Hour: c.Hour, Version: c.Version, Name: c.Name(), Rows: uint64(len(b.Cells)), CPU: b.CPU(), Size: int64(len(body)), SHA256: sum(body)}}
+		h := held{Item: Item{Hour: c.Hour, Version: c.Version, Name: c.Name(), Rows: uint64(len(b.Cells)), CPU: b.CPU(), Size: int64(len(body)), SHA256: Checksum(body)}}
 		h.Digest, h.Sent, h.Verified, h.Gone = b.Digest(), true, true, true
 		f.put(&h)
 		return nil

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"elsa/internal/fault"
+	"elsa/pkg/usage"
 )
 
 // deliver brings the sink in line with a feed.
@@ -154,7 +155,7 @@ func (f *feed) body(h *held) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sum(b) != h.SHA256 {
+	if Checksum(b) != h.SHA256 {
 		return nil, fmt.Errorf("%s is damaged", path)
 	}
 	return b, nil
@@ -172,7 +173,7 @@ func (s *Shipper) send(ctx context.Context, f *feed, h *held, r *Round) error {
 		err = s.o.Sink.Put(ctx, h.Name, b)
 		if errors.Is(err, ErrThere) {
 			var there []byte
-			if there, err = s.o.Sink.Get(ctx, h.Name); err == nil && sum(there) != h.SHA256 {
+			if there, err = s.o.Sink.Get(ctx, h.Name); err == nil && Checksum(there) != h.SHA256 {
 				if err = s.renew(f, h); err != nil {
 					return err
 				}
@@ -219,7 +220,7 @@ func (s *Shipper) verify(ctx context.Context, f *feed, h *held, r *Round) error 
 		r.Resent++
 		h.Sent = false
 		return s.send(ctx, f, h, r)
-	case sum(b) != h.SHA256:
+	case Checksum(b) != h.SHA256:
 		r.Resent++
 		if err := s.renew(f, h); err != nil {
 			return err
@@ -297,8 +298,8 @@ func (s *Shipper) listing(ctx context.Context, f *feed) (list []Object, err erro
 		dirs[path.Dir(f.Items[i].Name)+"/"] = true
 	}
 	if f.First == 0 {
-		for hour := f.Since - f.Since%24; !hourStart(hour).After(f.Through); hour += 24 {
-			dirs[fmt.Sprintf("%ssource=%s/", CellsDay(hourStart(hour)), f.Source)] = true
+		for hour := f.Since - f.Since%24; !usage.HourStart(hour).After(f.Through); hour += 24 {
+			dirs[fmt.Sprintf("%ssource=%s/", CellsDay(usage.HourStart(hour)), f.Source)] = true
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {

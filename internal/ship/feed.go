@@ -18,6 +18,7 @@ import (
 
 	"elsa/internal/cells"
 	"elsa/internal/journal"
+	"elsa/pkg/usage"
 )
 
 // feed is what is known of a source, and the directory of the spool that keeps it: the
@@ -122,14 +123,15 @@ func (f *feed) spool(h *held, b *cells.Block) error {
 	if err != nil {
 		return err
 	}
-	h.Rows, h.CPU, h.Size, h.SHA256 = uint64(len(b.Cells)), b.CPU(), int64(len(body)), sum(body)
+	h.Rows, h.CPU, h.Size, h.SHA256 = uint64(len(b.Cells)), b.CPU(), int64(len(body)), Checksum(body)
 	if err := writeSafe(f.path(h), body); err != nil {
 		return fmt.Errorf("write spool: %w", err)
 	}
 	return nil
 }
 
-func sum(b []byte) string {
+// Checksum is the SHA-256 of a file, in hex, as manifests have it.
+func Checksum(b []byte) string {
 	s := sha256.Sum256(b)
 	return hex.EncodeToString(s[:])
 }
@@ -198,8 +200,8 @@ func (f *feed) lost() Lost {
 func (f *feed) through() time.Time {
 	t := f.Through
 	for i := range f.Items {
-		if h := &f.Items[i]; h.Hour != 0 && !h.Sent && !h.Gone && hourStart(h.Hour).Before(t) {
-			t = hourStart(h.Hour)
+		if h := &f.Items[i]; h.Hour != 0 && !h.Sent && !h.Gone && usage.HourStart(h.Hour).Before(t) {
+			t = usage.HourStart(h.Hour)
 		}
 	}
 	return t

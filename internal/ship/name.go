@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"elsa/pkg/usage"
 )
 
 // The layout of a sink, as engines that know hive partitions read it:
@@ -36,11 +38,9 @@ type Cells struct {
 	Writer  string
 }
 
-func hourStart(hour uint32) time.Time { return time.Unix(int64(hour)*3600, 0).UTC() }
-
 // Name is the name of the file.
 func (c Cells) Name() string {
-	at := hourStart(c.Hour)
+	at := usage.HourStart(c.Hour)
 	return fmt.Sprintf("%ssource=%s/%02d-%010d-%s.parquet", CellsDay(at), c.Source, at.Hour(), c.Version, c.Writer)
 }
 

@@ -63,13 +63,11 @@ func find(items []held, hour uint32) (int, bool) {
 }
 
 // order puts what has no hour behind all hours.
-func order(hour uint32) uint64 { return uint64(hour) + 1<<40*uint64(flag(hour == 0)) }
-
-func flag(on bool) int {
-	if on {
-		return 1
+func order(hour uint32) uint64 {
+	if hour == 0 {
+		return 1 << 40
 	}
-	return 0
+	return uint64(hour)
 }
 
 // toDrop are the items that there is no room for, the oldest first: all that are verified

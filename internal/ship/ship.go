@@ -272,7 +272,7 @@ func (s *Shipper) sealed(f *feed) error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", file.Path, err)
 		}
-		h.SHA256 = sum(b)
+		h.SHA256 = Checksum(b)
 		f.Items = append(f.Items, h)
 	}
 	return nil
@@ -283,5 +283,5 @@ func (h *held) label() string {
 	if h.File != "" {
 		return strings.TrimSuffix(filepath.Base(h.File), ".parquet")
 	}
-	return "cells of " + hourStart(h.Hour).Format("2006-01-02 15h") + ", version " + strconv.FormatUint(h.Version, 10)
+	return "cells of " + usage.HourStart(h.Hour).Format("2006-01-02 15h") + ", version " + strconv.FormatUint(h.Version, 10)
 }

@@ -71,7 +71,7 @@ func (p *Page) breakDown(ctx context.Context, g *groups.Group, sp *span, now tim
 		b.Commands = append(b.Commands, it)
 	}
 	for hour, it := range times {
-		it.hour, it.Name = hour, time.Unix(int64(hour)*3600, 0).UTC().Format(time.RFC3339)
+		it.hour, it.Name = hour, usage.HourStart(hour).Format(time.RFC3339)
 		b.times = append(b.times, it)
 	}
 	costly := func(a, b *part) int { return cmp.Or(cmp.Compare(b.CPU(), a.CPU()), strings.Compare(a.Name, b.Name)) }

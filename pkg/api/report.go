@@ -11,6 +11,7 @@ import (
 
 	"elsa/internal/history"
 	"elsa/pkg/client"
+	"elsa/pkg/usage"
 )
 
 // FillReport gives r, whose By is set, the rows and sums of a report of the
@@ -33,7 +34,7 @@ func FillReport(r *Report, from *history.Report, names []string) {
 		case "user":
 			w.UID = &row.UID
 		case "hour":
-			w.Hour, w.Daily = time.Unix(int64(row.Hour)*3600, 0).UTC(), row.Daily
+			w.Hour, w.Daily = usage.HourStart(row.Hour), row.Daily
 		}
 		r.Rows = append(r.Rows, w)
 	}

@@ -65,6 +65,9 @@ func (j *Join) cellOf(life *groups.Life, now clock.Boot, records ...*acct.Record
 // HourOf is the hour of a second since 1970.
 func HourOf(second int64) uint32 { return uint32(max(second, 0) / 3600) }
 
+// HourStart is when an hour of [HourOf] begins, in UTC.
+func HourStart(hour uint32) time.Time { return time.Unix(int64(hour)*3600, 0).UTC() }
+
 // bill adds u to the bill of a set and to the history.
 func (j *Join) bill(set groups.SetID, c *Cell, u *Usage) {
 	j.set(set).Add(u)
