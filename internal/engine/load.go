@@ -154,6 +154,7 @@ func (e *Engine) begin() error {
 
 func (e *Engine) restore(m *store.Member, threads int32, alive bool) {
 	e.tracker.Restore(m.Life, threads, alive)
+	e.lineage.HasChild(m.Life.PPID)
 	if m.Account != (usage.Account{}) {
 		e.join.RestoreAccount(m.Life.Key(), m.Life.Set, m.Account)
 	}

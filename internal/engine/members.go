@@ -73,7 +73,6 @@ func (e *Engine) move(change groups.Change, whole bool) {
 	if e.options.NoExits {
 		e.addThreads(change.Life.PID)
 	}
-	e.tracker.KeepAccount(change.Life.Key())
 }
 
 // members counts the live processes that are in a group.
