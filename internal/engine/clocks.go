@@ -50,6 +50,10 @@ const (
 	maxSettings = 8
 	// setting is how far the wall clock must jump to be set anew.
 	setting = 500 * time.Millisecond
+	// jitter is how far two readings of clocks that run together lie apart at most.
+	// What is nearer is the same setting, to the nanosecond: starts of processes that
+	// are told by the wall clock do not change from one row to the next.
+	jitter = time.Millisecond
 	// nap is the shortest suspend that is told from the error of a reading.
 	nap = time.Millisecond
 	// backlog is how long before the last word of the events a line may have been
@@ -67,8 +71,10 @@ func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	c.sleeps.set(now.Boot, asleep)
 	booted := clock.WallOf(now.Wall).AtBoot(now.Boot)
 	if n := len(c.booted); n > 0 && booted.Sub(c.booted[n-1]).Abs() < setting {
-		c.booted[n-1] = booted
-		return booted
+		if booted.Sub(c.booted[n-1]).Abs() >= jitter {
+			c.booted[n-1] = booted
+		}
+		return c.booted[n-1]
 	}
 	// The wall clock was set. Lines written before and after are in the ledger; keep
 	// a few settings to recognise either.
@@ -80,8 +86,25 @@ func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	return booted
 }
 
-// recall takes the setting of the wall clock that the last run knew, in the same boot
-// or another. Lines may be by it.
+// resume takes the setting of the wall clock that the last run of this boot knew, 0 if
+// none did, and returns the wall clock at boot.
+func (c *clocks) resume(was clock.Wall) clock.Wall {
+	if len(c.booted) == 0 {
+		return was
+	}
+	now := &c.booted[len(c.booted)-1]
+	switch apart := was.Sub(*now).Abs(); {
+	case was == 0:
+	case apart < jitter:
+		*now = was
+	case apart >= setting:
+		c.recall(was)
+	}
+	return c.booted[len(c.booted)-1]
+}
+
+// recall takes a setting of the wall clock that the last run knew, in the same boot or
+// another. Lines may be by it.
 func (c *clocks) recall(booted clock.Wall) {
 	c.booted = append([]clock.Wall{booted}, c.booted...)
 }

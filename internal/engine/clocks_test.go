@@ -338,3 +338,37 @@ func TestLineAfterItsParent(t *testing.T) {
 		t.Errorf("%d ended, joined %+v; want one with its line", n, e.join.Joined)
 	}
 }
+
+// The wall clock at boot is read anew all the time, with an error of a microsecond now
+// and then. Starts that are told by it stay the same, over a restart as well; a step of
+// the clock moves them.
+func TestSteadyClock(t *testing.T) {
+	var c clocks
+	now := at(time.Hour)
+	first := c.set(now, 0)
+	read := func(off time.Duration) Now { return Now{Boot: now.Boot, Wall: now.Wall.Add(off)} }
+	for _, off := range []time.Duration{900, -900, 300 * time.Microsecond, -300 * time.Microsecond} {
+		if got := c.set(read(off), 0); got != first {
+			t.Errorf("a reading that is %v off moves the clock by %v", off, got.Sub(first))
+		}
+		var next clocks
+		next.set(read(off), 0)
+		if got := next.resume(first); got != first {
+			t.Errorf("over a restart, a reading that is %v off moves the clock by %v", off, got.Sub(first))
+		}
+	}
+	for _, off := range []time.Duration{2 * time.Millisecond, -2 * time.Millisecond} {
+		if got := c.set(read(off), 0); got.Sub(first) != off {
+			t.Errorf("a step of %v moves the clock by %v", off, got.Sub(first))
+		}
+		c.set(now, 0)
+	}
+	var next clocks
+	next.set(read(time.Minute), 0)
+	if got := next.resume(first); got.Sub(first) != time.Minute || len(next.booted) != 2 {
+		t.Errorf("the clock was set by a minute meanwhile: %v, settings %v", got.Sub(first), next.booted)
+	}
+	if got := next.resume(0); got.Sub(first) != time.Minute {
+		t.Errorf("without a last run: %v", got.Sub(first))
+	}
+}

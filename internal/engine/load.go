@@ -54,9 +54,7 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 	}
 	e.lineage.DropBoot(boot)
 	if !rebooted {
-		if was := st.Meta.Booted; was != 0 && was.Sub(e.join.Booted).Abs() >= setting {
-			e.clocks.recall(was) // the clock was set meanwhile
-		}
+		e.join.Booted = e.clocks.resume(st.Meta.Booted)
 		for _, a := range st.Ancestors {
 			e.lineage.AddAncestor(a)
 		}
