@@ -5,6 +5,7 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,8 +28,10 @@ type Scanner struct {
 	// Progress, if set, is told how many bytes were read, of how many.
 	Progress func(done, all int64)
 
-	batch batch
-	rows  uint64 // looked at
+	batch   batch
+	rows    uint64 // looked at
+	settled uint64 // rows of the batch up to this number are final
+	doubt   int64  // what ended before may be missing, as far as was looked
 }
 
 // sink takes the rows of a batch that were found.
@@ -51,11 +54,11 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 	}
 	sealed, err := journal.LastSealed(x.Dir)
 	if err != nil {
-		x.Damage(err)
+		x.damaged(err, ever)
 	}
 	list, ok, err := readList(x.Dir)
 	if err != nil {
-		x.Damage(err)
+		x.damaged(err, ever)
 	}
 	files, err := Files(x.Dir)
 	if err != nil {
@@ -64,7 +67,7 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 	x.missing(q, list, ok, files)
 	segments = slices.DeleteFunc(segments, func(n uint64) bool { return n <= sealed })
 	for _, g := range gaps(segments, lastListed(list, sealed)) {
-		x.Damage(g.err())
+		x.damaged(g.err(), ever)
 	}
 	unsealed := unsealed(from, segments)
 	if err := x.files(files, q, m, s, func(f *File) bool { return unsealed[f.madeOf()] == 0 }); err != nil {
@@ -79,7 +82,7 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 		case errors.Is(err, os.ErrNotExist):
 			gone[n] = true
 		default:
-			x.Damage(err)
+			x.damaged(err, ever)
 		}
 	}
 	if len(gone) == 0 {
@@ -122,7 +125,7 @@ func (x *Scanner) files(list []File, q *query.Query, m *match, s sink, want func
 		if err := x.file(f.Path, m, s); isSink(err) {
 			return err
 		} else if err != nil {
-			x.Damage(fmt.Errorf("read archive file %s: %w", f.Path, err))
+			x.damaged(fmt.Errorf("read archive file %s: %w", f.Path, err), endOf(f.Day))
 		}
 	}
 	return nil
@@ -169,6 +172,7 @@ func (x *Scanner) file(path string, m *match, s sink) (err error) {
 			return fmt.Errorf("column %d is %s, not %s", int(c)+1, name, c.Name())
 		}
 	}
+	x.settled = math.MaxUint64 // or it would not be sealed
 	for _, rg := range p.RowGroups() {
 		if rg.NumRows() < 0 || rg.NumRows() > 4*groupRows {
 			return fmt.Errorf("a group of %d rows", rg.NumRows())
@@ -184,10 +188,10 @@ func (x *Scanner) file(path string, m *match, s sink) (err error) {
 // segment scans a segment of the journal.
 func (x *Scanner) segment(from string, list []uint64, i int, m *match, s sink) error {
 	fixes, err := journal.LoadFixes(from, list, i, &journal.Visitor{
-		Damage: func(d *journal.Damage) { x.Damage(d) },
+		Damage: func(d *journal.Damage) { x.damaged(d, ever) },
 		Lost: func(l journal.Lost) {
 			if l.Fixes > 0 {
-				x.Damage(fmt.Errorf("read journal segment %d: better figures of %d rows are missing: they could not be written", list[i], l.Fixes))
+				x.damaged(fmt.Errorf("read journal segment %d: better figures of %d rows are missing: they could not be written", list[i], l.Fixes), ever)
 			}
 		},
 	})
@@ -195,7 +199,7 @@ func (x *Scanner) segment(from string, list []uint64, i int, m *match, s sink) e
 		return err
 	}
 	if fixes.Missing > 0 {
-		x.Damage(fmt.Errorf("read journal segment %d: %d rows are missing: they could not be written, or not be read", list[i], fixes.Missing))
+		x.damaged(fmt.Errorf("read journal segment %d: %d rows are missing: they could not be written, or not be read", list[i], fixes.Missing), ever)
 	}
 	seg, err := journal.OpenSegment(from, list[i])
 	if err != nil {
@@ -203,6 +207,7 @@ func (x *Scanner) segment(from string, list []uint64, i int, m *match, s sink) e
 	}
 	defer seg.Close()
 	h := newHeader(seg.Header)
+	x.settled = fixes.SettledTo
 	x.batch.reset(0)
 	x.batch.read = nil
 	var c record
