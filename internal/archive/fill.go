@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"elsa/internal/fault"
 	"elsa/internal/fill"
 	"elsa/internal/history"
 	"elsa/internal/query"
@@ -173,7 +174,7 @@ func (f *filler) row(b *batch, i int32) error {
 		f.done.Crowded++
 		return nil
 	}
-	if f.rows >= fillRows || len(f.order) >= fillCells {
+	if f.rows >= int(fault.Size("fill", fillRows)) || len(f.order) >= fillCells {
 		if err := f.flush(); err != nil {
 			return err
 		}
@@ -213,14 +214,17 @@ func (f *filler) groupsOf(b *batch, i int32, source string, seq uint64) (ids []u
 	return slices.Compact(ids)
 }
 
+// measured are the columns of what is measured of a process.
+var measured = [usage.Measured]Column{
+	usage.User: CPUUser, usage.System: CPUSystem, usage.CPUDelay: CPUDelay, usage.Elapsed: Elapsed,
+	usage.MinorFaults: MinorFaults, usage.MajorFaults: MajorFaults, usage.ReadBytes: ReadBytes, usage.WriteBytes: WriteBytes,
+	usage.ReadChars: ReadChars, usage.WriteChars: WriteChars, usage.MaxRSS: MaxRSS,
+	usage.VoluntarySwitches: VoluntarySwitches, usage.InvoluntarySwitches: InvoluntarySwitches,
+}
+
 // usageOf is what a row says that was used.
 func usageOf(b *batch, i int32) (u usage.Usage) {
-	for field, c := range map[usage.Field]Column{
-		usage.User: CPUUser, usage.System: CPUSystem, usage.CPUDelay: CPUDelay, usage.Elapsed: Elapsed,
-		usage.MinorFaults: MinorFaults, usage.MajorFaults: MajorFaults, usage.ReadBytes: ReadBytes, usage.WriteBytes: WriteBytes,
-		usage.ReadChars: ReadChars, usage.WriteChars: WriteChars, usage.MaxRSS: MaxRSS,
-		usage.VoluntarySwitches: VoluntarySwitches, usage.InvoluntarySwitches: InvoluntarySwitches,
-	} {
+	for field, c := range measured {
 		u[field] = uint64(b.ints[c][i])
 	}
 	if b.ints[Part][i] != 0 {
@@ -307,4 +311,3 @@ func figuresOf(u *usage.Usage) []uint64 {
 	}
 	return list
 }
-

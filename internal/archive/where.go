@@ -165,6 +165,15 @@ func newWhere(text string) (*where, error) {
 	return w, nil
 }
 
+// CheckWhere tells whether text is an expression; none is fine.
+func CheckWhere(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := newWhere(text)
+	return err
+}
+
 // badWhere is an error in an expression, in one line.
 func badWhere(text string, err error) error {
 	said, _, _ := strings.Cut(err.Error(), "\n")

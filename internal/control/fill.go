@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 
+	"elsa/internal/fault"
 	"elsa/internal/fill"
 	"elsa/internal/pipeline"
 	"elsa/pkg/api"
@@ -95,10 +96,12 @@ func (s *Service) FillGroup(ctx context.Context, who api.Caller, name string, r 
 		} else if err != nil {
 			return api.BadRequest("%v", err)
 		}
+		fault.Point(fault.FillTaken)
 		out.Version = t.Engine().FillVersion()
 		t.Commit()
 		return nil
 	})
+	fault.Point(fault.FillCommitted)
 	return out, err
 }
 

@@ -48,6 +48,9 @@ const (
 	JournalRotated   = "journal.rotated"   // it is, with blocks
 	JournalRelease   = "journal.release"   // before a sealed segment is deleted
 	JournalReleased  = "journal.released"  // after
+
+	FillTaken     = "fill.taken"     // a group has rows of the past in memory
+	FillCommitted = "fill.committed" // they are on disk, and nobody was told
 )
 
 // The points of the archive's service, in their order.

@@ -62,7 +62,7 @@ type CreateGroupRequest struct {
 // AddRequest asks to put running processes in a group. Either all are added or
 // none.
 type AddRequest struct {
-	PIDs []int `json:"pids"`
+	PIDs []int `json:"pids,omitempty"`
 	// LivingOf, in the place of PIDs, takes the live processes that descend from one that
 	// may have ended, and itself. There may be none.
 	LivingOf *Process `json:"living_of,omitempty"`
