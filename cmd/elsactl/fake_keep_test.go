@@ -66,6 +66,9 @@ func (f *fake) FillGroup(_ context.Context, _ api.Caller, name string, r client.
 		owner = int64(*r.Owner)
 	}
 	_, err = f.keep(fmt.Sprintf("fill %s cells %d owner %d", name, len(r.Cells), owner), name, func(g *groups.Group) error {
+		if !g.Open() {
+			return api.Conflict("group %s is closed: it takes no new members", name)
+		}
 		f.fills++
 		if r.Version != f.fills-1 || f.stale > 0 {
 			f.stale--
