@@ -79,8 +79,8 @@ func fillCommand(c *ctl) *cobra.Command {
 		Short: "Put processes that have ended in a group",
 		Long: `Put processes that have ended in a group, which is made if it is missing: a
 process and all that descends from it, or all for which an expression holds, of
-those in the archive. Their use is on the group's bill, and in its reports in
-the hours in which they ended. It stays on the bills of the groups that they
+those in the archive. Their use is on the group's bill, and in its reports by
+the hour, as the archive has it. It stays on the bills of the groups that they
 were in, and no total changes: (total), (ungrouped) and elsactl bill have every
 process once, where it was when it ended.
 

@@ -373,7 +373,7 @@ func TestLivingOf(t *testing.T) {
 		return e
 	}
 	exit := func(pid int32) cnfork.Event {
-		return cnfork.Event{Kind: cnfork.Exit, PID: pid, TGID: pid, Start: start(pid), End: start(pid).Add(5 * time.Second)}
+		return cnfork.Event{Kind: cnfork.Exit, PID: pid, TGID: pid, Start: start(pid), End: start(16)}
 	}
 	later := now.after(10 * time.Minute)
 	e.Events([]cnfork.Event{

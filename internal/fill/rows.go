@@ -49,7 +49,7 @@ func Each(b []byte, f func(Run) bool) error {
 			return errRows
 		}
 		b = b[n:]
-		if gap > math.MaxUint64-1-last || more > math.MaxUint64-1-last-gap {
+		if last == math.MaxUint64 || gap > math.MaxUint64-1-last || more > math.MaxUint64-1-last-gap {
 			return errRows
 		}
 		r := Run{First: last + gap + 1, Last: last + gap + 1 + more}

@@ -40,7 +40,7 @@ func FuzzRows(f *testing.F) {
 
 // Bytes that are no runs are refused.
 func TestRowsRefused(t *testing.T) {
-	for _, b := range [][]byte{nil, {0x80}, {0}, {0, 0x80}, slices.Concat(Encode([]Run{{First: 1, Last: math.MaxUint64 - 1}}), []byte{0, 0})} {
+	for _, b := range [][]byte{nil, {0x80}, {0}, {0, 0x80}, slices.Concat(Encode([]Run{{First: 1, Last: math.MaxUint64 - 1}}), []byte{0, 1}), slices.Concat(Encode([]Run{{First: 1, Last: math.MaxUint64}}), []byte{0, 0})} {
 		if r, err := NewRows("s", b); err == nil {
 			t.Errorf("%x is %+v", b, r)
 		}

@@ -66,7 +66,7 @@ func (d *daemon) fill(dir string, args ...string) (f filled) {
 // names it, with what the scheduler counted of its control group, 0 without one.
 func pastTree(t *testing.T, processes, ms int) (tree string, cpu time.Duration) {
 	t.Helper()
-	args := []string{"sh", "-c", `"$0" burn ` + fmt.Sprint(ms) + ` ` + fmt.Sprint(processes-2) + `; exit 0`, workload.Build(t)}
+	args := []string{"sh", "-c", `"$0" burn ` + fmt.Sprint(processes-2) + ` ` + fmt.Sprint(ms) + `; exit 0`, workload.Build(t)}
 	cg := workload.NewCgroup(t)
 	if cg != nil {
 		args = cg.Command(args...)
@@ -197,7 +197,7 @@ func testFill(t *testing.T, wait func()) {
 	d.start()
 	check("after a crash")
 	var r client.Report
-	if err := json.Unmarshal([]byte(d.ctl("report", "past/tree", "--by", "command", "--since", "3d", "-o", "json")), &r); err != nil {
+	if err := json.Unmarshal([]byte(d.ctl("report", "--group", "past/tree", "--by", "command", "--since", "3d", "-o", "json")), &r); err != nil {
 		t.Fatal(err)
 	}
 	if r.Total.Processes != processes || math.Abs(r.Total.CPUSeconds-took.CPU) > 1e-6 {
@@ -251,10 +251,11 @@ func TestKernelFillLive(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	pid := 0
-	kerneltest.Eventually(t, "the daemon runs", func() bool {
-		text, err := os.ReadFile(file)
+	kerneltest.Eventually(t, "the daemon sleeps, and mv has ended", func() bool {
+		text, _ := os.ReadFile(file)
 		fmt.Sscan(string(text), &pid)
-		return err == nil && pid > 0
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		return string(comm) == "sleep\n"
 	})
 	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })
 	took := d.fill(dir, "live", "--tree", fmt.Sprintf("%d@%d", cmd.Process.Pid, began.UnixNano()), "--live")
