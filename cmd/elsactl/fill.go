@@ -169,6 +169,9 @@ func (f *filling) run(ctx context.Context) error {
 		return ended
 	}
 	if f.out.Rows+f.out.Had+f.out.Unsettled+f.out.Late+f.out.Crowded == 0 && len(f.out.Added) == 0 {
+		if f.out.Created { // for the living, of which there were none
+			f.client.DeleteGroup(ctx, f.group)
+		}
 		f.complain(fmt.Errorf("no process that ended matches; %s", f.complete()))
 		return &exitError{status: statusFailed}
 	}

@@ -36,7 +36,7 @@ func (x *Scanner) Fill(q *query.Query, group string, st *client.FillState, w io.
 	if err != nil {
 		return err
 	}
-	f, err := newFiller(x, group, st, json.NewEncoder(w))
+	f, err := newFiller(group, st, json.NewEncoder(w))
 	if err != nil {
 		return err
 	}
@@ -55,14 +55,14 @@ func (x *Scanner) Fill(q *query.Query, group string, st *client.FillState, w io.
 
 // filler makes requests of the rows that it takes.
 type filler struct {
-	x      *Scanner
-	out    *json.Encoder
-	next   uint64
-	target uint32 // 0: the group is to be made
-	names  map[string][]known
-	taken  []takenBy
-	done   query.FillDone
-	sum    usage.Usage
+	out       *json.Encoder
+	next      uint64
+	unsettled []fill.Run
+	target    uint32 // 0: the group is to be made
+	names     map[string][]known
+	taken     []takenBy
+	done      query.FillDone
+	sum       usage.Usage
 
 	columns []string
 	numbers map[string][]uint64 // rows of the next request, by source
@@ -88,20 +88,21 @@ type takenBy struct {
 }
 
 func (t *takenBy) has(source string, seq uint64) bool {
-	if t.source != source {
-		return false
-	}
-	i, _ := slices.BinarySearchFunc(t.runs, seq, func(r fill.Run, seq uint64) int {
+	return t.source == source && hasRow(t.runs, seq)
+}
+
+func hasRow(runs []fill.Run, seq uint64) bool {
+	i, _ := slices.BinarySearchFunc(runs, seq, func(r fill.Run, seq uint64) int {
 		if r.Last < seq {
 			return -1
 		}
 		return 1
 	})
-	return i < len(t.runs) && t.runs[i].First <= seq
+	return i < len(runs) && runs[i].First <= seq
 }
 
-func newFiller(x *Scanner, group string, st *client.FillState, out *json.Encoder) (*filler, error) {
-	f := &filler{x: x, out: out, next: st.Next, names: map[string][]known{}, columns: st.Columns, hours: map[uint32]map[string]bool{}}
+func newFiller(group string, st *client.FillState, out *json.Encoder) (*filler, error) {
+	f := &filler{out: out, next: st.Next, names: map[string][]known{}, columns: st.Columns, hours: map[uint32]map[string]bool{}}
 	f.reset()
 	var want []string
 	for _, field := range usage.Stored {
@@ -109,6 +110,10 @@ func newFiller(x *Scanner, group string, st *client.FillState, out *json.Encoder
 	}
 	if !slices.Equal(want, st.Columns) {
 		return nil, errors.New("elsad and elsa-archive are of different versions: restart the one that is older")
+	}
+	var err error
+	if f.unsettled, err = fill.Decode(st.Unsettled); err != nil {
+		return nil, fmt.Errorf("read what is not settled: %w", err)
 	}
 	for i := range st.Groups {
 		g := &st.Groups[i]
@@ -157,7 +162,7 @@ func (f *filler) take(b *batch, found []int32) error {
 
 // row takes a row, or says why not.
 func (f *filler) row(b *batch, i int32) error {
-	seq, source, part := uint64(b.ints[Seq][i]), b.str(Source, i), b.ints[Part][i] != 0
+	seq, source := uint64(b.ints[Seq][i]), b.str(Source, i)
 	f.done.Matched++
 	ids := f.groupsOf(b, i, source, seq)
 	switch {
@@ -167,7 +172,7 @@ func (f *filler) row(b *batch, i int32) error {
 	case f.next != 0 && seq >= f.next:
 		f.done.Late++
 		return nil
-	case seq > f.x.settled && !part && b.str(Precision, i) != "exact":
+	case hasRow(f.unsettled, seq):
 		f.done.Unsettled++
 		return nil
 	case len(ids) > fill.MaxOthers:
@@ -288,15 +293,7 @@ func (f *filler) flush() error {
 	}
 	for source, list := range f.numbers {
 		slices.Sort(list)
-		var runs []fill.Run
-		for _, n := range list {
-			if k := len(runs) - 1; k >= 0 && runs[k].Last+1 == n {
-				runs[k].Last = n
-			} else if k < 0 || runs[k].Last != n {
-				runs = append(runs, fill.Run{First: n, Last: n})
-			}
-		}
-		r.Rows = append(r.Rows, client.FillRows{Source: source, Rows: fill.Encode(runs)})
+		r.Rows = append(r.Rows, client.FillRows{Source: source, Rows: fill.Encode(fill.RunsOf(list))})
 	}
 	slices.SortFunc(r.Rows, func(a, b client.FillRows) int { return slices.Compare([]byte(a.Source), []byte(b.Source)) })
 	f.reset()

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"elsa/internal/fill"
-	"elsa/internal/journal"
 	"elsa/internal/query"
 	"elsa/pkg/client"
 	"elsa/pkg/usage"
@@ -146,35 +144,12 @@ func TestFill(t *testing.T) {
 }
 
 // What may yet be fixed is left out, so that a group never has a figure that its row has
-// not: a row that is not exact, behind the mark.
+// not.
 func TestFillUnsettled(t *testing.T) {
-	rows := machine(100, 1)
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, journal.Subdir), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	j, err := journal.Open(journal.Options{Dir: filepath.Join(dir, journal.Subdir), Source: testSource, Host: "node1", MaxAge: time.Hour, MaxBytes: 1 << 40}, journal.Position{}, 1, start)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer j.Close()
-	left := uint64(0)
-	for i := range rows {
-		r := &rows[i]
-		if i%3 == 0 && r.Part == 0 {
-			r.Precision = journal.Sampled
-			if r.Seq > 40 {
-				left++
-			}
-		}
-		j.Row(r)
-	}
-	j.Settled(40)
-	j.Flush(start)
-	j.Committed()
-	_, done := askFill(t, dir, query.Query{}, "all", &client.FillState{})
-	if done.Unsettled != left || done.Rows != 100-left || left == 0 {
-		t.Errorf("%+v; %d are not settled", done, left)
+	dir := halfSealed(t, machine(100, 1), 40)
+	_, done := askFill(t, dir, query.Query{}, "all", &client.FillState{Unsettled: fill.Encode(fill.RunsOf([]uint64{7, 60, 61, 99}))})
+	if done.Unsettled != 4 || done.Rows != 97 {
+		t.Errorf("%+v; 4 of 101 rows are not settled", done)
 	}
 }
 

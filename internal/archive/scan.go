@@ -5,7 +5,6 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,10 +27,9 @@ type Scanner struct {
 	// Progress, if set, is told how many bytes were read, of how many.
 	Progress func(done, all int64)
 
-	batch   batch
-	rows    uint64 // looked at
-	settled uint64 // rows of the batch up to this number are final
-	doubt   int64  // what ended before may be missing, as far as was looked
+	batch batch
+	rows  uint64 // looked at
+	doubt int64  // what ended before may be missing, as far as was looked
 }
 
 // sink takes the rows of a batch that were found.
@@ -172,7 +170,6 @@ func (x *Scanner) file(path string, m *match, s sink) (err error) {
 			return fmt.Errorf("column %d is %s, not %s", int(c)+1, name, c.Name())
 		}
 	}
-	x.settled = math.MaxUint64 // or it would not be sealed
 	for _, rg := range p.RowGroups() {
 		if rg.NumRows() < 0 || rg.NumRows() > 4*groupRows {
 			return fmt.Errorf("a group of %d rows", rg.NumRows())
@@ -207,7 +204,6 @@ func (x *Scanner) segment(from string, list []uint64, i int, m *match, s sink) e
 	}
 	defer seg.Close()
 	h := newHeader(seg.Header)
-	x.settled = fixes.SettledTo
 	x.batch.reset(0)
 	x.batch.read = nil
 	var c record

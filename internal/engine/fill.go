@@ -43,6 +43,13 @@ func (e *Engine) FillVersion() uint64 { return e.fills.Version() }
 // Taken are the rows that a group took; they must not be changed.
 func (e *Engine) Taken(g *groups.Group) []fill.Taken { return e.fills.Taken(g.ID) }
 
+// UnfixedRows are the numbers of rows whose figures may yet get better, ascending.
+func (e *Engine) UnfixedRows() (rows []uint64) {
+	e.join.EachUnfixed(func(seq uint64) { rows = append(rows, seq) })
+	slices.Sort(rows)
+	return rows
+}
+
 // NextRow is the number of the next row of the journal; 0 if there is none. Rows before
 // it name groups as these are known by now.
 func (e *Engine) NextRow() uint64 { return e.nextRow() }

@@ -88,6 +88,8 @@ var (
 		JournalAppend, JournalWritten, JournalSynced, JournalCommit, JournalCommitted, JournalRotate, JournalRotated, JournalRelease, JournalReleased,
 	}
 	ArchivePoints = []string{SealBegin, SealWritten, SealSynced, SealRenamed, SealListed, SealMarked, PruneListed}
+	// FillPoints are those of a group that takes rows of the past.
+	FillPoints = []string{FillTaken, FillCommitted}
 	// ShipPoints are those of delivery.
 	ShipPoints = []string{ShipSpooled, ShipCollected, ShipPut, ShipSent, ShipVerified, ShipRemoved, ShipPublish, ShipPublished}
 )

@@ -34,6 +34,18 @@ func Encode(runs []Run) (b []byte) {
 	return b
 }
 
+// RunsOf are the runs of row numbers, which are ascending.
+func RunsOf(numbers []uint64) (runs []Run) {
+	for _, n := range numbers {
+		if k := len(runs) - 1; k >= 0 && runs[k].Last+1 >= n {
+			runs[k].Last = max(runs[k].Last, n)
+		} else {
+			runs = append(runs, Run{First: n, Last: n})
+		}
+	}
+	return runs
+}
+
 // Each calls f for each run that b encodes, in ascending order, as long as f says so.
 // Row numbers begin with 1.
 func Each(b []byte, f func(Run) bool) error {

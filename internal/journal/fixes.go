@@ -13,8 +13,6 @@ type Fixes struct {
 	Header Header
 	// Settled: no further fix comes.
 	Settled bool
-	// SettledTo: no fix comes for rows up to it.
-	SettledTo uint64
 	// Missing is how many of the row numbers from the segment's first, up to the next
 	// segment's if that is there, have no row that can be read.
 	Missing uint64
@@ -36,7 +34,6 @@ func LoadFixes(dir string, list []uint64, i int, of *Visitor) (*Fixes, error) {
 	settled, seen := uint64(0), uint64(0)
 	rows, beyond := uint64(0), s.Base // that there are, and the number after the last that there should be
 	f.Header = s.Header
-	defer func() { f.SettledTo = settled }()
 	defer func() { f.Missing = beyond - first - min(rows, beyond-first) }()
 	v := Visitor{
 		Fix: func(x *Fix) {

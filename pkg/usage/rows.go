@@ -85,15 +85,20 @@ func (j *Join) fix(d *death) {
 	}
 }
 
-// Unfixed returns the least number of a row that may yet be fixed, or next if there is
-// none.
-func (j *Join) Unfixed(next uint64) uint64 {
+// EachUnfixed calls f with the number of each row that may yet be fixed, in no order.
+func (j *Join) EachUnfixed(f func(seq uint64)) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
 			if d.seq != 0 {
-				next = min(next, d.seq)
+				f(d.seq)
 			}
 		}
 	}
+}
+
+// Unfixed returns the least number of a row that may yet be fixed, or next if there is
+// none.
+func (j *Join) Unfixed(next uint64) uint64 {
+	j.EachUnfixed(func(seq uint64) { next = min(next, seq) })
 	return next
 }
