@@ -99,7 +99,7 @@ func stepDay(t *testing.T) {
 // that is dead and not waited for holds that up.
 func sealSome(t *testing.T, d *daemon, dir string) {
 	t.Helper()
-	for range 20 {
+	for range 5 {
 		exec.Command("sh", "-c", "for i in 1 2 3; do /bin/true; done").Run()
 		d.ctl("usage", "--wait")
 		if _, err := archive.Seal(dir); err != nil {
