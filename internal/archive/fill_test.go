@@ -169,7 +169,7 @@ func TestSince(t *testing.T) {
 		}
 		return at, ok
 	}
-	make := func() (dir string, files []File) {
+	sealed := func() (dir string, files []File) {
 		t.Helper()
 		dir = write(t, rows, 1000)
 		if _, err := Seal(dir); err != nil {
@@ -181,7 +181,7 @@ func TestSince(t *testing.T) {
 		}
 		return dir, files
 	}
-	dir, files := make()
+	dir, _ := sealed()
 	if at, ok := since(dir); !ok || !at.Equal(time.Unix(0, rows[0].End)) {
 		t.Errorf("of the whole journal since %v, %v", at, ok)
 	}
@@ -191,14 +191,14 @@ func TestSince(t *testing.T) {
 	if at, ok := since(dir); !ok || at.Before(start.Add(time.Hour)) || at.After(start.Add(61*time.Minute)) {
 		t.Errorf("after the first day was removed, since %v, %v", at, ok)
 	}
-	dir, files = make()
+	dir, files := sealed()
 	if err := os.Remove(files[2].Path); err != nil {
 		t.Fatal(err)
 	}
 	if at, ok := since(dir); !ok || !at.Equal(start.Add(time.Hour)) {
 		t.Errorf("with a file of the first day gone, since %v, %v", at, ok)
 	}
-	dir, files = make()
+	dir, files = sealed()
 	if err := os.WriteFile(files[0].Path, []byte("no Parquet"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func (s *Service) FillState(ctx context.Context, who api.Caller) (out api.FillSt
 	}
 	taken := map[uint32][]fill.Taken{}
 	var gs []groups.Group
-	var unfixed []uint64
+	var unsettled []uint64
 	err = s.do(ctx, who, func(t pipeline.Turn) error {
 		if err := t.Step(); err != nil {
 			return err
@@ -38,14 +38,14 @@ func (s *Service) FillState(ctx context.Context, who api.Caller) (out api.FillSt
 			}
 		}
 		out.Version, out.Next = e.FillVersion(), e.NextRow()
-		unfixed = e.UnfixedRows()
+		unsettled = e.UnsettledRows()
 		t.Commit()
 		return nil
 	})
 	if err != nil {
 		return out, err
 	}
-	out.Unsettled = fill.Encode(fill.RunsOf(unfixed))
+	out.Unsettled = fill.Encode(fill.RunsOf(unsettled))
 	out.Columns, out.Groups = api.CellColumns(), make([]api.FillGroup, len(gs))
 	for i := range gs {
 		g := &gs[i]

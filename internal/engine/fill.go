@@ -43,9 +43,10 @@ func (e *Engine) FillVersion() uint64 { return e.fills.Version() }
 // Taken are the rows that a group took; they must not be changed.
 func (e *Engine) Taken(g *groups.Group) []fill.Taken { return e.fills.Taken(g.ID) }
 
-// UnfixedRows are the numbers of rows whose figures may yet get better, ascending.
-func (e *Engine) UnfixedRows() (rows []uint64) {
-	e.join.EachUnfixed(func(seq uint64) { rows = append(rows, seq) })
+// UnsettledRows are the numbers of rows whose deaths are not settled, ascending: what they
+// used is more than the rows say.
+func (e *Engine) UnsettledRows() (rows []uint64) {
+	e.join.EachUnsettled(func(seq uint64) { rows = append(rows, seq) })
 	slices.Sort(rows)
 	return rows
 }

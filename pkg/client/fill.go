@@ -15,8 +15,8 @@ type FillState struct {
 	// Next is the number of the first row that is not written yet: rows from it on may
 	// name groups that are not told here. 0: no rows are written.
 	Next uint64 `json:"next"`
-	// Unsettled are rows whose figures may yet get better, as [FillRows].Rows: they are
-	// not to be taken.
+	// Unsettled are rows of processes that used more than is billed yet, as
+	// [FillRows].Rows: they are not to be taken.
 	Unsettled []byte `json:"unsettled,omitempty"`
 	// Columns name the figures of cells; see [Cells].
 	Columns []string    `json:"columns"`

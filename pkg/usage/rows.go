@@ -85,11 +85,12 @@ func (j *Join) fix(d *death) {
 	}
 }
 
-// EachUnfixed calls f with the number of each row that may yet be fixed, in no order.
-func (j *Join) EachUnfixed(f func(seq uint64)) {
+// EachUnsettled calls f with the number of each row whose death waits for its exact
+// record and was not settled, in no order.
+func (j *Join) EachUnsettled(f func(seq uint64)) {
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {
-			if d.seq != 0 {
+			if d.seq != 0 && !d.final {
 				f(d.seq)
 			}
 		}
@@ -99,6 +100,12 @@ func (j *Join) EachUnfixed(f func(seq uint64)) {
 // Unfixed returns the least number of a row that may yet be fixed, or next if there is
 // none.
 func (j *Join) Unfixed(next uint64) uint64 {
-	j.EachUnfixed(func(seq uint64) { next = min(next, seq) })
+	for _, d := range j.open {
+		for ; d != nil; d = d.next {
+			if d.seq != 0 {
+				next = min(next, d.seq)
+			}
+		}
+	}
 	return next
 }
