@@ -48,7 +48,7 @@ func (f *fake) LabelGroup(_ context.Context, _ api.Caller, name string, r client
 	})
 }
 
-func (f *fake) FillState(context.Context, api.Caller) (out client.FillState, err error) {
+func (f *fake) FillState(context.Context, api.Caller, client.FillQuery) (out client.FillState, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("fill state")

@@ -28,9 +28,11 @@ type filling struct {
 	live   bool
 	owner  *uint32
 	out    filled
-	said   bool      // elsa-archive came to its end
-	asked  time.Time // what ended since then is asked for
-	before uint64    // rows that earlier tries took
+	root   *client.Process // of the tree
+	said   bool            // elsa-archive came to its end
+	asked  time.Time       // what ended since then is asked for
+	living int
+	before uint64 // rows that earlier tries took
 }
 
 // filled is what elsactl group fill did, for a program.
@@ -148,11 +150,14 @@ func (f *filling) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if pid != 0 {
+		f.root = &client.Process{PID: int(pid), Started: started}
+	}
 	if f.asked = f.query.Since; f.query.Since.IsZero() && !started.IsZero() {
 		f.asked, f.query.Since = started, started.Add(-time.Second) // nobody of the tree ended before
 	}
 	if f.live && !f.dry { // first: who ends from now on is in the group
-		if err := f.addLiving(ctx, &client.Process{PID: int(pid), Started: started}); err != nil {
+		if err := f.addLiving(ctx); err != nil {
 			return err
 		}
 	}
@@ -182,11 +187,11 @@ func (f *filling) run(ctx context.Context) error {
 }
 
 // addLiving puts the living of the tree in the group.
-func (f *filling) addLiving(ctx context.Context, of *client.Process) error {
+func (f *filling) addLiving(ctx context.Context) error {
 	if err := f.make(ctx); err != nil {
 		return err
 	}
-	a, err := f.client.AddMembers(ctx, f.group, client.AddRequest{LivingOf: of, WholeLife: true, Owner: f.owner})
+	a, err := f.client.AddMembers(ctx, f.group, client.AddRequest{LivingOf: f.root, WholeLife: true, Owner: f.owner})
 	if err == nil {
 		f.out.Added = append(f.out.Added, a.Added...)
 	}
@@ -208,11 +213,12 @@ func (f *filling) make(ctx context.Context) error {
 // take lets the group take what the archive has. stale means that it is to begin again.
 func (f *filling) take(ctx context.Context) (stale bool, err error) {
 	stop := f.waiting("waiting for the records of processes that ended")
-	st, err := f.client.FillState(ctx)
+	st, err := f.client.FillState(ctx, client.FillQuery{LivingOf: f.root})
 	stop()
 	if err != nil {
 		return false, err
 	}
+	f.living = len(st.Living)
 	there := slices.ContainsFunc(st.Groups, func(g client.FillGroup) bool { return g.Name == f.group })
 	text, err := json.Marshal(&f.query)
 	if err != nil {
@@ -258,7 +264,7 @@ func (f *filling) take(ctx context.Context) (stale bool, err error) {
 			r, err := f.client.FillGroup(ctx, f.group, *line.Fill)
 			if err != nil {
 				_, err := giveUp(f.failed(err))
-				now, asked := f.client.FillState(ctx)
+				now, asked := f.client.FillState(ctx, client.FillQuery{})
 				return status(err) == http.StatusConflict && asked == nil && now.Version != st.Version, err
 			}
 			st.Version = r.Version
@@ -357,7 +363,7 @@ func (f *filling) text() {
 		}
 	}
 	if f.live && f.dry {
-		fmt.Fprintln(f.stdout, "those that still run would be added")
+		fmt.Fprintf(f.stdout, "%s that %s would be added\n", count(f.living, "process"), runs(f.living))
 	} else if f.live {
 		fmt.Fprintf(f.stdout, "added %s that %s\n", count(len(o.Added), "process"), runs(len(o.Added)))
 	}

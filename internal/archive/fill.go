@@ -32,6 +32,7 @@ var everyRow query.Query
 // Fill hands to w, each in a line of JSON, the requests that let a group take what a query
 // asks for, and last what they come to: [query.FillLine]. st is what groups have by now.
 func (x *Scanner) Fill(q *query.Query, group string, st *client.FillState, w io.Writer) error {
+	x.Living = st.Living
 	m, err := x.ready(q)
 	if err != nil {
 		return err

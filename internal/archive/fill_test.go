@@ -209,3 +209,27 @@ func TestSince(t *testing.T) {
 		t.Errorf("of nothing, since %v", at)
 	}
 }
+
+// What a process forked that still lives, and so has no row, belongs to the tree of its
+// parent.
+func TestFillLiving(t *testing.T) {
+	rows := machine(100, 1)
+	at := rows[0].Start
+	tree := func(i int, pid, ppid int32, started, parent int64) {
+		r := &rows[i]
+		r.PID, r.PPID, r.Start, r.ParentStart = pid, ppid, started, parent
+	}
+	tree(20, 100, 1, at, 0)
+	tree(30, 300, 200, at+3e9, at+2e9) // of a living one
+	tree(40, 301, 200, at+4e9, 0)      // and it is not known when that began
+	tree(50, 400, 300, at+5e9, at+3e9)
+	dir := halfSealed(t, rows, 40)
+	q := query.Query{Tree: fmt.Sprintf("100@%d", at)}
+	if _, done := askFill(t, dir, q, "x", &client.FillState{}); done.Rows != 1 {
+		t.Errorf("without the living it takes %d rows, want 1", done.Rows)
+	}
+	st := &client.FillState{Living: []client.Process{{PID: 200, Started: time.Unix(0, at+2e9)}}}
+	if _, done := askFill(t, dir, q, "x", st); done.Rows != 4 {
+		t.Errorf("it takes %d rows, want 4", done.Rows)
+	}
+}

@@ -206,6 +206,9 @@ func (x *Scanner) findTree(q *query.Query, m *match) error {
 		root = started.UnixNano()
 	}
 	t.lives[pid] = []life{{root, root}}
+	for _, p := range x.Living {
+		t.add(int64(p.PID), p.Started.UnixNano(), time.Now().Add(24*time.Hour).UnixNano())
+	}
 	grow := &growing{tree: t, size: 1}
 	every := newMatch(&query.Query{Since: q.Since})
 	damage, progress := x.Damage, x.Progress

@@ -13,6 +13,7 @@ import (
 
 	"elsa/internal/journal"
 	"elsa/internal/query"
+	"elsa/pkg/client"
 )
 
 // Scanner reads the rows that a query asks for, sealed ones first, then those of the
@@ -24,6 +25,8 @@ type Scanner struct {
 	Owner *uint32
 	// Damage is told what cannot be read, and passed over. Required.
 	Damage func(error)
+	// Living are processes that belong to the tree that is asked for, and have no row yet.
+	Living []client.Process
 	// Progress, if set, is told how many bytes were read, of how many.
 	Progress func(done, all int64)
 

@@ -16,9 +16,14 @@ import (
 
 // FillState tells which rows groups have. What it says of names holds for every row that
 // is in the journal when it answers.
-func (s *Service) FillState(ctx context.Context, who api.Caller) (out api.FillState, err error) {
+func (s *Service) FillState(ctx context.Context, who api.Caller, q api.FillQuery) (out api.FillState, err error) {
 	if err := who.MayFill(); err != nil {
 		return out, err
+	}
+	if q.LivingOf != nil {
+		if err := who.MayName(); err != nil {
+			return out, err
+		}
 	}
 	if err := s.settle(ctx, who, nil); err != nil {
 		return out, err
@@ -39,6 +44,13 @@ func (s *Service) FillState(ctx context.Context, who api.Caller) (out api.FillSt
 		}
 		out.Version, out.Next = e.FillVersion(), e.NextRow()
 		unsettled = e.UnsettledRows()
+		if of := q.LivingOf; of != nil {
+			for _, pid := range e.LivingOf(int32(of.PID), of.Started, t.Now()) {
+				if l, ok := e.Live(pid); ok {
+					out.Living = append(out.Living, api.Process{PID: int(pid), Started: e.Began(l)})
+				}
+			}
+		}
 		t.Commit()
 		return nil
 	})

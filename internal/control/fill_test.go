@@ -29,7 +29,7 @@ func TestKernelFillGroup(t *testing.T) {
 	}
 	version := func() uint64 {
 		t.Helper()
-		st, err := s.FillState(t.Context(), root)
+		st, err := s.FillState(t.Context(), root, api.FillQuery{})
 		if err != nil || len(st.Groups) != 3 {
 			t.Fatalf("%+v: %v", st, err)
 		}
@@ -45,7 +45,7 @@ func TestKernelFillGroup(t *testing.T) {
 		})
 		return err
 	}
-	if _, err := s.FillState(t.Context(), mal); status(err) != 403 {
+	if _, err := s.FillState(t.Context(), mal, api.FillQuery{}); status(err) != 403 {
 		t.Errorf("a user asks who has which rows: %v", err)
 	}
 	v := version()

@@ -91,6 +91,9 @@ func withNames(names []groups.FormerName, more ...groups.FormerName) []groups.Fo
 // is known here: the wall clock was set meanwhile.
 const startSlack = time.Second
 
+// Began is when a process began, by the wall clock.
+func (e *Engine) Began(l groups.Life) time.Time { return e.wall(l.Start.Boot()) }
+
 // LivingOf are the live processes that descend from one that may have ended, it included:
 // the one that has or had a pid and began at a time by the wall clock; zero is any time.
 func (e *Engine) LivingOf(pid int32, started time.Time, now Now) (pids []int32) {

@@ -111,7 +111,7 @@ type Service interface {
 	DeleteGroup(ctx context.Context, c Caller, name string) error
 	// FillState tells which rows of the journal groups have, once every process that died
 	// before the call is on its bill, bounded.
-	FillState(ctx context.Context, c Caller) (FillState, error)
+	FillState(ctx context.Context, c Caller, q FillQuery) (FillState, error)
 	// FillGroup lets a group take what rows used whose processes had ended.
 	FillGroup(ctx context.Context, c Caller, name string, r FillRequest) (FillResult, error)
 	// Usage reports on groups. With Wait it first waits, bounded, until every process

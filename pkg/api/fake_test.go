@@ -195,7 +195,7 @@ func (f *fake) LabelGroup(ctx context.Context, c Caller, name string, r LabelReq
 	return g.Group, nil
 }
 
-func (f *fake) FillState(context.Context, Caller) (FillState, error) {
+func (f *fake) FillState(context.Context, Caller, FillQuery) (FillState, error) {
 	return FillState{Version: 7, Next: 9, Columns: CellColumns(), Groups: []FillGroup{{
 		ID: 1, Name: "a", Named: []RowName{{Name: "a", First: 2, Before: 3}}, Taken: []FillRows{{Source: "s", Rows: []byte{1, 2}}},
 	}}}, nil

@@ -6,15 +6,50 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
+	"time"
 
 	"elsa/internal/fill"
 	"elsa/pkg/usage"
 )
 
 func fillState(s Service, c Caller, r *http.Request) (int, any, error) {
-	st, err := s.FillState(r.Context(), c)
+	q, err := fillQuery(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	st, err := s.FillState(r.Context(), c, q)
 	return http.StatusOK, st, err
+}
+
+func fillQuery(r *http.Request) (out FillQuery, err error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return out, BadRequest("bad query: %v", err)
+	}
+	var of Process
+	for key, values := range q {
+		last := values[len(values)-1]
+		switch key {
+		case "pid":
+			if of.PID, err = strconv.Atoi(last); err != nil || checkPIDs([]int{of.PID}) != nil {
+				return out, BadRequest("bad query: pid is %.20q; use a process id", last)
+			}
+			out.LivingOf = &of
+		case "started":
+			if of.Started, err = time.Parse(time.RFC3339Nano, last); err != nil {
+				return out, BadRequest("bad query: started is %.40q; use RFC 3339, as in 2026-03-04T05:00:00Z", last)
+			}
+		default:
+			return out, BadRequest("bad query: %.40q is unknown; use pid and started", key)
+		}
+	}
+	if out.LivingOf == nil && !of.Started.IsZero() {
+		return out, BadRequest("bad query: started is there and pid is not")
+	}
+	return out, nil
 }
 
 func fillGroup(s Service, c Caller, r *http.Request) (int, any, error) {

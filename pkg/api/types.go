@@ -45,6 +45,7 @@ type (
 	CellsHour          = client.CellsHour
 	Cell               = client.Cell
 	FillState          = client.FillState
+	FillQuery          = client.FillQuery
 	FillGroup          = client.FillGroup
 	FillRows           = client.FillRows
 	RowName            = client.RowName

@@ -4,8 +4,16 @@ package client
 
 import (
 	"context"
+	"net/url"
+	"strconv"
 	"time"
 )
+
+// FillQuery asks for a [FillState].
+type FillQuery struct {
+	// LivingOf, if set, has Living told: the live descendants of a process, and itself.
+	LivingOf *Process
+}
 
 // FillState is what whoever lets groups take rows of the past must know: which rows they
 // have already.
@@ -21,6 +29,9 @@ type FillState struct {
 	// Columns name the figures of cells; see [Cells].
 	Columns []string    `json:"columns"`
 	Groups  []FillGroup `json:"groups"`
+	// Living are those that were asked for. They have no row that names them yet, and
+	// what they forked may have.
+	Living []Process `json:"living,omitempty"`
 }
 
 // FillGroup is a group and the rows that it has.
@@ -86,8 +97,15 @@ type FillResult struct {
 const MaxFillCells = 4000
 
 // FillState tells which rows groups have. It is for admins.
-func (c *Client) FillState(ctx context.Context) (s FillState, err error) {
-	err = c.do(ctx, "GET", "/v1/fill", nil, &s)
+func (c *Client) FillState(ctx context.Context, r FillQuery) (s FillState, err error) {
+	q := url.Values{}
+	if of := r.LivingOf; of != nil {
+		q.Set("pid", strconv.Itoa(of.PID))
+		if !of.Started.IsZero() {
+			q.Set("started", of.Started.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	err = c.do(ctx, "GET", withQuery("/v1/fill", q), nil, &s)
 	return s, err
 }
 

@@ -134,6 +134,7 @@ func testFill(t *testing.T, wait func()) {
 	const processes = 2000
 	d, dir := archived(t, "rows=700,fill=300")
 	tree, cpu := pastTree(t, processes, 5)
+	d.ctl("usage", "--wait") // rows have the times of the clock by which they were written
 	wait()
 	sealSome(t, d, dir)
 	dry := d.fill(dir, "past/tree", "--tree", tree, "--dry-run")
