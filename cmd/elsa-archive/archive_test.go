@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -142,7 +144,7 @@ func TestServe(t *testing.T) {
 }
 
 // TestKernelOwn: another user's elsa-archive is told by the service of that user's
-// processes alone.
+// processes alone, and a member of the unix group elsa of all.
 func TestKernelOwn(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root)
 	dir := makeArchive(t, 0, 1000, 1001, 1000)
@@ -178,5 +180,16 @@ func TestKernelOwn(t *testing.T) {
 		if err != nil || strings.Count(string(out), "\n") != 3 {
 			t.Errorf("user 1000 is told: %s %v", out, err)
 		}
+	}
+	g, err := user.LookupGroup(adminGroup)
+	if err != nil {
+		t.Logf("members of the group are not tried: %v", err)
+		return
+	}
+	gid, _ := strconv.ParseUint(g.Gid, 10, 32)
+	cmd := exec.Command(bin, "query", "--archive-dir", dir, "--socket", o.socket, "--query", `{"format":"csv"}`)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000, Groups: []uint32{uint32(gid)}}}
+	if out, err := cmd.Output(); err != nil || strings.Count(string(out), "\n") != 5 {
+		t.Errorf("a member of group elsa is told: %s %v", out, err)
 	}
 }

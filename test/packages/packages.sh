@@ -65,6 +65,9 @@ check_installed() {
 	done
 	in_tree getent group elsa >/dev/null || fail "there is no group elsa"
 	[ "$(stat -c '%a %u' "$root/var/lib/elsa")" = "700 0" ] || fail "/var/lib/elsa has the wrong mode"
+	archivist=$(sed -n 's/^User=//p' "$root/usr/lib/systemd/system/elsa-archive.service")
+	[ "$archivist" != elsa ] && grep -q "^u $archivist " "$root/usr/lib/sysusers.d/elsa.conf" || fail "elsa-archive has no user of its own"
+	grep -q "^d /var/lib/elsa-archive 0750 $archivist $archivist " "$root/usr/lib/tmpfiles.d/elsa.conf" || fail "the archive is another user's"
 	in_tree elsad --version >/dev/null || fail "elsad does not run"
 	in_tree elsactl --version >/dev/null || fail "elsactl does not run"
 	in_tree elsactl rules check /etc/elsa/elsa.yaml >/dev/null || fail "the configuration is not in order"
