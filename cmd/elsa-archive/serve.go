@@ -90,8 +90,9 @@ type who struct {
 // adminGroup is the unix group whose members control elsad.
 const adminGroup = "elsa"
 
-// whoAsks asks the kernel who is at the other end of a connection.
-func whoAsks(c *net.UnixConn) (*who, error) {
+// whoAsks asks the kernel who is at the other end of a connection. Members of the unix
+// group admins may see all.
+func whoAsks(c *net.UnixConn, admins string) (*who, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -108,7 +109,7 @@ func whoAsks(c *net.UnixConn) (*who, error) {
 		return nil, err
 	}
 	w := &who{uid: cred.Uid, all: cred.Uid == 0}
-	if g, err := user.LookupGroup(adminGroup); err == nil {
+	if g, err := user.LookupGroup(admins); err == nil {
 		n, err := strconv.ParseUint(g.Gid, 10, 32)
 		w.all = w.all || err == nil && slices.Contains(append(groups, cred.Gid), uint32(n))
 	}
@@ -160,7 +161,7 @@ func (o *options) server() *http.Server {
 	return &http.Server{
 		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: answerWithin, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			w, err := whoAsks(c.(*conn).Conn.(*net.UnixConn))
+			w, err := whoAsks(c.(*conn).Conn.(*net.UnixConn), o.admins)
 			if err != nil {
 				return ctx
 			}

@@ -18,10 +18,10 @@ import (
 	"elsa/internal/peer"
 )
 
-// callerOf asks the kernel who is at the other end of c; members of admins, which other
+// peerOf asks the kernel who is at the other end of c; members of admins, which other
 // finds if /etc/group does not have it, are admins. The answer is that of the moment of connect(2): it cannot be forged, and includes the supplementary
 // groups the process really had, as a file's permissions would see them.
-func callerOf(c *net.UnixConn, admins *adminGroup, other func(string) (uint32, bool)) (Caller, error) {
+func peerOf(c *net.UnixConn, admins *adminGroup, other func(string) (uint32, bool)) (Caller, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return Caller{}, err
