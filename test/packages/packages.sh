@@ -50,7 +50,8 @@ debootstrap --variant=minbase "$VERSION_CODENAME" "$root" "$mirror" >"$work/debo
 	fail "debootstrap"
 }
 
-in_tree() { PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C chroot "$root" "$@"; }
+path=/usr/sbin:/usr/bin:/sbin:/bin
+in_tree() { PATH=$path LC_ALL=C chroot "$root" "$@"; }
 
 # files lists the tree without what any package leaves: the packagers' books,
 # and users and groups, which stay because their numbers may be in use.
@@ -69,6 +70,7 @@ check_installed() {
 	in_tree getent group elsa >/dev/null || fail "there is no group elsa"
 	[ "$(stat -c '%a %u' "$root/var/lib/elsa")" = "700 0" ] || fail "/var/lib/elsa has the wrong mode"
 	archivist=$(sed -n 's/^User=//p' "$root/usr/lib/systemd/system/elsa-archive.service")
+	rights="--reuid $archivist --regid $archivist --clear-groups --bounding-set=-all --no-new-privs"
 	[ "$archivist" != elsa ] && grep -q "^u $archivist " "$root/usr/lib/sysusers.d/elsa.conf" || fail "elsa-archive has no user of its own"
 	modes "1770 root:$archivist /var/lib/elsa-archive" "2750 root:$archivist /var/lib/elsa-archive/journal"
 	for line in "d /var/lib/elsa-archive 1770 root $archivist -" "d /var/lib/elsa-archive/journal 2750 root $archivist -"; do
@@ -96,7 +98,10 @@ modes() {
 }
 
 # as_archivist runs a command as the unit elsa-archive.service does.
-as_archivist() { in_tree setpriv --reuid "$archivist" --regid "$archivist" --clear-groups --bounding-set=-all --no-new-privs "$@"; }
+as_archivist() {
+	# shellcheck disable=SC2086
+	in_tree setpriv $rights "$@"
+}
 
 # use_it runs the installed services as the units would, but leaves the machine's
 # accounting alone. The archive has so many rows of the group when it ends.
@@ -135,7 +140,8 @@ use_archive() {
 		modes "640 root:$archivist ${segment#"$root"}"
 	done
 	in_tree install -d -o "$archivist" -g "$archivist" /run/elsa-archive
-	(umask 027 && as_archivist elsa-archive serve --every 1s) >"$work/archive.log" 2>&1 &
+	# shellcheck disable=SC2086
+	(umask 027 && PATH=$path exec chroot "$root" setpriv $rights elsa-archive serve --every 1s) >"$work/archive.log" 2>&1 &
 	archive=$!
 	n=0
 	until grep -q ready "$work/archive.log"; do
