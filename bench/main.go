@@ -45,7 +45,7 @@ func main() {
 	b := &bench{}
 	flag.StringVar(&b.bin, "bin", "bin", "directory of elsad and elsactl")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each measurement is made; the table shows medians")
-	only := flag.String("only", "", "make only this measurement: storm, build, idle, ledger, packages")
+	only := flag.String("only", "", "make only this measurement: storm, build, idle, ledger, journal, archive, packages")
 	flag.IntVar(&b.forks, "forks", 10000, "fork+exit pairs of a storm")
 	picture := flag.String("picture", "", "write the growth curve to this SVG file")
 	markdown := flag.String("markdown", "", "write the table to this file too, between its <!-- bench --> marks")
@@ -84,7 +84,7 @@ func (b *bench) run(only, picture, markdown string) error {
 	for _, step := range []struct {
 		name string
 		f    func() error
-	}{{"storm", b.storm}, {"build", b.slowdown}, {"idle", b.idle}, {"ledger", b.ledger}, {"packages", b.packages}} {
+	}{{"storm", b.storm}, {"build", b.slowdown}, {"idle", b.idle}, {"ledger", b.ledger}, {"journal", b.journaled}, {"archive", b.archive}, {"packages", b.packages}} {
 		if only != "" && only != step.name {
 			continue
 		}

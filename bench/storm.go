@@ -132,39 +132,43 @@ func (b *bench) load(args ...string) (wall, cpu time.Duration, err error) {
 	return time.Since(began), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
+// pair is the CPU of a program, and that of the load, for one fork+exit pair of a storm,
+// in µs. What an elsad misses is added to lost, if that is not nil.
+func (b *bench) pair(start func() (*program, error), lost *uint64) (own, load float64, err error) {
+	p, err := start()
+	if err != nil {
+		return 0, 0, err
+	}
+	before, err := p.cpu()
+	if err != nil {
+		return 0, 0, err
+	}
+	_, cpu, err := b.load("storm", strconv.Itoa(b.forks), "2")
+	if err != nil {
+		return 0, 0, err
+	}
+	time.Sleep(1200 * time.Millisecond) // the commit that follows
+	after, err := p.cpu()
+	if err != nil {
+		return 0, 0, err
+	}
+	if p.socket != "" && lost != nil {
+		n, err := p.lost(b.ctx)
+		if err != nil {
+			return 0, 0, err
+		}
+		*lost += n
+	}
+	forks := float64(b.forks)
+	return float64((after - before).Nanoseconds()) / forks / 1e3, float64(cpu.Nanoseconds()) / forks / 1e3, p.stop()
+}
+
 // storm compares the CPU for one fork+exit pair under a storm: elsad with all
 // stages on, forkstat that prints the events to nowhere, and the kernel's own
 // cost of a listener that reads nothing.
 func (b *bench) storm() error {
 	n, lost := strconv.Itoa(b.forks), uint64(0)
-	pair := func(start func() (*program, error)) (own, load float64, err error) {
-		p, err := start()
-		if err != nil {
-			return 0, 0, err
-		}
-		before, err := p.cpu()
-		if err != nil {
-			return 0, 0, err
-		}
-		_, cpu, err := b.load("storm", n, "2")
-		if err != nil {
-			return 0, 0, err
-		}
-		time.Sleep(1200 * time.Millisecond) // the commit that follows
-		after, err := p.cpu()
-		if err != nil {
-			return 0, 0, err
-		}
-		if p.socket != "" {
-			n, err := p.lost(b.ctx)
-			if err != nil {
-				return 0, 0, err
-			}
-			lost += n
-		}
-		forks := float64(b.forks)
-		return float64((after - before).Nanoseconds()) / forks / 1e3, float64(cpu.Nanoseconds()) / forks / 1e3, p.stop()
-	}
+	pair := func(start func() (*program, error)) (own, load float64, err error) { return b.pair(start, &lost) }
 	var ours, connector, theirs, kernel, bare, withBPF, withConnector []float64
 	for range b.rounds {
 		_, cpu, err := b.load("storm", n, "2")

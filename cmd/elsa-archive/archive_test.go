@@ -6,11 +6,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -142,7 +145,7 @@ func TestServe(t *testing.T) {
 }
 
 // TestKernelOwn: another user's elsa-archive is told by the service of that user's
-// processes alone.
+// processes alone, and a member of the unix group elsa of all.
 func TestKernelOwn(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root)
 	dir := makeArchive(t, 0, 1000, 1001, 1000)
@@ -162,7 +165,7 @@ func TestKernelOwn(t *testing.T) {
 	if err := os.WriteFile(bin, b, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	o := &options{dir: dir, socket: filepath.Join(run, "s"), days: 7, bytes: 1 << 30, every: time.Hour, stderr: &bytes.Buffer{}}
+	o := &options{dir: dir, socket: filepath.Join(run, "s"), admins: "daemon", days: 7, bytes: 1 << 30, every: time.Hour, stderr: &bytes.Buffer{}}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- o.serve(ctx) }()
@@ -178,5 +181,77 @@ func TestKernelOwn(t *testing.T) {
 		if err != nil || strings.Count(string(out), "\n") != 3 {
 			t.Errorf("user 1000 is told: %s %v", out, err)
 		}
+	}
+	_, gid := daemonUser(t)
+	cmd := exec.Command(bin, "query", "--archive-dir", dir, "--socket", o.socket, "--query", `{"format":"csv"}`)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000, Groups: []uint32{gid}}}
+	if out, err := cmd.Output(); err != nil || strings.Count(string(out), "\n") != 5 {
+		t.Errorf("a member of the unix group is told: %s %v", out, err)
+	}
+}
+
+// daemonUser are the ids of the user daemon, who has nothing to do, and its group.
+func daemonUser(t *testing.T) (uid, gid uint32) {
+	t.Helper()
+	u, err := user.Lookup("daemon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := [2]uint64{}
+	for i, text := range []string{u.Uid, u.Gid} {
+		if ids[i], err = strconv.ParseUint(text, 10, 32); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return uint32(ids[0]), uint32(ids[1])
+}
+
+// TestKernelKeeper: who seals as root does it as the user who keeps the archive. That user
+// seals what elsad writes as root, and has no way to the journal but to read it.
+func TestKernelKeeper(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root)
+	uid, gid := daemonUser(t)
+	dir := makeArchive(t, 0, 1000, 1001)
+	from := filepath.Join(dir, journal.Subdir)
+	for path := dir; path != os.TempDir(); path = filepath.Dir(path) {
+		os.Chmod(path, 0o755)
+	}
+	segments, _ := filepath.Glob(filepath.Join(from, "*"))
+	for path, mode := range map[string]uint32{dir: 0o1770, from: 0o2750, segments[0]: 0o640, segments[1]: 0o640, segments[2]: 0o640} {
+		if err := errors.Join(os.Chown(path, 0, int(gid)), syscall.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bin := filepath.Join(filepath.Dir(dir), "elsa-archive")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	do := func(as *syscall.Credential, command ...string) (string, error) {
+		cmd := exec.Command(command[0], command[1:]...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := do(nil, bin, "seal", "--archive-dir", dir); err != nil || !strings.HasPrefix(out, "2 segments sealed, 2 files, 2 rows") {
+		t.Fatal(out, err)
+	}
+	keeper := &syscall.Credential{Uid: uid, Gid: gid}
+	if out, err := do(keeper, bin, "prune", "--keep-bytes", "1", "--archive-dir", dir); err != nil || strings.Count(out, "removed") != 2 {
+		t.Errorf("the keeper cannot remove what root made by hand: %s %v", out, err)
+	}
+	os.Remove(filepath.Join(dir, journal.SealedName))
+	if out, err := do(keeper, bin, "seal", "--archive-dir", dir); err != nil || !strings.HasPrefix(out, "2 segments sealed") {
+		t.Errorf("the keeper cannot seal: %s %v", out, err)
+	}
+	for _, command := range [][]string{{"touch", filepath.Join(from, "x")}, {"rm", "-f", segments[0]}, {"mv", from, from + "x"}, {"truncate", "-s", "0", segments[0]}} {
+		if out, err := do(keeper, command...); err == nil {
+			t.Errorf("the keeper of the archive may do this: %q %s", command, out)
+		}
+	}
+	if err := os.Chown(dir, 0, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := do(nil, bin, "seal", "--archive-dir", dir); err == nil || !strings.Contains(out, "run this as the user that keeps it") {
+		t.Errorf("root seals another's archive: %s %v", out, err)
 	}
 }

@@ -32,6 +32,7 @@ func main() {
 // options are the flags.
 type options struct {
 	dir, socket    string
+	admins         string // the unix group whose members are told of all processes
 	days           int
 	bytes          int64
 	every          time.Duration
@@ -41,7 +42,7 @@ type options struct {
 // run is elsa-archive without the process around it. It returns the exit status: 0
 // done, 1 failed, 2 wrong usage.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o := &options{stdout: stdout, stderr: stderr}
+	o := &options{admins: adminGroup, stdout: stdout, stderr: stderr}
 	started := false
 	root := &cobra.Command{
 		Use:   "elsa-archive [--archive-dir DIR] COMMAND",
@@ -69,10 +70,18 @@ that with elsactl report --from and elsactl fleet.`,
 	verb := func(use, short string, f func(context.Context) error) *cobra.Command {
 		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return f(cmd.Context()) }}
 	}
+	keeps := func(f func(context.Context) error) func(context.Context) error {
+		return func(ctx context.Context) error {
+			if err := asKeeper(o.dir); err != nil {
+				return err
+			}
+			return f(ctx)
+		}
+	}
 	root.AddCommand(
-		verb("serve", "Seal and prune from time to time, and answer users", o.serve),
-		verb("seal", "Make files of what is settled in the journal, once", o.seal),
-		verb("prune", "Remove what is older than is to be kept, once", o.prune),
+		verb("serve", "Seal and prune from time to time, and answer users", keeps(o.serve)),
+		verb("seal", "Make files of what is settled in the journal, once", keeps(o.seal)),
+		verb("prune", "Remove what is older than is to be kept, once", keeps(o.prune)),
 		verb("list", "List the files", o.list),
 		verb("verify", "Read every file and name what is damaged", o.verify),
 		queryCommand(o), fillCommand(o), shipCommand(o), fleetCommand(o),

@@ -51,7 +51,7 @@ func parse(b []byte) (*query.Query, error) {
 }
 
 // query answers from the files, or, where they may not be read, lets the service answer,
-// who tells of the asker's own processes.
+// who tells of the asker's own processes, and members of group elsa of all.
 func (o *options) query(ctx context.Context, q *query.Query) error {
 	bad := 0
 	damage := func(err error) {
@@ -96,7 +96,7 @@ func (o *options) askService(ctx context.Context, q *query.Query, damage func(er
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask elsa-archive.service: %w; only root and group elsa can read the archive without it", err)
+		return fmt.Errorf("ask elsa-archive.service: %w; only root can read the archive without it", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {

@@ -11,12 +11,16 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/archive"
+	"elsa/internal/peer"
 )
 
 // Bounds of what users may ask.
@@ -74,15 +78,51 @@ func (o *options) serve(ctx context.Context) error {
 	}
 }
 
-// asker is the user at the other end of a connection.
+// asker is the key of the user at the other end of a connection, a *who.
 type asker struct{}
 
-// server answers each user with rows of that user's processes, root with all.
+// who is a user who asks.
+type who struct {
+	uid uint32
+	all bool // root, or in the unix group elsa
+}
+
+// adminGroup is the unix group whose members control elsad.
+const adminGroup = "elsa"
+
+// whoAsks asks the kernel who is at the other end of a connection. Members of the unix
+// group admins may see all.
+func whoAsks(c *net.UnixConn, admins string) (*who, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var cred *unix.Ucred
+	var groups []uint32
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		if cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); failed == nil {
+			groups, failed = peer.Groups(int(fd))
+		}
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return nil, err
+	}
+	w := &who{uid: cred.Uid, all: cred.Uid == 0}
+	if g, err := user.LookupGroup(admins); err == nil {
+		n, err := strconv.ParseUint(g.Gid, 10, 32)
+		w.all = w.all || err == nil && slices.Contains(append(groups, cred.Gid), uint32(n))
+	}
+	return w, nil
+}
+
+// server answers each user with rows of that user's processes, root and the members of
+// the group with all.
 func (o *options) server() *http.Server {
 	busy := make(chan struct{}, maxAnswers)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/processes", func(w http.ResponseWriter, r *http.Request) {
-		cred, ok := r.Context().Value(asker{}).(*unix.Ucred)
+		from, ok := r.Context().Value(asker{}).(*who)
 		if !ok {
 			http.Error(w, "who asks is not known", http.StatusForbidden)
 			return
@@ -106,12 +146,12 @@ func (o *options) server() *http.Server {
 			return
 		}
 		w.Header().Set("Trailer", trailer)
-		x := archive.Scanner{Dir: o.dir, Owner: &cred.Uid, Damage: func(err error) {
+		x := archive.Scanner{Dir: o.dir, Owner: &from.uid, Damage: func(err error) {
 			if len(w.Header().Values(trailer)) < 20 {
 				w.Header().Add(trailer, fmt.Sprintf("%.300q", err.Error()))
 			}
 		}}
-		if cred.Uid == 0 {
+		if from.all {
 			x.Owner = nil
 		}
 		if err := x.Run(q, w); err != nil {
@@ -121,16 +161,11 @@ func (o *options) server() *http.Server {
 	return &http.Server{
 		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: answerWithin, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			raw, err := c.(*conn).Conn.(*net.UnixConn).SyscallConn()
+			w, err := whoAsks(c.(*conn).Conn.(*net.UnixConn), o.admins)
 			if err != nil {
 				return ctx
 			}
-			var cred *unix.Ucred
-			raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-			if err != nil || cred == nil {
-				return ctx
-			}
-			return context.WithValue(ctx, asker{}, cred)
+			return context.WithValue(ctx, asker{}, w)
 		},
 	}
 }

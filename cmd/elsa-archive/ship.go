@@ -44,6 +44,9 @@ configuration file says where to. What waits is kept in DIR/ship of the archive.
 			if c.To = cmp.Or(to, c.To); c.To == "" {
 				return fmt.Errorf("%s has no ship: {to: ...}, and there is no --to", file)
 			}
+			if err := asKeeper(o.dir, adminGroup); err != nil { // whom elsad tells of all cells
+				return err
+			}
 			return o.ship(cmd.Context(), c, socket, once)
 		},
 	}

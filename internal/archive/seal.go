@@ -218,6 +218,9 @@ func sealDay(dir, from string, n uint64, d int64, rows uint64, fixes *journal.Fi
 	if w != nil {
 		w.abandon()
 	}
+	if err == nil && count != rows {
+		err = fmt.Errorf("read journal segment %d: %d rows of %s are there, %d were counted", n, count, date(d), rows)
+	}
 	return err
 }
 

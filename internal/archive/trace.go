@@ -36,7 +36,7 @@ type spans struct {
 }
 
 func (s *spans) take(b *batch, found []int32) error {
-	if err := b.need(Source, Seq, Part, PID, PPID, Started, Ended, ParentStarted, Command, CPUUser, CPUSystem); err != nil {
+	if err := b.need(Source, Seq, Part, PID, PPID, Started, Ended, Elapsed, ParentStarted, Command, CPUUser, CPUSystem); err != nil {
 		return err
 	}
 	if s.order != nil {
@@ -47,8 +47,11 @@ func (s *spans) take(b *batch, found []int32) error {
 	for _, i := range found {
 		n := func(c Column) int64 { return b.ints[c][i] }
 		x := span{
-			started: n(Started), ended: max(n(Ended), n(Started)), parentStarted: n(ParentStarted), cpuUser: n(CPUUser), cpuSystem: n(CPUSystem),
+			started: n(Started), ended: n(Ended), parentStarted: n(ParentStarted), cpuUser: n(CPUUser), cpuSystem: n(CPUSystem),
 			seq: uint64(n(Seq)), pid: int32(n(PID)), ppid: int32(n(PPID)), part: uint32(n(Part)), source: s.sourceOf(b.str(Source, i)),
+		}
+		if x.started > x.ended { // the clock was set back meanwhile
+			x.started = x.ended - max(n(Elapsed), 0)
 		}
 		x.command = s.commandOf(b.str(Command, i))
 		x.order = x.ended - x.started

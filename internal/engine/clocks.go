@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
@@ -39,6 +40,9 @@ type clocks struct {
 	// booted is the wall clock at boot by each setting of the wall clock, the
 	// latest last.
 	booted []clock.Wall
+	// settings are those of this boot, with when they were; they tell the starts of processes
+	// in rows. former are those of the boot before, while lines of that are read.
+	settings, former clock.Settings
 	// unsaved: the latest is not stored. After a crash, lines are told by it.
 	unsaved bool
 	// sleeps are when it was.
@@ -73,6 +77,7 @@ func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	if n := len(c.booted); n > 0 && booted.Sub(c.booted[n-1]).Abs() < setting {
 		if booted.Sub(c.booted[n-1]).Abs() >= jitter {
 			c.booted[n-1] = booted
+			c.settings[len(c.settings)-1].Booted = booted
 		}
 		return c.booted[n-1]
 	}
@@ -83,24 +88,51 @@ func (c *clocks) set(now Now, asleep time.Duration) clock.Wall {
 	if len(c.booted) > maxSettings {
 		c.booted = c.booted[1:]
 	}
+	c.setFrom(clock.Setting{From: now.Boot, Booted: booted})
 	return booted
 }
 
-// resume takes the setting of the wall clock that the last run of this boot knew, 0 if
-// none did, and returns the wall clock at boot.
-func (c *clocks) resume(was clock.Wall) clock.Wall {
+// setFrom notes a setting. Starts before the oldest that is kept are told by that.
+func (c *clocks) setFrom(s clock.Setting) {
+	if c.settings = append(c.settings, s); len(c.settings) > maxSettings {
+		c.settings = slices.Clone(c.settings[1:])
+	}
+}
+
+// resume takes the settings of the wall clock that the last run of this boot knew, if
+// there was one, and returns the wall clock at boot.
+func (c *clocks) resume(all clock.Settings) clock.Wall {
+	var was clock.Wall
+	if len(all) > 0 {
+		was = all[len(all)-1].Booted
+	}
 	if len(c.booted) == 0 {
 		return was
 	}
-	now := &c.booted[len(c.booted)-1]
-	switch apart := was.Sub(*now).Abs(); {
-	case was == 0:
+	booted := &c.booted[len(c.booted)-1]
+	if was == 0 {
+		return *booted
+	}
+	begun := c.settings[len(c.settings)-1]
+	c.settings = slices.Clone(all)
+	switch apart := was.Sub(*booted).Abs(); {
 	case apart < jitter:
-		*now = was
-	case apart >= setting:
+		*booted = was
+	case apart < setting:
+		c.settings[len(all)-1].Booted = *booted
+	default:
+		c.setFrom(begun)
 		c.recall(was)
 	}
 	return c.booted[len(c.booted)-1]
+}
+
+// settingsOf are the settings that a run stored; early versions stored the last.
+func settingsOf(m *store.Meta) clock.Settings {
+	if len(m.Settings) == 0 && m.Booted != 0 {
+		return clock.Settings{{Booted: m.Booted}}
+	}
+	return m.Settings
 }
 
 // recall takes a setting of the wall clock that the last run knew, in the same boot or

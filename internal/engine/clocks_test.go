@@ -353,7 +353,7 @@ func TestSteadyClock(t *testing.T) {
 		}
 		var next clocks
 		next.set(read(off), 0)
-		if got := next.resume(first); got != first {
+		if got := next.resume(clock.Settings{{Booted: first}}); got != first {
 			t.Errorf("over a restart, a reading that is %v off moves the clock by %v", off, got.Sub(first))
 		}
 	}
@@ -365,10 +365,10 @@ func TestSteadyClock(t *testing.T) {
 	}
 	var next clocks
 	next.set(read(time.Minute), 0)
-	if got := next.resume(first); got.Sub(first) != time.Minute || len(next.booted) != 2 {
+	if got := next.resume(clock.Settings{{Booted: first}}); got.Sub(first) != time.Minute || len(next.booted) != 2 {
 		t.Errorf("the clock was set by a minute meanwhile: %v, settings %v", got.Sub(first), next.booted)
 	}
-	if got := next.resume(0); got.Sub(first) != time.Minute {
+	if got := next.resume(nil); got.Sub(first) != time.Minute {
 		t.Errorf("without a last run: %v", got.Sub(first))
 	}
 }

@@ -23,7 +23,6 @@ func (e *Engine) emit(u *usage.Row) uint64 {
 		r.now.Dropped++
 		return seq
 	}
-	booted := e.join.Booted
 	row := journal.Row{
 		Seq: seq, PID: u.Key.PID, End: int64(u.End), Groups: e.groupsOf(u.Cell.Set), UID: u.Cell.UID, GID: u.GID,
 		Comm: u.Cell.Comm, Status: u.Status, Exited: u.Exited, Measure: u.Measure, Precision: journal.Precision(u.Grade), Inferred: u.Inferred,
@@ -40,14 +39,23 @@ func (e *Engine) emit(u *usage.Row) uint64 {
 	}
 	row.Start = row.End
 	if u.Key.PID != 0 {
-		row.Start = int64(u.Key.Start.Boot().Wall(booted))
+		row.Start = e.startOf(u.Key)
 	}
 	parent := e.parentOf(u)
 	if row.PPID = parent.PID; parent.Start != 0 {
-		row.ParentStart = int64(parent.Start.Boot().Wall(booted))
+		row.ParentStart = e.startOf(parent)
 	}
 	r.now.List = append(r.now.List, row)
 	return seq
+}
+
+// startOf is what the wall clock showed when a process began: the same in its own row and
+// in those of its children, though the clock is set meanwhile.
+func (e *Engine) startOf(k groups.Key) int64 {
+	if e.formerBoot[k] {
+		return int64(e.clocks.former.Wall(k.Start.Boot()))
+	}
+	return int64(e.clocks.settings.Wall(k.Start.Boot()))
 }
 
 // parentOf is the process that forked the one of a row. If its start is not known, it is

@@ -60,7 +60,7 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 	}
 	e.lineage.DropBoot(boot)
 	if !rebooted {
-		e.join.Booted = e.clocks.resume(st.Meta.Booted)
+		e.join.Booted = e.clocks.resume(settingsOf(&st.Meta))
 		for _, a := range st.Ancestors {
 			e.lineage.AddAncestor(a)
 		}
@@ -128,7 +128,7 @@ func (e *Engine) BeginAfterReboot(st *store.State, now Now) {
 	}
 	e.loss.trusted, e.loss.gaps = st.Meta.AsOf, gapSteps
 	e.clocks.recall(st.Meta.Booted)
-	e.clocks.elder = st.Meta.Asleep
+	e.clocks.elder, e.clocks.former = st.Meta.Asleep, settingsOf(&st.Meta)
 }
 
 // EndOfBoot bills members of the last boot by their last sample, where the
@@ -145,7 +145,7 @@ func (e *Engine) EndOfBoot(now Now) error {
 	})
 	e.join.EndBoot(func(k groups.Key) bool { return e.formerBoot[k] })
 	e.formerBoot = nil
-	e.clocks.booted, e.clocks.elder = e.clocks.booted[1:], 0
+	e.clocks.booted, e.clocks.elder, e.clocks.former = e.clocks.booted[1:], 0, nil
 	return e.begin()
 }
 

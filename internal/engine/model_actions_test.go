@@ -222,6 +222,7 @@ func (m *model) timePasses(t *rapid.T) {
 		m.note("the clock is set by %v", long)
 		m.jumped, m.jumps = true, true
 		m.booted += int64(long)
+		m.settings++
 		for _, s := range m.services() {
 			m.setClocks(s.Engine) // which it does every second
 		}

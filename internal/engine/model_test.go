@@ -70,6 +70,7 @@ type model struct {
 	// jumped: the clock was set after a line that is not in the database; jumps: it
 	// ever was.
 	jumped, jumps bool
+	settings      int // how often
 
 	shown, safe *usage.Snapshot // last shown, and last shown after a commit that succeeded
 }

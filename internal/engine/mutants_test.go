@@ -61,6 +61,8 @@ var mutants = []struct{ name, file, old, new string }{
 		"	r.sent = r.sent[:0]\n	if r.latest", "	for _, e := range r.changed {\n		e.queued = false\n	}\n	r.sent, r.changed = r.sent[:0], nil\n	if r.latest"},
 	{"who reaps is taken for the parent", "internal/engine/emit.go",
 		"PPID: u.Forker}", "PPID: u.PPID}"},
+	{"starts are told by the clock as it is set now", "internal/engine/emit.go",
+		"int64(e.clocks.settings.Wall(k.Start.Boot()))", "int64(k.Start.Boot().Wall(e.join.Booted))"},
 	{"parents in no group are forgotten", "internal/engine/lineage.go",
 		"!l.Set.Grouped() && e.rows == nil ||", "!l.Set.Grouped() ||"},
 	{"a former life of a pid that is used again did not fork", "internal/engine/events.go",

@@ -56,6 +56,28 @@ func (m *model) checkParent(t *rapid.T, r *journal.Row) {
 	}
 }
 
+// checkStarts is law 9: a process began at one time in its own row and in those of its
+// children, however often the clock was set.
+func (m *model) checkStarts(t *rapid.T, told map[*process][]int64, r *journal.Row) {
+	t.Helper()
+	if r.UID == usage.UnknownUID || r.PID == 0 || m.settings >= maxSettings {
+		return
+	}
+	tell := func(p *process, at int64) {
+		if p.book.ever || m.mixed(p) {
+			return
+		}
+		if told[p] = append(told[p], at); time.Duration(at-told[p][0]).Abs() > time.Second {
+			t.Fatalf("%v began at %v, and at %v by another row\n%s", p, time.Unix(0, told[p][0]).UTC(), time.Unix(0, at).UTC(), m.kernel)
+		}
+	}
+	p := m.all[r.UID/2]
+	tell(p, r.Start)
+	if p.parent != nil && r.PPID == p.parent.pid && r.ParentStart != 0 && !p.book.ever {
+		tell(p.parent, r.ParentStart)
+	}
+}
+
 // cellKey is what rows and cells have in common. Hours may be added up by the day.
 type cellKey struct {
 	day          uint32
@@ -89,7 +111,9 @@ func (m *model) checkRows(t *rapid.T, d *disk) {
 	for i := range d.paper.fixes {
 		last[d.paper.fixes[i].Seq] = &d.paper.fixes[i]
 	}
+	told := map[*process][]int64{}
 	for _, r := range d.paper.rows {
+		m.checkStarts(t, told, &r)
 		if f := last[r.Seq]; f != nil {
 			f.Apply(&r)
 		}

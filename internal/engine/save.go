@@ -3,6 +3,8 @@
 package engine
 
 import (
+	"slices"
+
 	"elsa/internal/store"
 	"elsa/pkg/acct"
 	"elsa/pkg/groups"
@@ -56,6 +58,7 @@ func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	e.lineage.Flush(tx.PutOrigin, tx.DeleteOrigin)
 	meta.Created, meta.BootID, meta.NextGroup = e.created, e.boot, e.catalog.Next()
 	meta.AsOf, meta.Booted, meta.Asleep = e.loss.asOf, e.join.Booted, e.clocks.asleep
+	meta.Settings = slices.Clone(e.clocks.settings)
 	meta.Date, meta.DateAt = e.calendar.date.UTC(), e.calendar.at
 	settled := e.join.Settled
 	meta.Settled = &settled

@@ -8,6 +8,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"elsa/pkg/usage"
 )
 
 // entry is anything that a visitor is told.
@@ -64,7 +66,7 @@ func decodeAll(b []byte, v *Visitor) error {
 }
 
 // TestModelCodec: what is decoded is what was encoded, whatever it is and however it
-// is cut in blocks.
+// is cut in blocks; also where rows are told briefly, or passed over.
 func TestModelCodec(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var e Encoder
@@ -97,6 +99,28 @@ func TestModelCodec(t *testing.T) {
 		}
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
+		}
+		for _, brief := range []bool{true, false} {
+			var less, told []entry
+			v := collect(&told, nil)
+			if v.Brief = brief; !brief {
+				v.Row = nil
+			}
+			if err := decodeAll(e.Bytes(), v); err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range want {
+				if x.Row != nil && !brief {
+					continue
+				}
+				if x.Row != nil {
+					x.Row.Measure = usage.Measure{}
+				}
+				less = append(less, x)
+			}
+			if diff := gocmp.Diff(less, told); diff != "" {
+				t.Fatalf("brief %v: %s", brief, diff)
+			}
 		}
 	})
 }

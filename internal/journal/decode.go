@@ -14,7 +14,9 @@ import (
 // its functions are handed is valid during the call, but [Row].Groups and its strings
 // stay.
 type Visitor struct {
-	Row     func(*Row)
+	Row func(*Row)
+	// Brief rows have no Measure: that is passed over, which is faster.
+	Brief   bool
 	Fix     func(*Fix)
 	Settled func(seq uint64)
 	Lost    func(Lost)
@@ -56,7 +58,9 @@ func (d *decoder) block(payload []byte, v *Visitor) error {
 		case kindCommand:
 			d.commands = append(d.commands, d.comm())
 		case kindRow:
-			if d.readRow(); !d.bad && v.Row != nil {
+			if v.Row == nil {
+				d.skipRow()
+			} else if d.readRow(v.Brief); !d.bad {
 				v.Row(&d.row)
 			}
 		case kindFix:
@@ -97,7 +101,7 @@ func (d *decoder) defineGroups() {
 	d.groups = append(d.groups, g)
 }
 
-func (d *decoder) readRow() {
+func (d *decoder) readRow(brief bool) {
 	flags := d.byte()
 	p := &d.prev
 	p.seq += d.uvarint()
@@ -125,8 +129,52 @@ func (d *decoder) readRow() {
 	if flags&flagStatus != 0 {
 		d.row.Status = d.u32()
 	}
+	if brief {
+		d.skipMeasure()
+		return
+	}
 	d.measure(&d.row.Measure)
 	d.row.Measure[usage.Elapsed] += uint64(p.end - start)
+}
+
+// skipRow passes over a row. Those after it in the block cannot be read then.
+func (d *decoder) skipRow() {
+	flags := d.byte()
+	n := 7
+	if flags&flagSameParent == 0 {
+		n += 2
+	}
+	if flags&flagPart != 0 {
+		n++
+	}
+	if flags&flagStatus != 0 {
+		n++
+	}
+	d.skip(n)
+	d.skipMeasure()
+}
+
+func (d *decoder) skipMeasure() {
+	which := d.uvarint()
+	d.bad = d.bad || which>>usage.Measured != 0
+	d.skip(bits.OnesCount64(which))
+}
+
+// skip passes over n varints.
+func (d *decoder) skip(n int) {
+	if n == 0 {
+		return
+	}
+	for i, c := range d.b {
+		if c >= 0x80 {
+			continue
+		}
+		if n--; n == 0 {
+			d.b = d.b[i+1:]
+			return
+		}
+	}
+	d.bad, d.b = true, nil
 }
 
 func (d *decoder) readFix() {

@@ -22,7 +22,7 @@ type Fixes struct {
 
 // LoadFixes reads the fixes for the rows of segment list[i] of the journal in dir:
 // they are in it and in those after it. list is what List returned. What is lost and
-// damaged in the segment is told to v, and its rows, without the fixes.
+// damaged in the segment is told to of, and its rows, briefly and without the fixes.
 func LoadFixes(dir string, list []uint64, i int, of *Visitor) (*Fixes, error) {
 	s, err := OpenSegment(dir, list[i])
 	if err != nil {
@@ -36,6 +36,7 @@ func LoadFixes(dir string, list []uint64, i int, of *Visitor) (*Fixes, error) {
 	f.Header = s.Header
 	defer func() { f.Missing = beyond - first - min(rows, beyond-first) }()
 	v := Visitor{
+		Brief: true,
 		Fix: func(x *Fix) {
 			if x.Seq >= first && x.Seq < end {
 				was := f.last[x.Seq]

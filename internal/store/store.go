@@ -98,6 +98,8 @@ type Meta struct {
 	Position ledger.Position
 	// Booted is the wall clock at boot, as the wall clock was set then.
 	Booted clock.Wall `json:"WallOffset"`
+	// Settings are how it was set in that boot. The last is Booted.
+	Settings clock.Settings `json:",omitempty"`
 	// Asleep is how long the machine was suspended in that boot by then.
 	Asleep time.Duration `json:",omitempty"`
 	// Date is by which what is old was deleted, at a moment of that boot.

@@ -171,7 +171,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		caller, err := peer(c, l.admins, l.UnixGroup)
+		caller, err := peerOf(c, l.admins, l.UnixGroup)
 		if err != nil {
 			c.Close()
 			continue

@@ -12,15 +12,16 @@ import (
 	"strconv"
 	"sync"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"elsa/internal/peer"
 )
 
-// peer asks the kernel who is at the other end of c; members of admins, which other
+// peerOf asks the kernel who is at the other end of c; members of admins, which other
 // finds if /etc/group does not have it, are admins. The answer is that of the moment of connect(2): it cannot be forged, and includes the supplementary
 // groups the process really had, as a file's permissions would see them.
-func peer(c *net.UnixConn, admins *adminGroup, other func(string) (uint32, bool)) (Caller, error) {
+func peerOf(c *net.UnixConn, admins *adminGroup, other func(string) (uint32, bool)) (Caller, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return Caller{}, err
@@ -32,7 +33,7 @@ func peer(c *net.UnixConn, admins *adminGroup, other func(string) (uint32, bool)
 	)
 	err = raw.Control(func(fd uintptr) {
 		if cred, optErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); optErr == nil {
-			groups, optErr = peerGroups(int(fd))
+			groups, optErr = peer.Groups(int(fd))
 		}
 	})
 	if err == nil {
@@ -55,24 +56,6 @@ func nested(pid int32) bool {
 	_, ids, ok := bytes.Cut(status, []byte("\nNSpid:"))
 	ids, _, _ = bytes.Cut(ids, []byte("\n"))
 	return !ok || len(bytes.Fields(ids)) != 1
-}
-
-// peerGroups is getsockopt(SO_PEERGROUPS), which x/sys/unix does not wrap.
-func peerGroups(fd int) ([]uint32, error) {
-	gids := make([]uint32, 64)
-	for {
-		size := uint32(len(gids)) * 4 // socklen_t; the kernel sets what it needs on ERANGE
-		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_PEERGROUPS,
-			uintptr(unsafe.Pointer(&gids[0])), uintptr(unsafe.Pointer(&size)), 0)
-		switch {
-		case errno == 0:
-			return gids[:size/4], nil
-		case errno == unix.ERANGE && size > uint32(len(gids))*4:
-			gids = make([]uint32, size/4)
-		default:
-			return nil, errno
-		}
-	}
 }
 
 // adminGroup finds the gid of a unix group by name and remembers it briefly,

@@ -82,7 +82,7 @@ func TestKernelCaller(t *testing.T) {
 	serveOn(t, l, f)
 	reachable(t, socket)
 
-	manyGroups := make([]uint32, 300) // more than the first try of peerGroups has room for
+	manyGroups := make([]uint32, 300) // more than the first try of peer.Groups has room for
 	for i := range manyGroups {
 		manyGroups[i] = uint32(5000 + i)
 	}

@@ -60,3 +60,26 @@ func (w Wall) Time() time.Time { return time.Unix(0, int64(w)).UTC() }
 // WallOf returns a time as a moment of the wall clock. The time must be within
 // the years 1678 to 2262.
 func WallOf(t time.Time) Wall { return Wall(t.UnixNano()) }
+
+// Setting is how the wall clock was set from a moment on: Booted is what it showed at
+// boot by that.
+type Setting struct {
+	From   Boot
+	Booted Wall
+}
+
+// Settings are how the wall clock was set in one boot, ascending. They tell what it showed
+// at a moment, also after it was set to another time.
+type Settings []Setting
+
+// Wall returns what the wall clock showed at b. Before the first setting that is taken to
+// have been in force. Without any, b itself is returned.
+func (s Settings) Wall(b Boot) Wall {
+	var booted Wall
+	for i := range s {
+		if i == 0 || s[i].From <= b {
+			booted = s[i].Booted
+		}
+	}
+	return b.Wall(booted)
+}

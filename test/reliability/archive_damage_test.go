@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"elsa/internal/journal"
 	"elsa/internal/kerneltest"
@@ -168,4 +169,66 @@ func TestKernelArchiveDamaged(t *testing.T) {
 	rows.within(t, d, state)
 	row(t, "The journal torn, a segment of it deleted, a byte of it flipped", 3, ended(state), 0, doubled,
 		fmt.Sprintf("all on bills; %d rows can be read, and are right; each damage is named", deaths))
+}
+
+// The wall clock is set back by three days, and right again. Rows are found under the time
+// that the clock showed; they add up to the history; and the tree of a process that lived
+// over it holds together. Nothing is told to be missing.
+func TestKernelArchiveClockBack(t *testing.T) {
+	kerneltest.Need(t, stepsClock)
+	needKernel(t)
+	const back = 72 * time.Hour
+	a := newArchive(t)
+	d := newDaemon(t, t.TempDir(), "--commit-interval", "50ms", "--journal", "on", "--archive-dir", a.dir)
+	d.start(small + settled + ",rows=50")
+	a.launch()
+	l := d.load("proved", nil, "churn", "cbz", "2", "1000")
+	set := clockSetter(t)
+	began := time.Now()
+	for _, by := range []time.Duration{0, -back, back} {
+		if by != 0 {
+			set(by)
+		}
+		d.more("proved", 100)
+	}
+	kerneltest.Eventually(t, "all of that is sealed", func() bool { d.more("proved", 50); return a.files() > 3 })
+	want := uint64(l.end().Processes)
+	r := d.report()
+	d.committed()
+	d.stop()
+	a.kill()
+	st := d.stored()
+	rows, said := d.ask(a.dir)
+	deaths, doubled := rows.deaths(t)
+	if all := ended(st); said != "" || deaths != all {
+		t.Errorf("%d deaths on bills, %d rows: %s", all, deaths, said)
+	}
+	if got := groupOf(t, r, "proved").Usage.ProcessesEnded; got != want {
+		t.Errorf("%d made, %d on the bill", want, got)
+	}
+	cells := rows.matchHistory(t, d, st)
+	// By the time that was shown, and by descent.
+	of := func(args ...string) (n uint64) {
+		t.Helper()
+		var some archiveRows
+		args = append([]string{"processes", "--archive-dir", a.dir, "-o", "json"}, args...)
+		if err := json.Unmarshal([]byte(d.ctl(args...)), &some); err != nil {
+			t.Fatal(err)
+		}
+		for i := range some {
+			if some[i].Part == 0 {
+				n++
+			}
+		}
+		return n
+	}
+	then := of("--group", "proved", "--until", began.Add(-back/2).UTC().Format(time.RFC3339))
+	if then < 100 || then > want-100 {
+		t.Errorf("%d rows of the time three days back, of %d", then, want)
+	}
+	if n := of("--tree", fmt.Sprint(l.cmd.Process.Pid)); n != want {
+		t.Errorf("%d rows are of the tree, want %d", n, want)
+	}
+	row(t, "The wall clock set back by three days, and right again", 2, ended(st), 0, doubled,
+		fmt.Sprintf("%d rows are found three days back; all figures as in %d cells of the history; no process is missing in the tree that lived over it", then, cells))
 }
