@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"elsa/internal/archive"
+	"elsa/internal/query"
 )
 
 // Bounds of what users may ask.
@@ -81,43 +83,27 @@ type asker struct{}
 func (o *options) server() *http.Server {
 	busy := make(chan struct{}, maxAnswers)
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/processes", func(w http.ResponseWriter, r *http.Request) {
-		cred, ok := r.Context().Value(asker{}).(*unix.Ucred)
-		if !ok {
-			http.Error(w, "who asks is not known", http.StatusForbidden)
-			return
-		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxQuestion))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		q, err := parse(body)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		select {
-		case busy <- struct{}{}:
-			defer func() { <-busy }()
-		default:
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, "others are being answered; ask again", http.StatusServiceUnavailable)
-			return
-		}
+	mux.HandleFunc("POST /v1/processes", answering(busy, (*query.Query).Check, func(w http.ResponseWriter, r *http.Request, q *query.Query, owner *uint32) {
 		w.Header().Set("Trailer", trailer)
-		x := archive.Scanner{Dir: o.dir, Owner: &cred.Uid, Damage: func(err error) {
+		x := archive.Scanner{Dir: o.dir, Owner: owner, Stop: r.Context().Err, Damage: func(err error) {
 			if len(w.Header().Values(trailer)) < 20 {
 				w.Header().Add(trailer, fmt.Sprintf("%.300q", err.Error()))
 			}
 		}}
-		if cred.Uid == 0 {
-			x.Owner = nil
-		}
 		if err := x.Run(q, w); err != nil {
 			panic(http.ErrAbortHandler) // the asker sees that it is cut off
 		}
-	})
+	}))
+	mux.HandleFunc("POST /v1/life", answering(busy, (*query.Query).CheckLife, func(w http.ResponseWriter, r *http.Request, q *query.Query, owner *uint32) {
+		x := archive.Scanner{Dir: o.dir, Owner: owner, Stop: r.Context().Err}
+		l, err := x.Life(q)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(l)
+	}))
 	return &http.Server{
 		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: answerWithin, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -132,6 +118,41 @@ func (o *options) server() *http.Server {
 			}
 			return context.WithValue(ctx, asker{}, cred)
 		},
+	}
+}
+
+// answering reads a question and has it answered, for the user who asks: owner is the
+// only one whose rows that may see, nil for root.
+func answering(busy chan struct{}, check func(*query.Query) error, answer func(http.ResponseWriter, *http.Request, *query.Query, *uint32)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		cred, ok := r.Context().Value(asker{}).(*unix.Ucred)
+		if !ok {
+			http.Error(w, "who asks is not known", http.StatusForbidden)
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxQuestion))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		q, err := parse(body, check)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		select {
+		case busy <- struct{}{}:
+			defer func() { <-busy }()
+		default:
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "others are being answered; ask again", http.StatusServiceUnavailable)
+			return
+		}
+		var owner *uint32
+		if cred.Uid != 0 {
+			owner = &cred.Uid
+		}
+		answer(w, r, q, owner)
 	}
 }
 
