@@ -25,22 +25,24 @@ func reportCommand(c *ctl) *cobra.Command {
 	var complete bool
 	cmd := &cobra.Command{
 		Use:   "report [--group NAME]... [--by WHAT] [--since TIME] [--until TIME] [--mine] [--sort COLUMN] [--wait] [--from WHERE [--complete]]",
-		Short: "Show what ended processes used over a time",
-		Long: `Show what the processes used that ended within a time, by group, command, user,
-hour or day; of the whole machine, or of the groups that are named. ELAPSED is
-the sum of their life times. MINOR and MAJOR are page faults without and with
-I/O. JSON and CSV have more columns: I/O, memory, context switches, exits and
-how well the CPU time is known.
+		Short: "Show what processes used over a time",
+		Long: `Show what processes used within a time, by group, command, user, hour or day; of
+the whole machine, or of the groups that are named. PROCESSES are those that
+ended, and ELAPSED is the sum of their life times. MINOR and MAJOR are page
+faults without and with I/O. JSON and CSV have more columns: I/O, memory, context
+switches, exits and how well the CPU time is known.
 
-A process counts when it ends, in the groups it is in then; what it used in a
-group that it left before counts when it leaves. Live processes are in
-elsactl usage. A process in several groups counts in each, and once in
-(total). Sums are kept by the hour, and by the UTC day once they are a week old
-(elsad --history-hours): the times are widened to whole ones, and --by hour
-shows days where hours are not known any more.
+What processes in groups use is in the hours in which they use it, to the
+second, also while they live; of one that left a group, up to then. What a
+process in no group used is in the hour in which it ended. A process in several
+groups counts in each, and once in (total). Sums are kept by the hour, and by
+the UTC day once they are a week old (elsad --history-hours): the times are
+widened to whole ones, and --by hour shows days where hours are not known any
+more.
 
-TIME is a duration before now (90m, 36h, 7d), a date (2026-03-04), a date and
-time (2026-03-04 05:06), today, yesterday, or as in RFC 3339.
+TIME is a duration before now (90m, 36h, 7d), a time of day (02:00: the last time
+it was that), a date (2026-03-04), a date and time (2026-03-04 05:06), today,
+yesterday, or as in RFC 3339.
 
 NAME may be a pattern ('ci/*') or a parent: ci/ is one row for ci/*, in which a
 process that is in several of these counts once.
@@ -49,6 +51,7 @@ Commands and users of the whole machine are shown to root and members of the
 unix group elsa. With --mine everybody sees what their own processes used, in
 whatever groups.`,
 		Example: `  elsactl report --since today
+  elsactl report --since 02:00 --until 03:00
   elsactl report --group ci --by command --since 7d --sort elapsed
   elsactl report --mine --by command --since 7d
   elsactl report --by day --since 2026-03-01 --until 2026-04-01 -o csv`,
@@ -106,8 +109,8 @@ whatever groups.`,
 	f := cmd.Flags()
 	f.StringArrayVarP(&q.Groups, "group", "g", nil, "count the processes of the group `NAME` alone; may be repeated")
 	f.StringVar(&q.By, "by", "group", "make a row for each `WHAT`: group, command, user, hour, day, or host with --from")
-	f.StringVar(&since, "since", "", "count what ended at `TIME` or later")
-	f.StringVar(&until, "until", "", "count what ended before `TIME`")
+	f.StringVar(&since, "since", "", "count from `TIME` on")
+	f.StringVar(&until, "until", "", "count until `TIME`")
 	f.BoolVar(&q.Mine, "mine", false, "count your own processes alone")
 	f.BoolVar(&q.Wait, "wait", false, "wait until every process that died before is counted, 2 s at most")
 	f.StringVar(&from, "from", "", "report over all hosts that deliver to `WHERE`: a directory, or s3://BUCKET/PREFIX")
@@ -253,45 +256,11 @@ func perDay(hours []client.ReportRow) []client.ReportRow {
 			continue
 		}
 		y, m, d := h.Hour.Local().Date()
-		day := time.Date(y, m, d, 0, 0, 0, 0, time.Local)
+		day := startOfDay(y, m, d, time.Local)
 		if n := len(days); n == 0 || days[n-1].Daily || !days[n-1].Hour.Equal(day) {
 			days = append(days, client.ReportRow{Hour: day})
 		}
 		days[len(days)-1].Spent.Add(&h.Spent)
 	}
 	return days
-}
-
-// parseTime reads a time from the command line; zero for none.
-func parseTime(s string, now time.Time) (time.Time, error) {
-	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
-	switch s {
-	case "":
-		return time.Time{}, nil
-	case "now":
-		return now, nil
-	case "today":
-		return today, nil
-	case "yesterday":
-		return today.AddDate(0, 0, -1), nil
-	}
-	var n int
-	var unit string
-	if k, err := fmt.Sscanf(s, "%d%s", &n, &unit); err == nil && k == 2 && n >= 0 {
-		switch unit {
-		case "d":
-			return now.AddDate(0, 0, -n), nil
-		case "w":
-			return now.AddDate(0, 0, -7*n), nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	for _, layout := range []string{time.RFC3339, time.DateOnly, "2006-01-02 15:04", time.DateTime, "2006-01-02T15:04", "2006-01-02T15:04:05"} {
-		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, badUsage("%q is no time; use a duration (36h, 7d), a date (2026-03-04), a date and time, today, yesterday or RFC 3339", s)
 }

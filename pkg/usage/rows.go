@@ -8,15 +8,16 @@ import (
 	"elsa/pkg/groups"
 )
 
-// Row is what is billed of one process at once: at its death what it used since it last
-// changed sets, and when it changes sets what it used until then. The measures of all
+// Row is what is billed of one process at once: at its death what it used since it was
+// billed last, and when it changes sets or an hour has ended what it used until then. The measures of all
 // rows and fixes add up to all cells.
 type Row struct {
-	// Part: the process lives on in another set. A part of no key is of processes that
-	// are known in sum.
+	// Part: the process lives on, in another set or hour. A part of no key is of
+	// processes that are known in sum.
 	Part bool
 	Key  groups.Key
-	// Forker made the process, as the tracker knows. PPID was the parent at its end, as
+	// Forker made the process, as the tracker knows; of a part it is 0 while the process
+	// lives. PPID was the parent at its end, as
 	// the record tells: if the forker ended before, the one who reaps instead. 0: not known.
 	Forker, PPID int32
 	GID          uint32
@@ -24,7 +25,7 @@ type Row struct {
 	// together.
 	Cell Cell
 	// End is when it ended, as far as that is known, by the wall clock; in the hour of
-	// the cell. Zero for a part: it is now.
+	// the cell. Zero for a part: it is now, or when the hour of the cell ended.
 	End clock.Wall
 	// Status is as wait(2) reports it, if Exited.
 	Status uint32
@@ -71,10 +72,11 @@ func (j *Join) emit(life *groups.Life, d *death, now clock.Boot, records ...*acc
 	d.seq = j.Emit(&r)
 }
 
-// emitPart tells of what is billed of a process that lives on.
-func (j *Join) emitPart(key groups.Key, c *Cell, part *Measure) {
+// emitPart tells of what is billed of a process that lives on, or did when it was
+// sampled last.
+func (j *Join) emitPart(key groups.Key, forker int32, c *Cell, part *Measure) {
 	if j.Emit != nil {
-		j.Emit(&Row{Part: true, Key: key, GID: UnknownUID, Cell: *c, Measure: *part})
+		j.Emit(&Row{Part: true, Key: key, Forker: forker, GID: UnknownUID, Cell: *c, Measure: *part})
 	}
 }
 
