@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"time"
 
 	"elsa/internal/query"
 )
@@ -18,13 +19,15 @@ type bands struct {
 	drawn     map[row]bool
 	live, cpu *series
 	sources   *spans
-	parts     map[partOf]int64
+	whole     map[partOf]bool // are drawn with all their parts
+	parts     map[partOf]*parted
+	seen      map[partOf]int64 // of parts, up to when
 }
 
 // bands are those of a life: of the costliest commands that are not drawn, and one for all
 // others.
-func (c *choice) bands(l *query.Life, drawn map[row]bool) *bands {
-	b := &bands{of: map[string]int{}, drawn: drawn, live: newSeries(l), cpu: newSeries(l), sources: &c.byCPU, parts: c.parts}
+func (c *choice) bands(l *query.Life, drawn map[row]bool, whole map[partOf]bool) *bands {
+	b := &bands{of: map[string]int{}, drawn: drawn, live: newSeries(l), cpu: newSeries(l), sources: &c.byCPU, whole: whole, parts: c.parts, seen: map[partOf]int64{}}
 	type rest struct {
 		command string
 		cpu, n  int64
@@ -60,16 +63,23 @@ func (s *bands) take(b *batch, found []int32) error {
 	for _, i := range found {
 		started, ended := b.ints[Started][i], max(b.ints[Started][i], b.ints[Ended][i])
 		cpu := b.ints[CPUUser][i] + b.ints[CPUSystem][i]
-		// Of a life with parts the last row counts.
-		last, parted := s.parts[lifeOf(b, i)]
-		lives := !parted || ended == last
+		// What a row has was used since the hour began in which it ends, and since the part
+		// before.
+		from, of := max(started, floor(ended-1, int64(time.Hour))*int64(time.Hour)), lifeOf(b, i)
+		lives := true
+		p := s.parts[of]
+		if p != nil {
+			lives = p.ended == ended
+			from = max(from, s.seen[of])
+			s.seen[of] = max(s.seen[of], ended)
+		}
 		if lives {
 			s.live.add(started, ended, 1)
 		}
-		if ended > started {
-			s.cpu.add(started, ended, float64(cpu)/float64(ended-started))
+		if ended > from {
+			s.cpu.add(from, ended, float64(cpu)/float64(ended-from))
 		}
-		if s.drawn[row{s.sources.sourceOf(b.str(Source, i)), uint64(b.ints[Seq][i])}] {
+		if p != nil && s.whole[of] || s.drawn[row{s.sources.sourceOf(b.str(Source, i)), uint64(b.ints[Seq][i])}] {
 			continue
 		}
 		k, known := s.of[b.str(Command, i)]

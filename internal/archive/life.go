@@ -50,8 +50,8 @@ func (x *Scanner) Life(q *query.Query) (*query.Life, error) {
 	l.Processes, l.CPU = c.processes, c.cpu
 	l.Since, l.Until = max(l.Since, c.first), max(min(l.Until, c.last), max(l.Since, c.first)+1)
 	l.Step = (l.Until-l.Since-1)/query.MaxSteps + 1
-	drawn := c.draw(l)
-	b := c.bands(l, drawn)
+	drawn, whole := c.draw(l)
+	b := c.bands(l, drawn, whole)
 	x.Damage = func(error) {}        // told once
 	m.until = min(m.until, c.last+1) // who came since is in neither
 	if err := x.scan(ended, m, b); err != nil {
@@ -71,9 +71,8 @@ type choice struct {
 	rows          int64
 	cpu           int64
 	first, last   int64
-	// parts are lives of which there are parts, by when the last row of each ends: it is
-	// the one that counts. There are few.
-	parts map[partOf]int64
+	// parts are lives of which there are parts. There are few.
+	parts map[partOf]*parted
 }
 
 // partOf is a life, or what of it is told first.
@@ -81,6 +80,10 @@ type partOf struct {
 	pid     int32
 	started int64
 }
+
+// parted is a life of several rows: when the last one ends, which stands for all, and
+// what they used.
+type parted struct{ ended, cpu int64 }
 
 // maxParts bounds the lives of which parts are known. Beyond, a process that changed groups
 // can count twice among the living.
@@ -91,7 +94,7 @@ func newChoice() *choice {
 	return &choice{
 		byCPU: spans{most: query.MaxSpans / 2, order: cpu, commands: map[string]string{}}, byLife: spans{most: query.MaxSpans / 2, commands: map[string]string{}},
 		top: newTop(&query.Query{Sort: "cpu", Top: query.MaxCostliest}), sums: newSums(&query.Query{By: []string{"command"}}),
-		parts: map[partOf]int64{},
+		parts: map[partOf]*parted{},
 	}
 }
 
@@ -103,21 +106,24 @@ func (c *choice) take(b *batch, found []int32) error {
 	}
 	for _, i := range found {
 		started, ended, of := b.ints[Started][i], b.ints[Ended][i], lifeOf(b, i)
-		_, known := c.parts[of]
+		cpu := b.ints[CPUUser][i] + b.ints[CPUSystem][i]
+		p := c.parts[of]
 		if b.ints[Part][i] == 0 {
 			c.processes++
-		} else {
-			known = known || len(c.parts) < maxParts
+		} else if p == nil && len(c.parts) < maxParts {
+			p = &parted{}
+			c.parts[of] = p
 		}
-		if known {
-			c.parts[of] = max(c.parts[of], ended)
+		if p != nil {
+			p.ended = max(p.ended, ended)
+			p.cpu += cpu
 		}
 		if c.rows == 0 || started < c.first {
 			c.first = started
 		}
 		c.last = max(c.last, ended)
 		c.rows++
-		c.cpu += b.ints[CPUUser][i] + b.ints[CPUSystem][i]
+		c.cpu += cpu
 	}
 	return nil
 }
@@ -130,18 +136,28 @@ type row struct {
 	seq    uint64
 }
 
-// draw chooses the spans of a life: as many as there are rows for.
-func (c *choice) draw(l *query.Life) map[row]bool {
+// draw chooses the spans of a life: as many as there are rows for. Of a process with
+// parts there is one.
+func (c *choice) draw(l *query.Life) (map[row]bool, map[partOf]bool) {
 	for _, s := range []*spans{&c.byCPU, &c.byLife} {
 		slices.SortStableFunc(s.list, func(a, b span) int { return cmp.Compare(b.order, a.order) })
 	}
 	for n := query.MaxSpans; ; n = max(n/2, query.MaxRows) {
-		drawn := map[row]bool{}
+		drawn, whole := map[row]bool{}, map[partOf]bool{}
 		var list []span
 		for _, of := range []*spans{&c.byCPU, &c.byLife} {
 			for _, s := range of.list[:min(n/2, len(of.list))] {
+				of := partOf{s.pid, s.started}
+				p := c.parts[of]
+				if p != nil && (p.ended != s.ended || whole[of]) {
+					continue
+				}
 				if r := (row{s.source, s.seq}); !drawn[r] {
 					drawn[r] = true
+					if p != nil {
+						whole[of] = true
+						s.cpuUser, s.cpuSystem = p.cpu, 0
+					}
 					list = append(list, s)
 				}
 			}
@@ -156,7 +172,7 @@ func (c *choice) draw(l *query.Life) map[row]bool {
 			s := &p.spans[i]
 			l.Spans = append(l.Spans, query.Span{Started: s.started, Ended: s.ended, CPU: s.cpuUser + s.cpuSystem, PID: s.pid, Row: of[i], Command: s.command, Part: s.part > 0})
 		}
-		return drawn
+		return drawn, whole
 	}
 }
 

@@ -70,8 +70,10 @@ func TestModelLife(t *testing.T) {
 			costliest, longest = max(costliest, int64(r.Measure.CPU())), max(longest, r.End-r.Start)
 			within := float64(max(min(r.End, l.Until)-max(r.Start, l.Since), 0))
 			lived += within
-			if r.End > r.Start {
-				used += within * float64(r.Measure.CPU()) / float64(r.End-r.Start)
+			// What a row has was used in the hour of its end.
+			if from := max(r.Start, (r.End-1)/int64(time.Hour)*int64(time.Hour)); r.End > from {
+				within = float64(max(min(r.End, l.Until)-max(from, l.Since), 0))
+				used += within * float64(r.Measure.CPU()) / float64(r.End-from)
 			}
 		}
 		if l.Processes != processes || l.CPU != cpu {
@@ -142,12 +144,15 @@ func TestLife(t *testing.T) {
 		lines = append(lines, fmt.Sprintf("%d %s %d-%d %v", s.Row, s.Command, (s.Started-at(0))/1e6, (s.Ended-at(0))/1e6, s.Part))
 	}
 	// The last row is there twice.
-	want := []string{"0 make 0-100 false", "2 make 0-50 true", "1 cc 10-50 false", "3 cc 20-60 false", "4 server 30-5000 false", "5 server 30-5000 false"}
+	want := []string{"0 make 0-100 false", "1 cc 10-50 false", "2 cc 20-60 false", "3 server 30-5000 false", "4 server 30-5000 false"}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
 	if l.Processes != 4+1 || l.Until-l.Since != 100e6 || len(l.Bands) != 0 {
 		t.Errorf("%+v", l)
+	}
+	if got := l.Spans[0].CPU; got != 75e6 {
+		t.Errorf("make used %d ns, its part included", got)
 	}
 	at55 := l.Live[55e6/l.Step]
 	if at55 != 4 { // make once, cc 102, both servers

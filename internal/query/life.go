@@ -26,8 +26,7 @@ const (
 )
 
 // Life is the life of a group in an hour or less, process by process, as a picture
-// shows it. It is of the processes that lived then and have ended: what they used is of
-// their whole life. Times are nanoseconds, of the wall clock since 1970.
+// shows it. It is of the processes that lived then and have ended, or of parts of them. Times are nanoseconds, of the wall clock since 1970.
 type Life struct {
 	// Since and Until are the time in which there is something to see, within that which
 	// was asked for.
@@ -62,7 +61,7 @@ type Life struct {
 	Damage []string `json:"damage,omitempty"`
 }
 
-// Span is a process, or a part of its life up to a change of groups. In a row it lies
+// Span is a process, or a part of its life, with all parts that were found. In a row it lies
 // apart from all others; its parent is in a row above it or in another place.
 type Span struct {
 	Started int64  `json:"started"`

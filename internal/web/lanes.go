@@ -117,7 +117,7 @@ func newBox(s *ask.Span, x func(int64) float64, y float64) *box {
 	command := printable(s.Command)
 	b.Hint = fmt.Sprintf("%s %d: %s, CPU %s", command, s.PID, lasted(time.Duration(lived)), lasted(time.Duration(s.CPU)))
 	if s.Part {
-		b.Hint += ", up to a change of groups"
+		b.Hint += ", up to a change of groups or the end of an hour"
 	}
 	if room := int((b.W - 6) / letterWide); utf8.RuneCountInString(command) <= room {
 		b.Text = command

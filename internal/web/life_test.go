@@ -63,7 +63,7 @@ func TestLifePage(t *testing.T) {
 		t.Errorf("status %d, asked for %s", code, last())
 	}
 	for _, want := range []string{
-		"203 processes in 1.00 s: 3 drawn one by one in 3 lanes, 2 bands of all others; up to 2.00 CPUs", "<title>cc1&lt;b&gt; 11: 500.0 ms, CPU 500.0 ms</title>", "250.0 ms, CPU 125.0 ms, up to a change of groups",
+		"203 processes in 1.00 s: 3 drawn one by one in 3 lanes, 2 bands of all others; up to 2.00 CPUs", "<title>cc1&lt;b&gt; 11: 500.0 ms, CPU 500.0 ms</title>", "250.0 ms, CPU 125.0 ms, up to a change of groups or the end of an hour",
 		">all others<", "200, 0.09 s CPU", "and 7 more", ">ana<", ">signal 9<", "sh\uFFFD", ">3.0 MiB<", ">400.0 ms<", "It is of processes that ended up to",
 	} {
 		if !strings.Contains(body, want) {
