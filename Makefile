@@ -11,7 +11,7 @@ ENTRY    := -E elsa/internal/inherited.entry
 LDFLAGS  := -s -w -X elsa/internal/build.version=$(VERSION)
 export GOFLAGS += -buildvcs=false
 
-.PHONY: help build demo check test mutants test-random test-load bench install clean
+.PHONY: help build demo check test mutants test-random test-load bench install pictures clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ test-random: ## random tests with new draws, and fuzzing: 20 minutes. MINUTES=20
 test-load: ## every test TIMES=3 times, while a build and as many loops as twice the CPUs take the machine
 	test/setup.sh
 	GO=$(GO) test/load.sh $(or $(TIMES),3)
+
+pictures: ## the pictures of the page in docs/img, of real processes, by Chromium; as root
+	$(GO) test ./internal/web -run '^TestChromium$$' -count=1 -update
+	$(GO) test ./test/e2e -run '^TestKernelLife$$' -count=1 -update
 
 clean: ## remove what was built
 	rm -rf $(BIN) dist/out

@@ -22,6 +22,7 @@ import (
 	"elsa/internal/archive"
 	"elsa/internal/journal"
 	"elsa/internal/kerneltest"
+	"elsa/internal/query"
 )
 
 // begin is when the processes of the test ended.
@@ -113,8 +114,8 @@ func TestServe(t *testing.T) {
 		})
 		return c, err
 	}}}
-	post := func(body string) (int, string) {
-		res, err := client.Post("http://x/v1/processes", "application/json", strings.NewReader(body))
+	ask := func(path, body string) (int, string) {
+		res, err := client.Post("http://x"+path, "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,14 +124,23 @@ func TestServe(t *testing.T) {
 		b.ReadFrom(res.Body)
 		return res.StatusCode, b.String()
 	}
+	post := func(body string) (int, string) { return ask("/v1/processes", body) }
 	if status, text := post(`{"format":"jsonn"}`); status != 400 {
 		t.Error(status, text)
 	}
 	if status, _ := post(`{"command":"` + strings.Repeat("x", maxQuestion) + `"}`); status != 400 {
 		t.Error(status)
 	}
+	if status, text := ask("/v1/life", `{"group":"ci"}`); status != 400 || !strings.Contains(text, "takes a time of 1h") {
+		t.Error(status, text)
+	}
 	if os.Getuid() != 0 {
 		return
+	}
+	var l query.Life
+	_, text := ask("/v1/life", `{"group":"ci","since":"2026-11-28T12:00:00Z","until":"2026-11-28T13:00:00Z"}`)
+	if err := json.Unmarshal([]byte(text), &l); err != nil || l.Check() != nil || l.Owner != nil || l.Processes != 1 || len(l.Spans) != 1 || l.Spans[0].Command != "sh" {
+		t.Errorf("%v in %s", err, text)
 	}
 	rows := func(text string) (n int) {
 		var list []map[string]any
@@ -147,7 +157,7 @@ func TestServe(t *testing.T) {
 // TestKernelOwn: another user's elsa-archive is told by the service of that user's
 // processes alone, and a member of the unix group elsa of all.
 func TestKernelOwn(t *testing.T) {
-	kerneltest.Need(t, kerneltest.Root)
+	kerneltest.Need(t, kerneltest.Root, kerneltest.Program("curl", "curl"))
 	dir := makeArchive(t, 0, 1000, 1001, 1000)
 	os.Chmod(dir, 0o750)
 	bin := filepath.Join(t.TempDir(), "elsa-archive")
@@ -174,6 +184,13 @@ func TestKernelOwn(t *testing.T) {
 		_, err := os.Stat(o.socket)
 		return err == nil
 	})
+	cmd := exec.Command("curl", "-s", "--unix-socket", o.socket, "http://x/v1/life", "-d", `{"group":"ci","since":"2026-11-28T13:30:00Z","until":"2026-11-28T14:30:00Z"}`) // it is of user 1001
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+	var l query.Life
+	out, err := cmd.Output()
+	if err = errors.Join(err, json.Unmarshal(out, &l)); err != nil || l.Owner == nil || *l.Owner != 1000 || l.Processes != 0 {
+		t.Errorf("user 1000 is told: %s %v", out, err)
+	}
 	for _, query := range []string{`{"format":"csv"}`, `{"format":"csv","group":"ci"}`} {
 		cmd := exec.Command(bin, "query", "--archive-dir", dir, "--socket", o.socket, "--query", query)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
@@ -183,7 +200,7 @@ func TestKernelOwn(t *testing.T) {
 		}
 	}
 	_, gid := daemonUser(t)
-	cmd := exec.Command(bin, "query", "--archive-dir", dir, "--socket", o.socket, "--query", `{"format":"csv"}`)
+	cmd = exec.Command(bin, "query", "--archive-dir", dir, "--socket", o.socket, "--query", `{"format":"csv"}`)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000, Groups: []uint32{gid}}}
 	if out, err := cmd.Output(); err != nil || strings.Count(string(out), "\n") != 5 {
 		t.Errorf("a member of the unix group is told: %s %v", out, err)

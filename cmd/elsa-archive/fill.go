@@ -27,7 +27,7 @@ func fillCommand(o *options) *cobra.Command {
 		Use: "fill --query JSON --group NAME", Short: "Say what a group takes of the archive, for elsactl group fill", Hidden: true, Args: cobra.NoArgs,
 		Long: "Read what groups have, as GET /v1/fill answers, and write the requests that let a group take the rest.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := parse([]byte(text))
+			q, err := parse([]byte(text), (*query.Query).Check)
 			if err != nil {
 				return err
 			}

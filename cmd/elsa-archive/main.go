@@ -21,6 +21,7 @@ import (
 	"elsa/internal/archive"
 	"elsa/internal/build"
 	"elsa/internal/journal"
+	"elsa/internal/query"
 )
 
 func main() {
@@ -63,7 +64,7 @@ that with elsactl report --from and elsactl fleet.`,
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&o.dir, "archive-dir", journal.DefaultArchive, "the archive is in `DIR`, the journal in DIR/journal")
-	f.StringVar(&o.socket, "socket", archive.DefaultSocket, "where users ask for their own processes")
+	f.StringVar(&o.socket, "socket", query.DefaultSocket, "where users ask for their own processes")
 	f.IntVar(&o.days, "keep-days", 7, "keep the files of so many `DAYS` before the newest")
 	f.Int64Var(&o.bytes, "keep-bytes", 1<<30, "keep files of so many `BYTES` together")
 	f.DurationVar(&o.every, "every", time.Minute, "seal and prune once in a `TIME`")

@@ -26,7 +26,7 @@ func queryCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "query --query JSON", Short: "Answer one question, for elsactl processes", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := parse([]byte(text))
+			q, err := parse([]byte(text), (*query.Query).Check)
 			if err != nil {
 				return err
 			}
@@ -37,14 +37,15 @@ func queryCommand(o *options) *cobra.Command {
 	return cmd
 }
 
-func parse(b []byte) (*query.Query, error) {
+// parse reads a question and has it checked.
+func parse(b []byte, check func(*query.Query) error) (*query.Query, error) {
 	q := &query.Query{}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(q); err != nil {
 		return nil, fmt.Errorf("read question: %w", err)
 	}
-	if err := q.Check(); err != nil {
+	if err := check(q); err != nil {
 		return nil, err
 	}
 	return q, archive.CheckWhere(q.Where)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 
 	"elsa/internal/archive"
 	"elsa/internal/peer"
+	"elsa/internal/query"
 )
 
 // Bounds of what users may ask.
@@ -121,7 +123,43 @@ func whoAsks(c *net.UnixConn, admins string) (*who, error) {
 func (o *options) server() *http.Server {
 	busy := make(chan struct{}, maxAnswers)
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/processes", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /v1/processes", answering(busy, (*query.Query).Check, func(w http.ResponseWriter, r *http.Request, q *query.Query, owner *uint32) {
+		w.Header().Set("Trailer", trailer)
+		x := archive.Scanner{Dir: o.dir, Owner: owner, Stop: r.Context().Err, Damage: func(err error) {
+			if len(w.Header().Values(trailer)) < 20 {
+				w.Header().Add(trailer, fmt.Sprintf("%.300q", err.Error()))
+			}
+		}}
+		if err := x.Run(q, w); err != nil {
+			panic(http.ErrAbortHandler) // the asker sees that it is cut off
+		}
+	}))
+	mux.HandleFunc("POST /v1/life", answering(busy, (*query.Query).CheckLife, func(w http.ResponseWriter, r *http.Request, q *query.Query, owner *uint32) {
+		x := archive.Scanner{Dir: o.dir, Owner: owner, Stop: r.Context().Err}
+		l, err := x.Life(q)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(l)
+	}))
+	return &http.Server{
+		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: answerWithin, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			w, err := whoAsks(c.(*conn).Conn.(*net.UnixConn), o.admins)
+			if err != nil {
+				return ctx
+			}
+			return context.WithValue(ctx, asker{}, w)
+		},
+	}
+}
+
+// answering reads a question and has it answered, for the user who asks: owner is the
+// only one whose rows that may see, nil for who may see all.
+func answering(busy chan struct{}, check func(*query.Query) error, answer func(http.ResponseWriter, *http.Request, *query.Query, *uint32)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		from, ok := r.Context().Value(asker{}).(*who)
 		if !ok {
 			http.Error(w, "who asks is not known", http.StatusForbidden)
@@ -132,7 +170,7 @@ func (o *options) server() *http.Server {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		q, err := parse(body)
+		q, err := parse(body, check)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -145,28 +183,11 @@ func (o *options) server() *http.Server {
 			http.Error(w, "others are being answered; ask again", http.StatusServiceUnavailable)
 			return
 		}
-		w.Header().Set("Trailer", trailer)
-		x := archive.Scanner{Dir: o.dir, Owner: &from.uid, Damage: func(err error) {
-			if len(w.Header().Values(trailer)) < 20 {
-				w.Header().Add(trailer, fmt.Sprintf("%.300q", err.Error()))
-			}
-		}}
-		if from.all {
-			x.Owner = nil
+		var owner *uint32
+		if !from.all {
+			owner = &from.uid
 		}
-		if err := x.Run(q, w); err != nil {
-			panic(http.ErrAbortHandler) // the asker sees that it is cut off
-		}
-	})
-	return &http.Server{
-		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: answerWithin, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			w, err := whoAsks(c.(*conn).Conn.(*net.UnixConn), o.admins)
-			if err != nil {
-				return ctx
-			}
-			return context.WithValue(ctx, asker{}, w)
-		},
+		answer(w, r, q, owner)
 	}
 }
 

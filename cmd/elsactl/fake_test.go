@@ -16,6 +16,7 @@ import (
 	"elsa/pkg/api"
 	"elsa/pkg/client"
 	"elsa/pkg/groups"
+	"elsa/pkg/proc"
 	"elsa/pkg/usage"
 )
 
@@ -309,7 +310,8 @@ func (f *fake) Report(_ context.Context, who api.Caller, q client.ReportQuery) (
 	return out, nil
 }
 
-// Explain knows process 10, of two groups, 11, of none, and 12, of who knows.
+// Explain knows process 10, of two groups, 11, of none, 12, of who knows, and those that
+// run, by the members that they descend from.
 func (f *fake) Explain(_ context.Context, _ api.Caller, pid int) (client.Explanation, error) {
 	e := client.Explanation{PID: pid, Command: "cc1", Started: day.Add(5 * time.Hour), Groups: []client.Membership{}}
 	root := uint32(0)
@@ -327,9 +329,28 @@ func (f *fake) Explain(_ context.Context, _ api.Caller, pid int) (client.Explana
 	case 12:
 		e.Unattributed = true
 	default:
-		return client.Explanation{}, api.NotFound("no process %d is running", pid)
+		p, err := proc.Default.Process(int32(pid))
+		if pid < 100 || err != nil {
+			return client.Explanation{}, api.NotFound("no process %d is running", pid)
+		}
+		e.Groups = f.inherited(p)
 	}
 	return e, nil
+}
+
+// inherited are the memberships of a process that runs.
+func (f *fake) inherited(p proc.Process) (ms []client.Membership) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for err := error(nil); err == nil; p, err = proc.Default.Process(p.PPID) {
+		for i := range f.snapshot.Groups {
+			name := f.snapshot.Groups[i].Group.Name
+			if slices.ContainsFunc(f.members[name], func(m client.Member) bool { return m.PID == int(p.PID) }) {
+				ms = append(ms, client.Membership{Group: name})
+			}
+		}
+	}
+	return ms
 }
 
 // TryRules knows process 10, of which each rule says something else, and 11,

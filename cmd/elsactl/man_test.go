@@ -61,7 +61,7 @@ func TestManualIsComplete(t *testing.T) {
 	page := manual(newRoot(&ctl{}))
 	plain := strings.NewReplacer(`\-`, "-", `\fI`, "", `\fR`, "", `\e`, `\`).Replace(page)
 	for _, path := range []string{
-		"group create", "group add", "group remove", "group list", "group show", "group close", "group delete", "run", "usage", "report", "explain", "doctor", "top", "status",
+		"group create", "group add", "group remove", "group list", "group show", "group close", "group delete", "run", "mark", "usage", "report", "explain", "doctor", "top", "status",
 	} {
 		cmd, _, err := newRoot(&ctl{}).Find(strings.Fields(path))
 		if err != nil || cmd.Name() == "elsactl" {

@@ -66,7 +66,7 @@ Group names are 1 to 128 letters, digits and the characters . _ - / : @`,
 	flags.StringVar(&c.socket, "socket", client.DefaultSocket, "ask the elsad whose control socket is at `PATH`")
 	flags.StringVarP(&c.format, "output", "o", "table", "print in `FORMAT` table, json or csv; the latter two in bytes and seconds")
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(groupCommand(c), runCommand(c), usageCommand(c), reportCommand(c), billCommand(c), budgetCommand(c), explainCommand(c),
+	root.AddCommand(groupCommand(c), runCommand(c), markCommand(c), usageCommand(c), reportCommand(c), billCommand(c), budgetCommand(c), explainCommand(c),
 		processesCommand(c), fleetCommand(c), rulesCommand(c), doctorCommand(c), topCommand(c), statusCommand(c), backupCommand(c), restoreCommand(c), manCommand())
 	uniform(root)
 	root.InitDefaultCompletionCmd() // or cobra adds it later

@@ -13,8 +13,9 @@ import (
 
 func usageCommand(c *ctl) *cobra.Command {
 	var q client.UsageQuery
+	var since string
 	cmd := &cobra.Command{
-		Use:   "usage [NAME...] [--mine] [--wait]",
+		Use:   "usage [NAME...] [--since MARK] [--mine] [--wait]",
 		Short: "Show what groups used",
 		Long: `Show what groups used so far, their ended and live processes together; all
 groups, or those that are named. MEMORY is the largest resident set of any one
@@ -28,16 +29,30 @@ Without names the rest of the machine is shown too. A process in several
 groups counts in each, and once in (any group). (unattributed) is what nobody
 could be charged with for certain. These and (ungrouped) add up to (total).
 
+With --since it is what this shell and its children used since elsactl mark,
+ended and live.
+
 PRECISION says how well the CPU time of the ended processes is known: exact,
 as the scheduler measured it; sampled by the tick, in microseconds; rounded
 down to 10 ms each. The membership of inferred ones was found after the kernel
 dropped events.`,
 		Example: `  elsactl usage
   elsactl usage 'ci/*' ci/
+  elsactl mark; make; elsactl usage --since mark
   elsactl usage ci --wait -o json | jq '.groups[0].usage.cpu_seconds'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q.Groups = args
-			all := len(args) == 0 && !q.Mine
+			if cmd.Flags().Changed("since") {
+				if len(args) > 0 || q.Mine {
+					return badUsage("--since, --mine and groups: use one of these")
+				}
+				group, err := c.marked(cmd.Context(), since)
+				if err != nil {
+					return err
+				}
+				q.Groups = []string{group}
+			}
+			all := len(q.Groups) == 0 && !q.Mine
 			stop := c.waiting("waiting for the last records")
 			r, err := c.client().Usage(cmd.Context(), q)
 			stop()
@@ -68,6 +83,8 @@ dropped events.`,
 		},
 		ValidArgsFunction: c.completeGroups,
 	}
+	cmd.Flags().StringVar(&since, "since", "", "show what this shell and its children used since the mark `MARK`; see elsactl mark")
+	cmd.RegisterFlagCompletionFunc("since", c.completeMarks)
 	cmd.Flags().BoolVar(&q.Mine, "mine", false, "show your own groups alone: those that you made, and those that rules made for your processes")
 	cmd.Flags().BoolVar(&q.Wait, "wait", false, "wait until every process that died before is counted, 2 s at most")
 	return cmd

@@ -81,6 +81,9 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	if cfg.WebMembers {
 		pages.Members = service.PageMembers
 	}
+	if cfg.Journal == "on" {
+		pages.Life = askArchive(cfg.ArchiveSocket)
+	}
 	page := web.NewPage(pages)
 	http, err := web.Listen(web.ServerOptions{
 		Addr: cfg.Listen, ConfigFile: cfg.WebConfig, Hosts: cfg.WebHosts, Refused: refused, Log: log,

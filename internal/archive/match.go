@@ -16,9 +16,11 @@ type match struct {
 	uid   int64 // of the user, if it is a number; else -1
 	since int64
 	until int64
-	tree  *tree
-	where *where
-	found []int32
+	// startedBefore, if not 0, leaves out who started later.
+	startedBefore int64
+	tree          *tree
+	where         *where
+	found         []int32
 }
 
 // newMatch makes ready what needs no look at the archive and cannot fail; the rest is
@@ -70,6 +72,7 @@ func (m *match) find(b *batch, owner *uint32) ([]int32, error) {
 		{q.Exit != "", []Column{Status}, func(i int32) bool { return exited(q.Exit, b.ints[Status][i]) }},
 		{m.since != 0, []Column{Ended}, func(i int32) bool { return b.ints[Ended][i] >= m.since }},
 		{m.until != 0, []Column{Ended}, func(i int32) bool { return b.ints[Ended][i] < m.until }},
+		{m.startedBefore != 0, []Column{Started}, func(i int32) bool { return b.ints[Started][i] < m.startedBefore }},
 		{m.tree != nil, []Column{PID, Started}, func(i int32) bool { return m.tree.has(b.ints[PID][i], b.ints[Started][i]) }},
 	} {
 		if !t.on || len(m.found) == 0 {

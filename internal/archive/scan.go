@@ -29,6 +29,8 @@ type Scanner struct {
 	Living []client.Process
 	// Progress, if set, is told how many bytes were read, of how many.
 	Progress func(done, all int64)
+	// Stop, if set, is asked from time to time; its error ends what is under way.
+	Stop func() error
 
 	batch batch
 	rows  uint64 // looked at
@@ -231,6 +233,11 @@ func (x *Scanner) segment(from string, list []uint64, i int, m *match, s sink) e
 // match hands the rows of the batch that match to s.
 func (x *Scanner) match(m *match, s sink) error {
 	x.rows += uint64(x.batch.n)
+	if x.Stop != nil {
+		if err := x.Stop(); err != nil {
+			return &sinkError{err}
+		}
+	}
 	found, err := m.find(&x.batch, x.Owner)
 	if err != nil || len(found) == 0 {
 		return err

@@ -4,9 +4,6 @@ package archive
 
 import "elsa/internal/query"
 
-// DefaultSocket is where the service answers users.
-const DefaultSocket = "/run/elsa-archive/query.sock"
-
 // nothing reads all of a row and keeps nothing.
 type nothing struct{}
 

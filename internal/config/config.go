@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"elsa/internal/journal"
+	"elsa/internal/query"
 	"elsa/pkg/client"
 )
 
@@ -37,6 +38,7 @@ type Config struct {
 	CommitInterval  time.Duration
 	Journal         string
 	ArchiveDir      string
+	ArchiveSocket   string
 	EventBuffer     int
 	TaskstatsBuffer int
 	MaxGroups       int
@@ -74,6 +76,7 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.CommitInterval, "commit-interval", time.Second, "how often the bills are made durable")
 	f.StringVar(&c.Journal, "journal", "off", "a row for each process that ended, for the archive: on or off")
 	f.StringVar(&c.ArchiveDir, "archive-dir", journal.DefaultArchive, "directory of the archive; the journal is in its journal/")
+	f.StringVar(&c.ArchiveSocket, "archive-socket", query.DefaultSocket, "where the page asks elsa-archive for the processes of an hour, with --journal on and --web.members")
 	f.IntVar(&c.EventBuffer, "event-buffer", 0, "receive buffer for events in bytes: 832 bytes an event by the connectors, taken only while it is used; by bpf 320 bytes a process, its exact record included, until it is committed (a ring that elsad goes on with keeps its size); 0: by memory, a 32nd of it, from 64 MiB to 1 GiB, and 64 MiB for bpf")
 	f.IntVar(&c.TaskstatsBuffer, "taskstats-buffer", 0, "receive buffer for taskstats in bytes, taken only while it is used; 1280 bytes or more a thread's end; 0: by memory, as for events")
 	f.IntVar(&c.MaxGroups, "metrics.max-groups", defaultMaxGroups, "groups with series of their own; the others are summed in one; negative for no limit")

@@ -5,6 +5,7 @@ package web
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -33,6 +34,8 @@ type detail struct {
 	// addresses of the tables.
 	Parts *breakdown
 	CSV   map[string]string
+	// Life is the address of the processes by the hour; empty: there is no archive.
+	Life string
 	// HasMembers is whether the service tells; MembersError why it did not.
 	HasMembers   bool
 	Members      []Member
@@ -86,7 +89,9 @@ func (p *Page) serveGroup(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if p.opts.Members != nil {
-		d.HasMembers = true
+		if d.HasMembers = true; p.opts.Life != nil {
+			d.Life = "/life?" + url.Values{"name": {name}}.Encode()
+		}
 		members, err := p.opts.Members(r.Context(), g.Group.ID)
 		if err != nil {
 			p.opts.Log.Warn("list members", "group", name, "err", err)

@@ -24,7 +24,7 @@ var style []byte
 var pageText string
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"cores": cores, "seconds": seconds, "size": size, "count": count, "bill": bill, "figure": figure,
+	"cores": cores, "seconds": seconds, "size": size, "count": count, "nanos": func(ns int64) string { return lasted(time.Duration(ns)) }, "bytes": func(n int64) string { return size(uint64(max(n, 0))) }, "number": func(n int64) string { return count(uint64(max(n, 0))) }, "bill": bill, "figure": figure,
 	"word": func(s string) string { w, _, _ := strings.Cut(s, ":"); return w }, "breakable": breakable, "user": func(uint32) string { return "" },
 	"time": func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
 }).Parse(pageText))
@@ -44,6 +44,9 @@ type Options struct {
 	// Cells reads the history. If it is nil the page shows the last hour alone, as far as
 	// it was running.
 	Cells Cells
+	// Life reads the archive, for all who can reach the page; nil: there is none. It is
+	// shown only where Members are.
+	Life Life
 	// User names a user; it must not block. Nil shows numbers.
 	User func(uid uint32) string
 	// CPUs is how many CPUs the machine has; 0: not known.
@@ -65,7 +68,7 @@ type Member struct {
 }
 
 // Page is the handler of the pages for people: / lists the groups, /group
-// shows one. It loads nothing from elsewhere and runs no script.
+// shows one, and /life its processes in an hour. It loads nothing from elsewhere and runs no script.
 type Page struct {
 	opts      Options
 	templates *template.Template
@@ -119,6 +122,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.serveList(w, r)
 	case "/group":
 		p.serveGroup(w, r)
+	case "/life":
+		p.serveLife(w, r)
 	case "/group.csv":
 		p.serveCSV(w, r)
 	case "/style.css":

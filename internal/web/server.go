@@ -88,10 +88,12 @@ const (
 	idleTimeout   = time.Minute
 )
 
-// How many scrapes, and pages, are made at a time.
+// How many scrapes, pages, and pages of the archive, are made at a time. elsa-archive
+// answers two who ask, so that one is left for users.
 const (
 	maxScrapes = 2
 	maxPages   = 2
+	maxLives   = 1
 )
 
 // Addr is the address that was bound.
@@ -160,6 +162,8 @@ func Routes(metrics, page http.Handler, ready func() error, refused *tally.Share
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, "elsad is ready")
 	})
+	// What is asked of the archive takes longer, and holds up no other page.
+	mux.Handle("GET /life", buffered(page, maxLives, box))
 	mux.Handle("GET /", buffered(page, maxPages, box))
 	return mux
 }

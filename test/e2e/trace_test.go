@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -14,8 +13,6 @@ import (
 	"elsa/internal/kerneltest"
 	"elsa/test/traceevent"
 )
-
-var update = flag.Bool("update", false, "draw docs/img/trace.svg anew")
 
 // project writes a program in C of so many files, with a Makefile.
 func project(t *testing.T, files int) (dir string) {
@@ -98,12 +95,6 @@ func TestKernelTrace(t *testing.T) {
 	}
 	if !beside {
 		t.Error("no two compilers are beside each other")
-	}
-	if *update {
-		picture := traceevent.Draw(trace, fmt.Sprintf("make -j4: %d processes, %.3f s CPU", slices, cpu))
-		if err := os.WriteFile("../../docs/img/trace.svg", picture, 0o644); err != nil {
-			t.Fatal(err)
-		}
 	}
 	t.Logf("%d slices on %d tracks, %d events", slices, len(tracks), len(trace.Events))
 }

@@ -45,6 +45,7 @@ setpriv --reuid alice --clear-groups env GITLAB_CI=true CI_JOB_ID=78 CI_PROJECT_
 	{"commands", "pkill -P $$ -x nginx; elsactl usage --wait > /run/out", "", []string{`nginx +1`}},
 	{"tree", "sh -c 'echo $$ > /run/tree; /bin/true; /bin/true'; PID=$(cat /run/tree); elsactl usage --wait > /run/out; sleep 1.5", "", []string{`true`, `sh`}},
 	{"split", "", "", []string{`(?m)^group second$`}},
+	{"mark", "", "/bin/true; /bin/true", []string{`mark-\d+T\d+-\d+ +open +\d+ +[3-9] `}},
 	{"month", "", "", []string{`"user/alice",\d`, `"web",`}},
 	{"hosts", "prometheus --config.file /usr/share/elsa/prometheus/elsa.scrape.yml --storage.tsdb.path /run/metrics --web.listen-address 127.0.0.1:9944 2> /dev/null &\n" +
 		`until promtool query instant http://localhost:9944 'elsa_group_cpu_seconds_total{group="web"}' 2> /dev/null | grep -q web; do sleep 0.5; done`, "", []string{`SUCCESS`, `group="web"} =>`}},
