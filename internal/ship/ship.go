@@ -23,7 +23,7 @@ import (
 
 // Options say what is sent, and where to.
 type Options struct {
-	Sink Sink
+	Place Place
 	// Cells tells the cells of this host.
 	Cells interface {
 		Cells(context.Context, client.CellsQuery) (client.Cells, error)
@@ -35,7 +35,7 @@ type Options struct {
 	Bounds  Bounds
 	// Every is how often Round is called; readers are told.
 	Every time.Duration
-	// Again is how long after a comparison of the sink with what was sent the next is due.
+	// Again is how long after a comparison of the place with what was sent the next is due.
 	Again time.Duration
 	Now   func() time.Time
 	// Writer makes names of writers; nil makes random ones.
