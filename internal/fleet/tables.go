@@ -86,7 +86,17 @@ func (t *Tables) bill(ctx context.Context, all map[string]*source, q *query.Flee
 		where += fmt.Sprintf(` AND (source, hour) NOT IN (SELECT source, hour FROM cells WHERE %s AND concat(toString(source), writer) IN %s
 			GROUP BY source, hour HAVING uniqExact(writer) > 1)`, in, clickhouse.List(twins))
 	}
-	by := map[string]string{"command": ", command", "host": ", source", "user": ", user_name, number", "hour": ", hour"}[q.By]
+	by, command, user, number := "", "''", "''", "0" // what is told apart besides groups
+	switch q.By {
+	case "command":
+		by, command = ", command", "CAST(command, 'String')"
+	case "user":
+		by, user, number = ", user_name, number", "CAST(user_name, 'String')", "if(user_name = '', uid, 0)"
+	case "host":
+		by = ", source"
+	case "hour":
+		by = ", hour"
+	}
 	figures := make([]string, len(usage.Stored))
 	for i, f := range usage.Stored {
 		figures[i] = "sum(" + f.Info().Column() + ")"
@@ -94,10 +104,10 @@ func (t *Tables) bill(ctx context.Context, all map[string]*source, q *query.Flee
 			figures[i] = "max(" + f.Info().Column() + ")"
 		}
 	}
-	sql := fmt.Sprintf(`SELECT grouping(version) AS of_bill, CAST(groups, 'Array(String)'), unattributed, CAST(command, 'String'), CAST(user_name, 'String'),
-		if(user_name = '', uid, 0) AS number, toString(source), any(host), hour, version, CAST(writer, 'String'),
-		count(), %s FROM cells FINAL WHERE %s GROUP BY GROUPING SETS ((groups, unattributed%s), (source, hour, version, writer))`,
-		strings.Join(figures, ", "), where, by)
+	sql := fmt.Sprintf(`SELECT toUInt8(grouping(version)), CAST(groups, 'Array(String)'), unattributed, %s, %s, toUInt32(%s) AS number,
+		toString(source), CAST(any(host), 'String'), hour, version, CAST(writer, 'String'), count(), %s
+		FROM cells FINAL WHERE %s GROUP BY GROUPING SETS ((groups, unattributed%s), (source, hour, version, writer))`,
+		command, user, number, strings.Join(figures, ", "), where, by)
 	there := map[hourOf]sum{}
 	names := hostNames(all)
 	b := cells.Block{Cells: make([]cells.Cell, 1)}
