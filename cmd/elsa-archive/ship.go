@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/cells"
 	"elsa/internal/config"
 	"elsa/internal/ship"
 	"elsa/pkg/client"
@@ -33,7 +34,7 @@ func shipCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ship [--to WHERE] [--once]", Short: "Deliver what this host bills to a place that all hosts share", Args: cobra.NoArgs,
 		Long: `Deliver the history of elsad, by the hour, and with stream: processes the files
-of the archive, too, to a directory or to a bucket of S3. The section ship of the
+of the archive, too, to a directory, a bucket of S3 or tables of ClickHouse. The section ship of the
 configuration file says where to. What waits is kept in DIR/ship of the archive.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := config.ReadSections(file)
@@ -49,14 +50,14 @@ configuration file says where to. What waits is kept in DIR/ship of the archive.
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "config", config.DefaultFile, "the configuration `FILE`, of which this reads the section ship")
-	f.StringVar(&to, "to", "", "deliver to `WHERE`: a directory, or s3://BUCKET/PREFIX")
+	f.StringVar(&to, "to", "", "deliver to `WHERE`: a directory, s3://BUCKET/PREFIX, or clickhouse://HOST/DATABASE")
 	f.StringVar(&socket, "elsad-socket", client.DefaultSocket, "ask the elsad whose control socket is at `PATH`")
 	f.BoolVar(&once, "once", false, "deliver once, compare what is there, and end")
 	return cmd
 }
 
 func (o *options) ship(ctx context.Context, c config.Ship, socket string, once bool) error {
-	sink, err := ship.Open(c.To)
+	place, err := ship.OpenPlace(c.To)
 	if err != nil {
 		return err
 	}
@@ -64,8 +65,9 @@ func (o *options) ship(ctx context.Context, c config.Ship, socket string, once b
 	defer elsad.Close()
 	spool := filepath.Join(o.dir, "ship")
 	options := ship.Options{
-		Sink: sink, Cells: elsad, Spool: spool, Every: c.Every, Again: compareEvery, Now: time.Now,
+		Place: place, Cells: elsad, Spool: spool, Every: c.Every, Again: compareEvery, Now: time.Now,
 		Bounds: ship.Bounds{Bytes: c.SpoolBytes, Hours: uint32(24 * c.SpoolDays)},
+		Hide:   cells.Hide{Commands: c.HideCommands, Users: c.HideUsers},
 	}
 	if c.Processes {
 		options.Archive = o.dir

@@ -175,10 +175,14 @@ func (s *Shipper) again(ctx context.Context, f *feed, r *Round) error {
 // body is the content of an item; fs.ErrNotExist if it is gone.
 func (f *feed) body(h *held) ([]byte, error) {
 	path := h.File
+	var b []byte
+	var err error
 	if path == "" {
 		path = f.path(h)
+		b, err = os.ReadFile(path)
+	} else {
+		b, err = sealedBody(path, f.Hidden)
 	}
-	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -224,13 +228,18 @@ func (s *Shipper) send(ctx context.Context, f *feed, h *held, r *Round) error {
 // renew gives an item another name, cells a higher version, and has it sent again.
 func (s *Shipper) renew(f *feed, h *held) error {
 	if h.File != "" {
-		h.Old = append(slices.Clip(h.Old), h.Name)
-		h.Try++
-		h.rename(f.Writer)
-		h.Sent, h.Verified = false, false
+		h.another(f.Writer)
 		return f.save()
 	}
 	return errors.Join(s.raise(f, h, h.Version), f.save())
+}
+
+// another gives a file of the archive another name, under which it is to be sent.
+func (h *held) another(writer string) {
+	h.Old = append(slices.Clip(h.Old), h.Name)
+	h.Try++
+	h.rename(writer)
+	h.Sent, h.Verified = false, false
 }
 
 // verify reads an item back.

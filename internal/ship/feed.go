@@ -44,6 +44,8 @@ type state struct {
 	Mark    string    `json:"mark,omitempty"`
 	Through time.Time `json:"through"`
 	Since   uint32    `json:"since,omitempty"`
+	// Hidden is what items do not have.
+	Hidden cells.Hide `json:"hidden"`
 	// Again is the last request to send again that was done.
 	Again string `json:"again,omitempty"`
 	// Compared is when the sink was last compared with items.
