@@ -134,6 +134,7 @@ func (o *options) resend(ctx context.Context, r reader, place ship.Place, host s
 type reader interface {
 	Report(context.Context, *query.Fleet) (*query.FleetReport, error)
 	Status(ctx context.Context, read bool) ([]query.Host, query.Completeness, error)
+	Processes(context.Context, *query.Query, io.Writer) error
 }
 
 // reader opens the place of an address. damage is told what is not as it should be.

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,9 +22,11 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"elsa/internal/archive"
+	"elsa/internal/chdb"
 	"elsa/internal/control"
 	"elsa/internal/engine"
 	"elsa/internal/history"
+	"elsa/internal/journal"
 	"elsa/internal/kerneltest"
 	"elsa/internal/pipeline"
 	"elsa/internal/query"
@@ -126,10 +129,7 @@ func (m *machine) bill(t *testing.T, n int, hours ...uint32) {
 // them is the sum of their own reports, and what changes later is a correction.
 func TestFleet(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root) // whom the service tells of all users
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin, ".", "../elsactl").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	bin := programs(t)
 	backend := s3mem.New()
 	if err := backend.CreateBucket("bills"); err != nil {
 		t.Fatal(err)
@@ -140,76 +140,125 @@ func TestFleet(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	t.Setenv("TZ", "UTC")
 	for _, to := range []string{t.TempDir(), "s3://bills/elsa?endpoint=" + server.URL + "&region=us-east-1"} {
-		t.Run(to[:3], func(t *testing.T) {
-			var hosts []*machine
-			now := usage.HourOf(time.Now().Unix())
-			for n := range 3 {
-				m := newMachine(t, n+1)
-				for _, name := range []string{"ci", "web"} {
-					if _, err := m.client.CreateGroup(t.Context(), client.CreateGroupRequest{Name: name}); err != nil {
-						t.Fatal(err)
-					}
-				}
-				m.bill(t, n+1, now-3, now-2, now)
-				hosts = append(hosts, m)
+		t.Run(to[:3], func(t *testing.T) { deliverAndReport(t, bin, to) })
+	}
+}
+
+// TestEngineFleet: so they do to tables.
+func TestEngineFleet(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root)
+	bin := programs(t)
+	t.Setenv("TZ", "UTC")
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("it's secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := chdb.Start(t, "elsa", "it's secret")
+	t.Setenv("ELSA_CLICKHOUSE_PASSWORD_FILE", password)
+	deliverAndReport(t, bin, server.Address("elsa", server.Database(t)))
+}
+
+// programs is where elsactl and elsa-archive are, built once.
+func programs(t *testing.T) string {
+	t.Helper()
+	bin, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+var (
+	binaries string
+	built    = sync.OnceValues(func() (string, error) {
+		var err error
+		if binaries, err = os.MkdirTemp("", "elsa-programs"); err != nil {
+			return "", err
+		}
+		out, err := exec.Command("go", "build", "-o", binaries, ".", "../elsactl").CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		return binaries, err
+	})
+)
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if binaries != "" {
+		os.RemoveAll(binaries)
+	}
+	os.Exit(status)
+}
+
+func deliverAndReport(t *testing.T, bin, to string) {
+	var hosts []*machine
+	now := usage.HourOf(time.Now().Unix())
+	for n := range 3 {
+		m := newMachine(t, n+1)
+		for _, name := range []string{"ci", "web"} {
+			if _, err := m.client.CreateGroup(t.Context(), client.CreateGroupRequest{Name: name}); err != nil {
+				t.Fatal(err)
 			}
-			ship := func(m *machine) string {
-				t.Helper()
-				status, out, text := runArchive(t, "ship", "--once", "--config", os.DevNull, "--archive-dir", m.spool, "--elsad-socket", m.socket, "--to", to)
-				if status != 0 {
-					t.Fatal(out, text)
-				}
-				return out
+		}
+		m.bill(t, n+1, now-3, now-2, now)
+		hosts = append(hosts, m)
+	}
+	ship := func(m *machine) string {
+		t.Helper()
+		status, out, text := runArchive(t, "ship", "--once", "--config", os.DevNull, "--archive-dir", m.spool, "--elsad-socket", m.socket, "--to", to)
+		if status != 0 {
+			t.Fatal(out, text)
+		}
+		return out
+	}
+	for _, m := range hosts {
+		if out := ship(m); !strings.HasPrefix(out, "3 hours changed, 3 files sent, 0 of them again; 0 wait; 0 were dropped") {
+			t.Error(out)
+		}
+	}
+	hosts[1].bill(t, 9, now-2, now)
+	if out := ship(hosts[1]); !strings.HasPrefix(out, "2 hours changed, 2 files sent") {
+		t.Error(out)
+	}
+	if out := ship(hosts[0]); !strings.HasPrefix(out, "0 hours changed, 0 files sent") {
+		t.Error(out)
+	}
+	for _, by := range []string{"group", "command", "hour"} {
+		want := client.Report{}
+		rows := map[string]client.Spent{}
+		for _, m := range hosts {
+			r, err := m.client.Report(t.Context(), client.ReportQuery{By: by})
+			if err != nil {
+				t.Fatal(err)
 			}
-			for _, m := range hosts {
-				if out := ship(m); !strings.HasPrefix(out, "3 hours changed, 3 files sent, 0 of them again; 0 wait; 0 were dropped") {
-					t.Error(out)
-				}
+			for _, row := range r.Rows {
+				sum := rows[row.Group+row.Command+row.Hour.String()]
+				sum.Add(&row.Spent)
+				rows[row.Group+row.Command+row.Hour.String()] = sum
 			}
-			hosts[1].bill(t, 9, now-2, now)
-			if out := ship(hosts[1]); !strings.HasPrefix(out, "2 hours changed, 2 files sent") {
-				t.Error(out)
-			}
-			if out := ship(hosts[0]); !strings.HasPrefix(out, "0 hours changed, 0 files sent") {
-				t.Error(out)
-			}
-			for _, by := range []string{"group", "command", "hour"} {
-				want := client.Report{}
-				rows := map[string]client.Spent{}
-				for _, m := range hosts {
-					r, err := m.client.Report(t.Context(), client.ReportQuery{By: by})
-					if err != nil {
-						t.Fatal(err)
-					}
-					for _, row := range r.Rows {
-						sum := rows[row.Group+row.Command+row.Hour.String()]
-						sum.Add(&row.Spent)
-						rows[row.Group+row.Command+row.Hour.String()] = sum
-					}
-					want.Total.Add(&r.Total)
-					want.Ungrouped.Add(&r.Ungrouped)
-					want.Unattributed.Add(&r.Unattributed)
-				}
-				got := elsactl(t, bin, to, by)
-				have := map[string]client.Spent{}
-				for _, row := range got.Rows {
-					have[row.Group+row.Command+row.Hour.String()] = row.Spent
-				}
-				nanoseconds := cmp.Comparer(func(a, b float64) bool { return uint64(a*1e9+0.5) == uint64(b*1e9+0.5) })
-				if diff := cmp.Diff(rows, have, nanoseconds); diff != "" || len(rows) < 2 {
-					t.Errorf("by %s: (-local +fleet):\n%s", by, diff)
-				}
-				if diff := cmp.Diff([]client.Spent{want.Total, want.Ungrouped, want.Unattributed}, []client.Spent{got.Total, got.Ungrouped, got.Unattributed}, nanoseconds); diff != "" {
-					t.Errorf("by %s: (-local +fleet):\n%s", by, diff)
-				}
-				if got.Fleet.Complete != 3 || got.Fleet.Hosts != 3 {
-					t.Errorf("%+v", got.Fleet)
-				}
-			}
-			if got := elsactl(t, bin, to, "host"); len(got.Rows) != 3 || got.Rows[0].Host != "node2" {
-				t.Errorf("%+v", got.Rows)
-			}
-		})
+			want.Total.Add(&r.Total)
+			want.Ungrouped.Add(&r.Ungrouped)
+			want.Unattributed.Add(&r.Unattributed)
+		}
+		got := elsactl(t, bin, to, by)
+		have := map[string]client.Spent{}
+		for _, row := range got.Rows {
+			have[row.Group+row.Command+row.Hour.String()] = row.Spent
+		}
+		nanoseconds := cmp.Comparer(func(a, b float64) bool { return uint64(a*1e9+0.5) == uint64(b*1e9+0.5) })
+		if diff := cmp.Diff(rows, have, nanoseconds); diff != "" || len(rows) < 2 {
+			t.Errorf("by %s: (-local +fleet):\n%s", by, diff)
+		}
+		if diff := cmp.Diff([]client.Spent{want.Total, want.Ungrouped, want.Unattributed}, []client.Spent{got.Total, got.Ungrouped, got.Unattributed}, nanoseconds); diff != "" {
+			t.Errorf("by %s: (-local +fleet):\n%s", by, diff)
+		}
+		if got.Fleet.Complete != 3 || got.Fleet.Hosts != 3 {
+			t.Errorf("%+v", got.Fleet)
+		}
+	}
+	if got := elsactl(t, bin, to, "host"); len(got.Rows) != 3 || got.Rows[0].Host != "node2" {
+		t.Errorf("%+v", got.Rows)
 	}
 }
 
@@ -241,31 +290,12 @@ func elsactl(t *testing.T, bin, from, by string) (r query.FleetReport) {
 }
 
 // TestShipProcesses: with stream: processes the sealed files go, too, as they are,
-// and one that is cut off is sent again.
+// and one that is cut off is sent again. elsactl processes has of them what it has here.
 func TestShipProcesses(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root)
-	m := newMachine(t, 1)
-	dir := makeArchive(t, 0, 1000, 1001)
-	if _, err := archive.Seal(dir); err != nil {
-		t.Fatal(err)
-	}
-	to := t.TempDir()
-	config := filepath.Join(t.TempDir(), "elsa.yaml")
-	if err := os.WriteFile(config, []byte("ship: {to: "+to+", stream: processes}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m.bill(t, 1, usage.HourOf(time.Now().Unix()))
-	ship := func() string {
-		t.Helper()
-		status, out, text := runArchive(t, "ship", "--once", "--config", config, "--archive-dir", dir, "--elsad-socket", m.socket)
-		if status != 0 {
-			t.Fatal(out, text)
-		}
-		return out
-	}
-	if out := ship(); !strings.HasPrefix(out, "1 hours changed, 3 files sent, 0 of them again; 0 wait; 0 were dropped") {
-		t.Error(out)
-	}
+	bin, to := programs(t), t.TempDir()
+	ship, dir := shipProcesses(t, to, "")
+	sameProcesses(t, bin, dir, to)
 	files, err := archive.Files(dir)
 	if err != nil || len(files) != 2 {
 		t.Fatal(files, err)
@@ -293,4 +323,140 @@ func TestShipProcesses(t *testing.T) {
 	if again, _ := filepath.Glob(filepath.Join(to, "processes/day=*/source=*/*.parquet")); len(again) != 2 {
 		t.Errorf("there are %v", again)
 	}
+	os.Remove(sent[0])
+	if status, _, text := runArchive(t, "query", "--from", to); status != 1 || !strings.Contains(text, "is not there") {
+		t.Errorf("a file is gone: %d %s", status, text)
+	}
+}
+
+// TestShipHidden: what is hidden is not in the files that leave the host.
+func TestShipHidden(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root)
+	to := t.TempDir()
+	shipProcesses(t, to, ", hide: [command, user]")
+	status, out, text := runArchive(t, "query", "--from", to, "--query", `{"by":["command","user"],"format":"csv"}`)
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); status != 0 || len(lines) != 2 || !strings.HasPrefix(lines[1], "(hidden),(hidden),") {
+		t.Errorf("%d %s%s", status, out, text)
+	}
+}
+
+// TestEngineProcesses: rows of tables are what the files are, also after they were lost.
+func TestEngineProcesses(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root)
+	bin, server := programs(t), chdb.Start(t, "", "")
+	database := server.Database(t)
+	to := server.Address("", database)
+	ship, dir := shipProcesses(t, to, "")
+	sameProcesses(t, bin, dir, to)
+	server.Run(t, "DELETE FROM "+database+".processes WHERE seq % 10 = 3")
+	if status, _, text := runArchive(t, "fleet", "status", "--read", "--from", to); status != 1 || !strings.Contains(text, "were sent") {
+		t.Errorf("rows are gone: %d %s", status, text)
+	}
+	if out := ship(); !strings.HasPrefix(out, "0 hours changed, 2 files sent, 2 of them again") {
+		t.Error(out)
+	}
+	if status, out, text := runArchive(t, "fleet", "status", "--read", "--from", to); status != 0 || !strings.Contains(out, `"state":"complete"`) {
+		t.Error(out, text)
+	}
+	sameProcesses(t, bin, dir, to)
+}
+
+// sameProcesses compares what elsactl processes has of an archive with what it has of a
+// place.
+func sameProcesses(t *testing.T, bin, dir, from string) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"-o", "json"}, {"-o", "csv", "--group", "ci"}, {"--by", "command,user", "-o", "csv"}, {"--by", "group,host,exit", "-o", "csv"}, {"--exit", "signal", "-o", "csv"},
+		{"--sort", "cpu", "--top", "7", "-o", "csv"}, {"--user", "1000", "-o", "json"}, {"--user", "user1001", "--command", "as", "-o", "json"},
+		{"--until", "2026-11-28T23:05:00Z", "-o", "csv"}, {"--since", "2026-11-28T23:05:00Z", "--command", "gcc"},
+	} {
+		run := func(where ...string) string {
+			t.Helper()
+			cmd := exec.Command(filepath.Join(bin, "elsactl"), append(append([]string{"processes"}, args...), where...)...)
+			cmd.Env = append(os.Environ(), "TZ=UTC")
+			var text bytes.Buffer
+			cmd.Stderr = &text
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%q: %v: %s", cmd.Args, err, text.String())
+			}
+			return string(out)
+		}
+		if diff := cmp.Diff(run("--archive-dir", dir), run("--from", from)); diff != "" {
+			t.Errorf("%q (-here +there):\n%.2000s", args, diff)
+		}
+	}
+}
+
+// shipProcesses delivers an archive once, and returns what does so again.
+func shipProcesses(t *testing.T, to, more string) (ship func() string, dir string) {
+	t.Helper()
+	m := newMachine(t, 1)
+	dir = longArchive(t)
+	if done, err := archive.Seal(dir); err != nil || done.Files != 2 {
+		t.Fatal(done, err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, journal.Subdir)); err != nil { // what is not sealed is not sent
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, journal.Subdir), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "elsa.yaml")
+	if err := os.WriteFile(config, []byte("ship: {to: '"+to+"', stream: processes"+more+"}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.bill(t, 1, usage.HourOf(time.Now().Unix()))
+	ship = func() string {
+		t.Helper()
+		status, out, text := runArchive(t, "ship", "--once", "--config", config, "--archive-dir", dir, "--elsad-socket", m.socket)
+		if status != 0 {
+			t.Fatal(out, text)
+		}
+		return out
+	}
+	if out := ship(); !strings.HasPrefix(out, "1 hours changed, 3 files sent, 0 of them again; 0 wait; 0 were dropped") {
+		t.Error(out)
+	}
+	return ship, dir
+}
+
+// longArchive has 400 processes on two days, of all kinds, and then one that is not sealed.
+func longArchive(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, journal.Subdir), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 28, 23, 0, 0, 0, time.UTC)
+	j, err := journal.Open(journal.Options{Dir: filepath.Join(dir, journal.Subdir), Source: [16]byte{5}, Host: "node1", MaxAge: 10 * time.Hour, MaxBytes: 1 << 20}, journal.Position{}, 1, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	groups := []*journal.Groups{{Names: []string{"ci"}}, {Names: []string{"build/17", "ci"}}, {}, {Unattributed: true}, {Names: []string{"it's \\"}}}
+	for i := range 400 {
+		end := at.Add(time.Duration(i) * 10 * time.Second)
+		r := journal.Row{Seq: uint64(i + 1), PID: int32(100 + i), PPID: int32(i % 3), Start: end.Add(-time.Second).UnixNano(), End: end.UnixNano() + int64(i), ParentStart: int64(i % 2),
+			Groups: groups[i%5], UID: uint32(1000 + i%3), GID: 100, User: []string{"user1000", "user1001", ""}[i%3], Exited: i%7 > 0, Precision: journal.Exact,
+			Status: uint32([]int{0, 1 << 8, 9}[i%3]), Inferred: i%11 == 0}
+		copy(r.Comm[:], []string{"cc1", "as", "gcc", "sh -c \xff'"}[i%4])
+		for f := range r.Measure {
+			r.Measure[f] = uint64(i * (int(f) + 1))
+		}
+		if i%7 == 0 {
+			r.Part, r.Precision = 1, journal.Partial
+		}
+		j.Row(&r)
+	}
+	j.Settled(400)
+	j.Flush(at.Add(11 * time.Hour))
+	j.Committed()
+	j.Row(&journal.Row{Seq: 401, PID: 9, Groups: groups[0], Start: at.UnixNano(), End: at.Add(11 * time.Hour).UnixNano()})
+	j.Flush(at.Add(22 * time.Hour))
+	j.Committed()
+	if j.Err() != nil {
+		t.Fatal(j.Err())
+	}
+	return dir
 }

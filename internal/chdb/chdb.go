@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -47,8 +49,10 @@ var Engine = kerneltest.Requirement{Name: "ClickHouse (npm chdb, by test/fleet.s
 // Server is an engine. It has no tables until [Server.Database] makes some.
 type Server struct {
 	// Host is where it listens: a host and a port.
-	Host      string
-	databases atomic.Uint32
+	Host           string
+	user, password string
+	databases      atomic.Uint32
+	pid            int
 }
 
 // Start starts an engine that lets user in with password, or everybody if user is empty.
@@ -87,7 +91,7 @@ func Start(t testing.TB, user, password string) *Server {
 	if err != nil {
 		t.Fatalf("start ClickHouse: %v", err)
 	}
-	return &Server{Host: "127.0.0.1:" + strings.TrimSpace(port)}
+	return &Server{Host: "127.0.0.1:" + strings.TrimSpace(port), user: user, password: password, pid: cmd.Process.Pid}
 }
 
 // Database makes a database with the tables of a fleet, and returns its name.
@@ -109,7 +113,12 @@ func (s *Server) Run(t testing.TB, text string) (answer string) {
 		if sql = strings.TrimSuffix(strings.TrimSpace(sql), ";"); sql == "" {
 			continue
 		}
-		res, err := (&http.Client{Timeout: time.Minute}).Post("http://"+s.Host+"/", "text/plain", strings.NewReader(sql))
+		req, err := http.NewRequest(http.MethodPost, "http://"+s.Host+"/", strings.NewReader(sql))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(s.user, s.password)
+		res, err := (&http.Client{Timeout: time.Minute}).Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +131,30 @@ func (s *Server) Run(t testing.TB, text string) (answer string) {
 	return answer
 }
 
-// Address is that of a database.
-func (s *Server) Address(database string) string {
-	return clickhouse.Scheme + "://" + s.Host + "/" + database
+// Address is that of a database, for a user.
+func (s *Server) Address(user, database string) string {
+	u := url.URL{Scheme: clickhouse.Scheme, Host: s.Host, Path: "/" + database}
+	if user != "" {
+		u.User = url.User(user)
+	}
+	return u.String()
+}
+
+// CPU is the CPU time that the engine used so far.
+func (s *Server) CPU(t testing.TB) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	var ticks time.Duration
+	for _, text := range fields[11:13] { // utime and stime of proc_pid_stat(5), in 1/100 s
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * 10 * time.Millisecond
 }

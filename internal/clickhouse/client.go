@@ -136,6 +136,9 @@ const (
 	maxList = 1 << 20
 )
 
+// Err is what was wrong with the answer so far. [Client.Query] looks at it, too.
+func (r *Row) Err() error { return r.err }
+
 func (r *Row) number(bytes int) (n uint64) {
 	var b [8]byte
 	if r.err == nil {

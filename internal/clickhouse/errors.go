@@ -59,7 +59,7 @@ func (c *Client) failed(err error) error {
 		mend = "; name the file of the authority that signed it by ca=FILE in the address"
 	case is[x509.HostnameError](err):
 		mend = "; use the name that the certificate has"
-	case is[tls.RecordHeaderError](err):
+	case is[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch):
 		mend = "; the port speaks no TLS: leave out tls=on, or use the port for HTTPS"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the answer is cut off: %w", err)

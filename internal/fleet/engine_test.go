@@ -43,7 +43,7 @@ type engine struct {
 func newEngine(t *testing.T, s *chdb.Server) *engine {
 	f := newFleet(t)
 	e := &engine{fleet: f, server: s}
-	e.reader = &Tables{Place: tables(t, s.Address(s.Database(t))), Now: func() time.Time { return f.clock.now }, Damage: func(err error) { e.told = append(e.told, err.Error()) }}
+	e.reader = &Tables{Place: tables(t, s.Address("", s.Database(t))), Now: func() time.Time { return f.clock.now }, Damage: func(err error) { e.told = append(e.told, err.Error()) }}
 	return e
 }
 

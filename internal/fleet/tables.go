@@ -69,7 +69,8 @@ type hourOf struct {
 
 // newestVersion are the cells that count: of an hour of a source those of the highest
 // version, of which one writer is the last. What two hosts sent under one identity is left
-// out.
+// out. It is asked before the engine replaces rows, since no row of the highest version is
+// replaced by another.
 const newestVersion = `(source, hour, version, writer) IN (
 	SELECT source, hour, max(version) AS newest, argMax(writer, version) FROM cells WHERE %[1]s GROUP BY source, hour)`
 
@@ -106,7 +107,7 @@ func (t *Tables) bill(ctx context.Context, all map[string]*source, q *query.Flee
 	}
 	sql := fmt.Sprintf(`SELECT toUInt8(grouping(version)), CAST(groups, 'Array(String)'), unattributed, %s, %s, toUInt32(%s) AS number,
 		toString(source), CAST(any(host), 'String'), hour, version, CAST(writer, 'String'), count(), %s
-		FROM cells FINAL WHERE %s GROUP BY GROUPING SETS ((groups, unattributed%s), (source, hour, version, writer))`,
+		FROM cells FINAL PREWHERE %s GROUP BY GROUPING SETS ((groups, unattributed%s), (source, hour, version, writer))`,
 		command, user, number, strings.Join(figures, ", "), where, by)
 	there := map[hourOf]sum{}
 	names := hostNames(all)

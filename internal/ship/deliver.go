@@ -106,7 +106,7 @@ func (s *Shipper) own(ctx context.Context, f *feed) (others []Manifest, err erro
 }
 
 // day is that of a file of the archive.
-func (h *held) day() string { return h.Name[len(processesPrefix)+len("day="):][:len(time.DateOnly)] }
+func (h *held) day() string { return h.Name[len(Processes)+len("day="):][:len(time.DateOnly)] }
 
 // rename gives a file of the archive its name in the place.
 func (h *held) rename(writer string) { h.Name, _ = processesName(h.day(), h.File, writer, h.Try) }

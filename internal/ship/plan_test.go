@@ -32,6 +32,10 @@ func TestNames(t *testing.T) {
 	if want := "processes/day=2026-03-04/source=" + testSource + "/" + testSource + "-0000000007-1-abcdefgh-try2.parquet"; !ok || name != want {
 		t.Errorf("%s, want %s", name, want)
 	}
+	want := Sealed{name, "2026-03-04", testSource, testSource + "-0000000007-1", "abcdefgh", 2}
+	if back, ok := ParseSealed(name); !ok || back != want {
+		t.Errorf("%+v, %v", back, ok)
+	}
 }
 
 // TestOffer: what says the same is not sent again; what does not gets the next version,

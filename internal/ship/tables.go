@@ -27,26 +27,12 @@ var (
 	insertManifests = "INSERT INTO manifests (" + clickhouse.Names(clickhouse.Manifests.Columns) + ") FORMAT JSONEachRow"
 )
 
-// parseProcesses reads the name of a sealed file.
-func parseProcesses(name string) (day, source, writer, file string, ok bool) {
-	rest, ok := strings.CutPrefix(name, processesPrefix+"day=")
-	parts := strings.Split(rest, "/")
-	if !ok || len(parts) != 3 {
-		return "", "", "", "", false
-	}
-	file, found := strings.CutSuffix(parts[2], ".parquet")
-	source, of := strings.CutPrefix(parts[1], "source=")
-	base, _, _ := strings.Cut(file[min(len(file), 36):], "-try")
-	writer = base[strings.LastIndexByte(base, '-')+1:]
-	return parts[0], source, writer, file, found && of && uuidText.MatchString(source) && len(writer) == 8
-}
-
 // Put inserts rows. Those of the same key and version are replaced, so it can be done again.
 func (t Tables) Put(ctx context.Context, i *Item, body []byte) error {
 	if i.Hour != 0 {
 		return t.Insert(ctx, insertCells, body, true)
 	}
-	_, _, writer, file, ok := parseProcesses(i.Name)
+	f, ok := ParseSealed(i.Name)
 	if !ok {
 		return fmt.Errorf("bad name %q of a sealed file", i.Name)
 	}
@@ -60,7 +46,7 @@ func (t Tables) Put(ctx context.Context, i *Item, body []byte) error {
 		input = append(input, sent[k].Name+" "+of)
 	}
 	return t.Insert(ctx, fmt.Sprintf("INSERT INTO processes (%s) SELECT %s, %s, %s FROM input(%s) FORMAT Parquet", clickhouse.Names(clickhouse.Processes.Columns),
-		clickhouse.Names(sent), clickhouse.Quote(writer), clickhouse.Quote(file), clickhouse.Quote(strings.Join(input, ", "))), body, false)
+		clickhouse.Names(sent), clickhouse.Quote(f.Writer), clickhouse.Quote(f.File()), clickhouse.Quote(strings.Join(input, ", "))), body, false)
 }
 
 // Check counts rows, and adds up their CPU time.
@@ -69,9 +55,9 @@ func (t Tables) Check(ctx context.Context, i *Item) error {
 	if c, ok := ParseCells(i.Name); ok {
 		where = fmt.Sprintf("cells FINAL WHERE hour = toDateTime(%d, 'UTC') AND source = %s AND writer = %s AND version = %d",
 			uint64(c.Hour)*3600, clickhouse.Quote(c.Source), clickhouse.Quote(c.Writer), c.Version)
-	} else if day, source, writer, file, ok := parseProcesses(i.Name); ok {
+	} else if f, ok := ParseSealed(i.Name); ok {
 		where = fmt.Sprintf("processes FINAL WHERE toDate(ended) = %s AND source = %s AND writer = %s AND file = %s",
-			clickhouse.Quote(day), clickhouse.Quote(source), clickhouse.Quote(writer), clickhouse.Quote(file))
+			clickhouse.Quote(f.Day), clickhouse.Quote(f.Source), clickhouse.Quote(f.Writer), clickhouse.Quote(f.File()))
 	} else {
 		return fmt.Errorf("bad name %q of an item", i.Name)
 	}
@@ -141,7 +127,7 @@ func (t Tables) files(ctx context.Context, where string) (list []Object, err err
 	err = t.Query(ctx, "SELECT toString(source), toString(toDate(ended)) AS day, CAST(file, 'String') AS f, count(), "+cpu+" FROM processes FINAL"+where+
 		" GROUP BY source, day, f ORDER BY source, day, f", func(r *clickhouse.Row) error {
 		source, day, file := r.Text(), r.Text(), r.Text()
-		list = append(list, Object{path.Join(processesPrefix, "day="+day, "source="+source, file+".parquet"), -1, r.U64(), r.U64()})
+		list = append(list, Object{path.Join(Processes, "day="+day, "source="+source, file+".parquet"), -1, r.U64(), r.U64()})
 		return nil
 	})
 	return list, err
@@ -183,9 +169,9 @@ func (t Tables) Publish(ctx context.Context, m *Manifest) error {
 			add("hour_versions", c.Version)
 			add("hour_rows", item.Rows)
 			add("hour_cpu_ns", item.CPU)
-		} else if day, _, _, file, ok := parseProcesses(item.Name); ok {
-			add("files", file)
-			add("file_days", day)
+		} else if f, ok := ParseSealed(item.Name); ok {
+			add("files", f.File())
+			add("file_days", f.Day)
 			add("file_rows", item.Rows)
 			add("file_cpu_ns", item.CPU)
 		}
@@ -226,8 +212,8 @@ func (t Tables) Manifests(ctx context.Context, source string, damage func(error)
 			c := Cells{m.Source, at / 3600, versions[i], writers[i]}
 			m.Items = append(m.Items, Item{Name: c.Name(), Hour: c.Hour, Version: c.Version, Rows: rows[i], CPU: cpu[i]})
 		}
-		for i, file := range files {
-			m.Items = append(m.Items, Item{Name: path.Join(processesPrefix, "day="+days[i], "source="+m.Source, file+".parquet"), Rows: fileRows[i], CPU: fileCPU[i]})
+		for i, file := range files { // which begins with its source: an archive may have those of an older database
+			m.Items = append(m.Items, Item{Name: path.Join(Processes, "day="+days[i], "source="+file[:min(len(file), 36)], file+".parquet"), Rows: fileRows[i], CPU: fileCPU[i]})
 		}
 		list = append(list, m)
 		return nil
