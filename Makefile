@@ -11,7 +11,7 @@ ENTRY    := -E elsa/internal/inherited.entry
 LDFLAGS  := -s -w -X elsa/internal/build.version=$(VERSION)
 export GOFLAGS += -buildvcs=false
 
-.PHONY: help build demo check test mutants test-random test-load bench install clean
+.PHONY: help build demo check test mutants test-random test-load fleet-test bench install clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test-random: ## random tests with new draws, and fuzzing: 20 minutes. MINUTES=20
 test-load: ## every test TIMES=3 times, while a build and as many loops as twice the CPUs take the machine
 	test/setup.sh
 	GO=$(GO) test/load.sh $(or $(TIMES),3)
+
+fleet-test: ## fleets of 30 to 3000 hosts on ClickHouse: exact, and how fast
+	GO=$(GO) ELSA_FLEET_HOSTS=30,300,3000 ELSA_FLEET_INSERTS=300 test/fleet.sh -v
 
 clean: ## remove what was built
 	rm -rf $(BIN) dist/out

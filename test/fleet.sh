@@ -22,7 +22,8 @@ fi
 if ! grep -qs "\"version\": \"$version\"" "$cache/chdb/node_modules/chdb/package.json"; then
 	npm install --silent --no-audit --no-fund --prefix "$cache/chdb" "chdb@$version" >/dev/null || {
 		echo "fleet: npm cannot install ClickHouse: the tests that need it are left out" >&2
-		exit 0
+		[ -z "${ELSA_KERNEL:-}" ] # a failure where all is to be tested
+		exit
 	}
 fi
 $go test -count=1 -timeout 10m -run '^TestEngine' "$@" $packages

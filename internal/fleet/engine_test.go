@@ -343,12 +343,8 @@ func engineLaw(t *testing.T, s *chdb.Server) {
 		nodes, spools[n] = append(nodes, n), t.TempDir()
 		open(n)
 	}
-	steps := 60
-	if testing.Short() {
-		steps = 20
-	}
 	told := 0
-	for range steps {
+	for range 50 {
 		e.clock.now = e.clock.now.Add(7 * time.Minute)
 		n := nodes[rnd.IntN(len(nodes))]
 		for range rnd.IntN(4) {
