@@ -323,6 +323,13 @@ func TestShipProcesses(t *testing.T) {
 	if again, _ := filepath.Glob(filepath.Join(to, "processes/day=*/source=*/*.parquet")); len(again) != 2 {
 		t.Errorf("there are %v", again)
 	}
+	metrics := filepath.Join(t.TempDir(), "elsa.prom")
+	ship("--textfile", metrics)
+	for _, want := range []string{"elsa_ship_success 1", "elsa_ship_waiting_files 0", "elsa_ship_behind_seconds 0.", "elsa_ship_lost_files_total 0"} {
+		if b, _ := os.ReadFile(metrics); !strings.Contains(string(b), "\n"+want) {
+			t.Errorf("no %s in %s", want, b)
+		}
+	}
 	os.Remove(sent[0])
 	if status, _, text := runArchive(t, "query", "--from", to); status != 1 || !strings.Contains(text, "is not there") {
 		t.Errorf("a file is gone: %d %s", status, text)
@@ -389,7 +396,7 @@ func sameProcesses(t *testing.T, bin, dir, from string) {
 }
 
 // shipProcesses delivers an archive once, and returns what does so again.
-func shipProcesses(t *testing.T, to, more string) (ship func() string, dir string) {
+func shipProcesses(t *testing.T, to, more string) (ship func(...string) string, dir string) {
 	t.Helper()
 	m := newMachine(t, 1)
 	dir = longArchive(t)
@@ -407,9 +414,9 @@ func shipProcesses(t *testing.T, to, more string) (ship func() string, dir strin
 		t.Fatal(err)
 	}
 	m.bill(t, 1, usage.HourOf(time.Now().Unix()))
-	ship = func() string {
+	ship = func(more ...string) string {
 		t.Helper()
-		status, out, text := runArchive(t, "ship", "--once", "--config", config, "--archive-dir", dir, "--elsad-socket", m.socket)
+		status, out, text := runArchive(t, append([]string{"ship", "--once", "--config", config, "--archive-dir", dir, "--elsad-socket", m.socket}, more...)...)
 		if status != 0 {
 			t.Fatal(out, text)
 		}

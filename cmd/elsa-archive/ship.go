@@ -29,7 +29,7 @@ const maxWait = 15 * time.Minute
 
 // shipCommand delivers what this host bills.
 func shipCommand(o *options) *cobra.Command {
-	var file, to, socket string
+	var file, to, socket, textfile string
 	var once bool
 	cmd := &cobra.Command{
 		Use: "ship [--to WHERE] [--once]", Short: "Deliver what this host bills to a place that all hosts share", Args: cobra.NoArgs,
@@ -45,18 +45,19 @@ configuration file says where to. What waits is kept in DIR/ship of the archive.
 			if c.To = cmp.Or(to, c.To); c.To == "" {
 				return fmt.Errorf("%s has no ship: {to: ...}, and there is no --to", file)
 			}
-			return o.ship(cmd.Context(), c, socket, once)
+			return o.ship(cmd.Context(), c, socket, textfile, once)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "config", config.DefaultFile, "the configuration `FILE`, of which this reads the section ship")
 	f.StringVar(&to, "to", "", "deliver to `WHERE`: a directory, s3://BUCKET/PREFIX, or clickhouse://HOST/DATABASE")
 	f.StringVar(&socket, "elsad-socket", client.DefaultSocket, "ask the elsad whose control socket is at `PATH`")
+	f.StringVar(&textfile, "textfile", "", "after each round write metrics to `FILE`, for the textfile collector of node_exporter")
 	f.BoolVar(&once, "once", false, "deliver once, compare what is there, and end")
 	return cmd
 }
 
-func (o *options) ship(ctx context.Context, c config.Ship, socket string, once bool) error {
+func (o *options) ship(ctx context.Context, c config.Ship, socket, textfile string, once bool) error {
 	place, err := ship.OpenPlace(c.To)
 	if err != nil {
 		return err
@@ -87,14 +88,14 @@ func (o *options) ship(ctx context.Context, c config.Ship, socket string, once b
 	if once {
 		r, err := s.Round(ctx)
 		fmt.Fprintln(o.stdout, said(&r))
-		return err
+		return errors.Join(err, writeMetrics(textfile, &r, err, time.Now()))
 	}
-	o.keepShipping(ctx, s, c.Every)
+	o.keepShipping(ctx, s, c.Every, textfile)
 	return nil
 }
 
 // keepShipping delivers from time to time, and after failures ever less often.
-func (o *options) keepShipping(ctx context.Context, s *ship.Shipper, every time.Duration) {
+func (o *options) keepShipping(ctx context.Context, s *ship.Shipper, every time.Duration, textfile string) {
 	log := slog.New(slog.NewTextHandler(o.stderr, nil))
 	log.Info("ready")
 	told, lost, wait := "", uint64(0), every
@@ -122,6 +123,9 @@ func (o *options) keepShipping(ctx context.Context, s *ship.Shipper, every time.
 			log.Error("hours or files were dropped before they could be sent", "files", r.Lost.Items, "cpu_ns", r.Lost.CPU)
 		}
 		lost = r.Lost.Items
+		if err := writeMetrics(textfile, &r, err, time.Now()); err != nil {
+			log.Error("cannot write metrics", "err", err)
+		}
 		// Hosts that start together do not come together.
 		pause := time.NewTimer(wait - time.Duration(rand.Int64N(int64(wait)/5+1)))
 		select {

@@ -47,13 +47,15 @@ func TestEngineScale(t *testing.T) {
 func engineScale(t *testing.T, s *chdb.Server, hosts int) {
 	e := newEngine(t, s)
 	first := e.hour(scaleHours)
-	for _, version := range []int{1, 3, 2, 3} {
+	chunk := min(hosts, 100) // hosts of a statement; all of one version before the next
+	for i := 0; i < 4*hosts; i += chunk {
+		from, version := i%hosts, []int{1, 3, 2, 3}[i/hosts]
 		e.run(fmt.Sprintf(`INSERT INTO DB.cells (hour, groups, uid, user_name, command, source, host, version, writer, processes_ended, exact, cpu_user_ns, cpu_system_ns)
 			SELECT toDateTime((%d + t) * 3600, 'UTC'), [concat('g', toString(c %% 13))], 1000 + c %% 20, concat('u', toString(c %% 20)), concat('c', toString(c)),
 				toUUID(concat(leftPad(toString(h + 1), 8, '0'), '-0000-5000-8000-000000000000')), concat('node', toString(h + 1)), %d, 'aaaaaaaa', 1, 1,
 				h * 1003 + t * 10007 + c * 101 + %d * 7 AS half, half
-			FROM (SELECT intDiv(number, %d) AS h, intDiv(number, %d) %% %d AS t, number %% %d AS c FROM numbers(%d))`,
-			first, version, version, scaleHours*scaleCells, scaleCells, scaleHours, scaleCells, hosts*scaleHours*scaleCells))
+			FROM (SELECT %d + intDiv(number, %d) AS h, intDiv(number, %d) %% %d AS t, number %% %d AS c FROM numbers(%d))`,
+			first, version, version, from, scaleHours*scaleCells, scaleCells, scaleHours, scaleCells, chunk*scaleHours*scaleCells))
 	}
 	var all uint64
 	for host := range hosts {
