@@ -185,9 +185,15 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// TestEngineErrors: what a real engine refuses has one line, and the mend mends it.
-func TestEngineErrors(t *testing.T) {
+// TestEngine are tests of one engine.
+func TestEngine(t *testing.T) {
 	s := chdb.Start(t, "elsa", "right")
+	t.Run("errors", func(t *testing.T) { engineErrors(t, s) })
+	t.Run("schema", func(t *testing.T) { engineSchema(t, s) })
+}
+
+// engineErrors: what a real engine refuses has one line, and the mend mends it.
+func engineErrors(t *testing.T, s *chdb.Server) {
 	database := s.Database(t)
 	ask := func(database, password, sql string) error {
 		t.Helper()
@@ -227,10 +233,9 @@ func TestEngineErrors(t *testing.T) {
 	}
 }
 
-// TestEngineSchema: the engine reads each form of the schema; of those for a cluster, which
+// engineSchema: the engine reads each form of the schema; of those for a cluster, which
 // this one is not in, as far as it goes.
-func TestEngineSchema(t *testing.T) {
-	s := chdb.Start(t, "", "")
+func engineSchema(t *testing.T, s *chdb.Server) {
 	for _, o := range []clickhouse.SchemaOptions{{Database: "a"}, {Database: "b", Replicated: true}, {Database: "c", Cluster: "{cluster}", Replicated: true}, {Database: "d", Cluster: "fleet"}} {
 		text, err := clickhouse.Schema(o)
 		if err != nil {

@@ -30,11 +30,10 @@ func scaleCPU(host, hour, cell, version int) uint64 {
 	return 2 * uint64(host*1003+hour*10007+cell*101+version*7)
 }
 
-// TestEngineScale: hosts that deliver a day of cells, as versions 1, 3, 2, 3, are on the
+// engineScales: hosts that deliver a day of cells, as versions 1, 3, 2, 3, are on the
 // bill to the nanosecond. ELSA_FLEET_HOSTS says how many hosts, several numbers with commas;
 // the figures are in the log. The rows are made within the engine, the manifests are sent.
-func TestEngineScale(t *testing.T) {
-	s := chdb.Start(t, "", "")
+func engineScales(t *testing.T, s *chdb.Server) {
 	for _, text := range strings.Split(cmp.Or(os.Getenv("ELSA_FLEET_HOSTS"), "30"), ",") {
 		hosts, err := strconv.Atoi(text)
 		if err != nil {
@@ -91,11 +90,10 @@ func engineScale(t *testing.T, s *chdb.Server, hosts int) {
 	t.Logf("%d hosts: %s; bytes and rows on disk %s", hosts, strings.Join(took, ", "), strings.TrimSpace(size))
 }
 
-// TestEngineInserts measures deliveries, one after the other: a file of cells of an hour,
+// engineInserts measures deliveries, one after the other: a file of cells of an hour,
 // its comparison, and a manifest. ELSA_FLEET_INSERTS says how many.
-func TestEngineInserts(t *testing.T) {
+func engineInserts(t *testing.T, s *chdb.Server) {
 	n, _ := strconv.Atoi(cmp.Or(os.Getenv("ELSA_FLEET_INSERTS"), "5"))
-	s := chdb.Start(t, "", "")
 	e := newEngine(t, s)
 	var sent, bytes int
 	begin, cpu := time.Now(), s.CPU(t)
