@@ -3,7 +3,9 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -133,6 +135,7 @@ func engineReport(t *testing.T, s *chdb.Server) {
 // an earlier one has.
 func engineVersions(t *testing.T, s *chdb.Server) {
 	e := newEngine(t, s)
+	var item ship.Item
 	block := func(version uint64) {
 		c := ship.Cells{Source: newNode(e.clock, 1).source, Hour: e.hour(1), Version: version, Writer: "aaaaaaaa"}
 		b := &cells.Block{Source: c.Source, Host: "node1", Hour: c.Hour, Version: version, Writer: c.Writer, Cells: []cells.Cell{
@@ -142,13 +145,29 @@ func engineVersions(t *testing.T, s *chdb.Server) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		item := ship.Item{Name: c.Name(), Hour: c.Hour, Version: version, Rows: 2, CPU: b.CPU()}
+		item = ship.Item{Name: c.Name(), Hour: c.Hour, Version: version, Rows: 2, CPU: b.CPU()}
 		if err := e.reader.Place.Put(t.Context(), &item, body); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, version := range []uint64{1, 3, 2, 3} {
 		block(version)
+	}
+	// A host is told what is there of what it sent, not that it was taken in.
+	for _, tt := range []struct {
+		is   func(*ship.Item)
+		want error
+	}{
+		{func(*ship.Item) {}, nil},
+		{func(i *ship.Item) { i.Rows++ }, ship.ErrDiffers},
+		{func(i *ship.Item) { i.CPU++ }, ship.ErrDiffers},
+		{func(i *ship.Item) { i.Name = strings.Replace(i.Name, "aaaaaaaa", "bbbbbbbb", 1) }, fs.ErrNotExist},
+	} {
+		sent := item
+		tt.is(&sent)
+		if err := e.reader.Place.Check(t.Context(), &sent); !errors.Is(err, tt.want) {
+			t.Errorf("%+v: %v, want %v", sent, err, tt.want)
+		}
 	}
 	r := e.report(query.Fleet{By: "command"})
 	got := map[string]float64{}
