@@ -26,7 +26,7 @@ if ! grep -qs "\"version\": \"$version\"" "$cache/chdb/node_modules/chdb/package
 		exit
 	}
 fi
-$go test -count=1 -timeout 10m -run '^TestEngine' "$@" $packages
+$go test -count=1 -timeout 60m -run '^TestEngine' "$@" $packages
 if [ $# = 0 ]; then
 	mkdir -p "$cache/fleet"
 	touch "$cache/fleet/$hash"

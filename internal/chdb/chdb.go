@@ -118,7 +118,7 @@ func (s *Server) Run(t testing.TB, text string) (answer string) {
 			t.Fatal(err)
 		}
 		req.SetBasicAuth(s.user, s.password)
-		res, err := (&http.Client{Timeout: time.Minute}).Do(req)
+		res, err := (&http.Client{Timeout: 10 * time.Minute}).Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

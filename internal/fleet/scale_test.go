@@ -86,8 +86,9 @@ func engineScale(t *testing.T, s *chdb.Server, hosts int) {
 			t.Errorf("%d hosts by %s: %d ns, %d were sent", hosts, q.By, got, all)
 		}
 	}
+	t.Logf("%d hosts: %s", hosts, strings.Join(took, ", "))
 	size := e.run("OPTIMIZE TABLE DB.cells FINAL;\nSELECT sum(data_compressed_bytes), sum(rows) FROM system.parts WHERE active AND table = 'cells' AND database = trim(TRAILING '.' FROM 'DB.')")
-	t.Logf("%d hosts: %s; bytes and rows on disk %s", hosts, strings.Join(took, ", "), strings.TrimSpace(size))
+	t.Logf("%d hosts: bytes and rows on disk, merged: %s", hosts, strings.TrimSpace(size))
 }
 
 // engineInserts measures deliveries, one after the other: a file of cells of an hour,
