@@ -75,7 +75,7 @@ that with elsactl report --from and elsactl fleet.`,
 		verb("prune", "Remove what is older than is to be kept, once", o.prune),
 		verb("list", "List the files", o.list),
 		verb("verify", "Read every file and name what is damaged", o.verify),
-		queryCommand(o), shipCommand(o), fleetCommand(o),
+		queryCommand(o), fillCommand(o), shipCommand(o), fleetCommand(o),
 	)
 	root.SetArgs(args)
 	root.SetOut(stdout)

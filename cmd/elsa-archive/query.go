@@ -61,7 +61,10 @@ func parse(b []byte) (*query.Query, error) {
 	if err := d.Decode(q); err != nil {
 		return nil, fmt.Errorf("read question: %w", err)
 	}
-	return q, q.Check()
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
+	return q, archive.CheckWhere(q.Where)
 }
 
 // query answers from the files, or, where they may not be read, lets the service answer,

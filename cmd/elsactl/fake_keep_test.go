@@ -48,6 +48,38 @@ func (f *fake) LabelGroup(_ context.Context, _ api.Caller, name string, r client
 	})
 }
 
+func (f *fake) FillState(context.Context, api.Caller, client.FillQuery) (out client.FillState, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("fill state")
+	out = client.FillState{Version: f.fills, Next: 100, Columns: api.CellColumns()}
+	for i := range f.snapshot.Groups {
+		g := &f.snapshot.Groups[i].Group
+		out.Groups = append(out.Groups, client.FillGroup{ID: g.ID, Name: g.Name, Owner: g.Owner, Named: []client.RowName{{Name: g.Name, First: 1}}})
+	}
+	return out, nil
+}
+
+func (f *fake) FillGroup(_ context.Context, _ api.Caller, name string, r client.FillRequest) (out client.FillResult, err error) {
+	owner := int64(-1)
+	if r.Owner != nil {
+		owner = int64(*r.Owner)
+	}
+	_, err = f.keep(fmt.Sprintf("fill %s cells %d owner %d", name, len(r.Cells), owner), name, func(g *groups.Group) error {
+		if !g.Open() {
+			return api.Conflict("group %s is closed: it takes no new members", name)
+		}
+		f.fills++
+		if r.Version != f.fills-1 || f.stale > 0 {
+			f.stale--
+			return api.Conflict("groups were filled or merged meanwhile")
+		}
+		out = client.FillResult{Version: f.fills, Rows: 1}
+		return nil
+	})
+	return out, err
+}
+
 func (f *fake) keep(asked, name string, change func(*groups.Group) error) (client.Group, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

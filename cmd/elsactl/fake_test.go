@@ -32,6 +32,10 @@ type fake struct {
 	pending map[string]int
 	// database is the file that a backup is a copy of.
 	database string
+	// fills is the version of what groups took, and stale how many more requests find it
+	// to be another.
+	fills uint64
+	stale int
 }
 
 var perProcess = usage.Usage{

@@ -15,7 +15,7 @@ func groupCommand(c *ctl) *cobra.Command {
 		Args:  noVerb,
 		RunE:  needsVerb,
 	}
-	cmd.AddCommand(createCommand(c), addCommand(c), removeCommand(c), listCommand(c), showCommand(c),
+	cmd.AddCommand(createCommand(c), addCommand(c), removeCommand(c), listCommand(c), showCommand(c), fillCommand(c),
 		closeCommand(c), reopenCommand(c), renameCommand(c), mergeCommand(c), labelCommand(c), deleteCommand(c))
 	return cmd
 }

@@ -21,7 +21,7 @@ func processesCommand(c *ctl) *cobra.Command {
 	var q query.Query
 	var since, until, by, dir, format, from string
 	cmd := &cobra.Command{
-		Use:   "processes [--group NAME] [--user USER] [--command NAME] [--exit KIND] [--tree PID[@START]] [--by WHAT,...] [--sort WHAT] [--top N] [--format trace] [--from WHERE]",
+		Use:   "processes [--group NAME] [--user USER] [--command NAME] [--exit KIND] [--tree PID[@START]] [--where EXPR] [--by WHAT,...] [--sort WHAT] [--top N] [--format trace] [--from WHERE]",
 		Short: "List or add up single processes that ended",
 		Long: `List the processes that ended, or, with --by, add up what they used. Without
 times all that the archive keeps is read: seven days, unless elsa-archive is told
@@ -29,7 +29,8 @@ otherwise. A process that changed its groups has a row for each part of its life
 the last one is its end.
 
 --tree takes a process and all that descends from it, by who forked whom: also
-daemons and others that outlived their parent.
+daemons and others that outlived their parent. --where takes those for which an
+expression holds; docs/archive.md describes it.
 
 In JSON, CSV and Parquet a row has every column, times in nanoseconds and memory
 in bytes. Hours and days are those of UTC. TIME is as in elsactl report.
@@ -49,6 +50,7 @@ program elsa-archive reads the archive, and elsad need not run.`,
 		Example: `  elsactl processes --group ci --since today --sort cpu --top 10
   elsactl processes --exit signal --since 7d
   elsactl processes --group ci --by command,user
+  elsactl processes --since 7d --where 'command startsWith "cc" and cpu_seconds > 60'
   elsactl processes --tree 4711@2026-03-04T05:06:07Z -o csv
   elsactl processes --group build/17 --format trace > build.json`,
 		Args: between(0, 0),
@@ -97,6 +99,7 @@ program elsa-archive reads the archive, and elsad need not run.`,
 	f.StringVar(&q.Exit, "exit", "", "take those that ended in a `WAY`: "+strings.Join(query.Exits, ", "))
 	f.Int32Var(&q.PID, "pid", 0, "take the process `PID`")
 	f.StringVar(&q.Tree, "tree", "", "take a process and its descendants: `PID`, or PID@START if the pid was used again")
+	f.StringVar(&q.Where, "where", "", "take those for which `EXPR` holds")
 	f.StringVar(&since, "since", "", "take what ended at `TIME` or later")
 	f.StringVar(&until, "until", "", "take what ended before `TIME`")
 	f.StringVar(&by, "by", "", "add up by `WHAT`, separated by commas: "+strings.Join(query.Bys, ", "))
@@ -114,16 +117,30 @@ program elsa-archive reads the archive, and elsad need not run.`,
 
 // archive runs elsa-archive, whose output is this command's.
 func (c *ctl) archive(dir string, args ...string) error {
-	path, err := findArchive()
+	cmd, err := c.archiveCommand(dir, args...)
 	if err != nil {
 		return err
+	}
+	cmd.Stdout = c.stdout
+	return archiveEnded(cmd.Run())
+}
+
+// archiveCommand is elsa-archive, whose errors are this command's.
+func (c *ctl) archiveCommand(dir string, args ...string) (*exec.Cmd, error) {
+	path, err := findArchive()
+	if err != nil {
+		return nil, err
 	}
 	if dir != "" {
 		args = append(args, "--archive-dir", dir)
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Stdout, cmd.Stderr = c.stdout, c.stderr
-	err = cmd.Run()
+	cmd.Stderr = c.stderr
+	return cmd, nil
+}
+
+// archiveEnded is the error with which elsa-archive ended.
+func archiveEnded(err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return &exitError{status: max(exit.ExitCode(), statusFailed)} // it said why
 	}

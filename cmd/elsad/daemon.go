@@ -187,7 +187,9 @@ func knownCommands(db *store.Store, hour uint32, log *slog.Logger) []string {
 	go func() {
 		var a answer
 		a.err = db.History(hour, hour+1, func(k *history.Key, _ *usage.Usage) error {
-			a.known = append(a.known, k.Command)
+			if !k.Filled { // those are told apart by whoever filled it
+				a.known = append(a.known, k.Command)
+			}
 			return nil
 		})
 		read <- a

@@ -9,15 +9,17 @@ import (
 )
 
 // TestLinks: what is of the archive is in a program of its own. elsad and elsactl know
-// nothing of Parquet.
+// nothing of Parquet, and no language of expressions.
 func TestLinks(t *testing.T) {
 	for _, program := range []string{"elsa/cmd/elsad", "elsa/cmd/elsactl"} {
 		out, err := exec.Command("go", "list", "-deps", program).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(string(out), program) || strings.Contains(string(out), "parquet") {
-			t.Errorf("%s links parquet", program)
+		for _, big := range []string{"parquet", "expr-lang"} {
+			if !strings.Contains(string(out), program) || strings.Contains(string(out), big) {
+				t.Errorf("%s links %s", program, big)
+			}
 		}
 	}
 }

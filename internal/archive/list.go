@@ -129,7 +129,7 @@ func (x *Scanner) missing(q *query.Query, list []listed, ok bool, files []File) 
 	if !ok {
 		// The first file may have come after the list was looked for, and after the list.
 		if _, ok, _ = readList(x.Dir); !ok && len(files) > 0 {
-			x.Damage(fmt.Errorf("read archive: there is no file %s: nobody knows whether something is missing", listName))
+			x.damaged(fmt.Errorf("read archive: there is no file %s: nobody knows whether something is missing", listName), ever)
 		}
 		return
 	}
@@ -143,15 +143,15 @@ func (x *Scanner) missing(q *query.Query, list []listed, ok bool, files []File) 
 		switch {
 		case !inDays(q, e.day):
 		case strings.HasPrefix(e.name, fixesOf):
-			x.Damage(fmt.Errorf("read archive: better figures of %d rows of about %s are missing: they could not be written", e.missing, e.day))
+			x.damaged(fmt.Errorf("read archive: better figures of %d rows of about %s are missing: they could not be written", e.missing, e.day), lastDay(e, files))
 		case e.missing > 0:
-			x.Damage(fmt.Errorf("read archive: %d rows of about %s are missing, or more: they could not be written, or not be read when %s of the journal was sealed", e.missing, e.day, e.name))
+			x.damaged(fmt.Errorf("read archive: %d rows of about %s are missing, or more: they could not be written, or not be read when %s of the journal was sealed", e.missing, e.day, e.name), lastDay(e, files))
 		case !there[e.path(x.Dir)]:
 			if again == nil { // it may have been removed as old meanwhile
 				again, _, _ = readList(x.Dir)
 			}
 			if slices.Contains(again, *e) {
-				x.Damage(fmt.Errorf("read archive: file %s is gone, and nothing of it is in the answer", e.path(x.Dir)))
+				x.damaged(fmt.Errorf("read archive: file %s is gone, and nothing of it is in the answer", e.path(x.Dir)), endOf(e.day))
 			}
 		}
 	}

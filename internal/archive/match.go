@@ -3,6 +3,7 @@
 package archive
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,9 +17,12 @@ type match struct {
 	since int64
 	until int64
 	tree  *tree
+	where *where
 	found []int32
 }
 
+// newMatch makes ready what needs no look at the archive and cannot fail; the rest is
+// [Scanner.ready]'s.
 func newMatch(q *query.Query) *match {
 	m := &match{q: q, uid: -1}
 	if n, err := strconv.ParseUint(q.User, 10, 32); err == nil {
@@ -83,7 +87,23 @@ func (m *match) find(b *batch, owner *uint32) ([]int32, error) {
 		}
 		m.found = m.found[:n]
 	}
-	return m.found, nil
+	err := m.holds(b)
+	return m.found, err
+}
+
+// holds leaves those for which the expression holds.
+func (m *match) holds(b *batch) error {
+	if m.where == nil || len(m.found) == 0 {
+		return nil
+	}
+	if err := b.need(append(m.where.columns, PID)...); err != nil {
+		return err
+	}
+	m.found = slices.DeleteFunc(m.found, func(i int32) bool { return !m.where.holds(b, i) })
+	if m.where.err != nil {
+		return &sinkError{m.where.err}
+	}
+	return nil
 }
 
 // hits tells which places of a column's texts are the wanted one: looked up once a batch.
@@ -186,6 +206,9 @@ func (x *Scanner) findTree(q *query.Query, m *match) error {
 		root = started.UnixNano()
 	}
 	t.lives[pid] = []life{{root, root}}
+	for _, p := range x.Living {
+		t.add(int64(p.PID), p.Started.UnixNano(), time.Now().Add(24*time.Hour).UnixNano())
+	}
 	grow := &growing{tree: t, size: 1}
 	every := newMatch(&query.Query{Since: q.Since})
 	damage, progress := x.Damage, x.Progress

@@ -30,9 +30,20 @@ func (x *Scanner) Run(q *query.Query, w io.Writer) error {
 	return nil
 }
 
+// ready makes a query ready to be asked of batches.
+func (x *Scanner) ready(q *query.Query) (m *match, err error) {
+	m = newMatch(q)
+	if q.Where != "" {
+		if m.where, err = newWhere(q.Where); err != nil {
+			return nil, err
+		}
+	}
+	return m, x.findTree(q, m)
+}
+
 func (x *Scanner) run(q *query.Query, w *bufio.Writer) error {
-	m := newMatch(q)
-	if err := x.findTree(q, m); err != nil {
+	m, err := x.ready(q)
+	if err != nil {
 		return err
 	}
 	if len(q.By) > 0 {

@@ -14,6 +14,7 @@ import (
 
 	"elsa/internal/journal"
 	"elsa/internal/query"
+	"elsa/pkg/client"
 )
 
 // Scanner reads the rows that a query asks for, sealed ones first, then those of the
@@ -25,6 +26,8 @@ type Scanner struct {
 	Owner *uint32
 	// Damage is told what cannot be read, and passed over. Required.
 	Damage func(error)
+	// Living are processes that belong to the tree that is asked for, and have no row yet.
+	Living []client.Process
 	// Progress, if set, is told how many bytes were read, of how many.
 	Progress func(done, all int64)
 	// From, if set, hands over the rows of a place that hosts deliver to; Dir is not read.
@@ -32,6 +35,7 @@ type Scanner struct {
 
 	batch batch
 	rows  uint64 // looked at
+	doubt int64  // what ended before may be missing, as far as was looked
 }
 
 // sink takes the rows of a batch that were found.
@@ -57,11 +61,11 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 	}
 	sealed, err := journal.LastSealed(x.Dir)
 	if err != nil {
-		x.Damage(err)
+		x.damaged(err, ever)
 	}
 	list, ok, err := readList(x.Dir)
 	if err != nil {
-		x.Damage(err)
+		x.damaged(err, ever)
 	}
 	files, err := Files(x.Dir)
 	if err != nil {
@@ -70,7 +74,7 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 	x.missing(q, list, ok, files)
 	segments = slices.DeleteFunc(segments, func(n uint64) bool { return n <= sealed })
 	for _, g := range gaps(segments, lastListed(list, sealed)) {
-		x.Damage(g.err())
+		x.damaged(g.err(), ever)
 	}
 	unsealed := unsealed(from, segments)
 	if err := x.files(files, q, m, s, func(f *File) bool { return unsealed[f.madeOf()] == 0 }); err != nil {
@@ -85,7 +89,7 @@ func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
 		case errors.Is(err, os.ErrNotExist):
 			gone[n] = true
 		default:
-			x.Damage(err)
+			x.damaged(err, ever)
 		}
 	}
 	if len(gone) == 0 {
@@ -128,7 +132,7 @@ func (x *Scanner) files(list []File, q *query.Query, m *match, s sink, want func
 		if err := x.file(f.Path, m, s); isSink(err) {
 			return err
 		} else if err != nil {
-			x.Damage(fmt.Errorf("read archive file %s: %w", f.Path, err))
+			x.damaged(fmt.Errorf("read archive file %s: %w", f.Path, err), endOf(f.Day))
 		}
 	}
 	return nil
@@ -196,10 +200,10 @@ func (x *Scanner) parquet(f io.ReaderAt, size int64, m *match, s sink) (err erro
 // segment scans a segment of the journal.
 func (x *Scanner) segment(from string, list []uint64, i int, m *match, s sink) error {
 	fixes, err := journal.LoadFixes(from, list, i, &journal.Visitor{
-		Damage: func(d *journal.Damage) { x.Damage(d) },
+		Damage: func(d *journal.Damage) { x.damaged(d, ever) },
 		Lost: func(l journal.Lost) {
 			if l.Fixes > 0 {
-				x.Damage(fmt.Errorf("read journal segment %d: better figures of %d rows are missing: they could not be written", list[i], l.Fixes))
+				x.damaged(fmt.Errorf("read journal segment %d: better figures of %d rows are missing: they could not be written", list[i], l.Fixes), ever)
 			}
 		},
 	})
@@ -207,7 +211,7 @@ func (x *Scanner) segment(from string, list []uint64, i int, m *match, s sink) e
 		return err
 	}
 	if fixes.Missing > 0 {
-		x.Damage(fmt.Errorf("read journal segment %d: %d rows are missing: they could not be written, or not be read", list[i], fixes.Missing))
+		x.damaged(fmt.Errorf("read journal segment %d: %d rows are missing: they could not be written, or not be read", list[i], fixes.Missing), ever)
 	}
 	seg, err := journal.OpenSegment(from, list[i])
 	if err != nil {

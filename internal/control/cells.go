@@ -59,6 +59,9 @@ func (s *Service) Cells(ctx context.Context, who api.Caller, q api.CellsQuery) (
 	list := cellList{most: hourCells}
 	err = s.read(ctx, func(ctx context.Context) (err error) {
 		out.Mark, err = s.Store.HistoryAfter(q.After, first, math.MaxUint32, func(k *history.Key, u *usage.Usage) error {
+			if k.Filled {
+				return nil // these processes are in another cell
+			}
 			if err := list.add(k, u); err != nil {
 				return err
 			}

@@ -28,7 +28,7 @@ const (
 
 // AddMembers puts running processes in a group.
 func (s *Service) AddMembers(ctx context.Context, who api.Caller, name string, r api.AddRequest) (out api.AddResult, err error) {
-	c := change{who: who, name: name, tree: r.Tree}
+	c := change{who: who, name: name, tree: r.Tree, livingOf: r.LivingOf}
 	c.allowed = func(e *engine.Engine, g *groups.Group, l groups.Life) error {
 		if err := joinable(who, g); err != nil {
 			return err
@@ -82,6 +82,8 @@ type change struct {
 	who  api.Caller
 	name string
 	tree bool
+	// livingOf, if set, is whose live descendants it is about.
+	livingOf *api.Process
 	// allowed says whether the group and the process are as the change needs them,
 	// fits whether the process, by its user, may be there.
 	allowed func(*engine.Engine, *groups.Group, groups.Life) error
@@ -159,7 +161,10 @@ func (s *Service) find(ctx context.Context, c *change, pids []int) error {
 		}
 		c.group, c.named = *g, len(named)
 		all := named
-		if c.tree {
+		switch {
+		case c.livingOf != nil:
+			all = e.LivingOf(int32(c.livingOf.PID), c.livingOf.Started, t.Now())
+		case c.tree:
 			all = append(all, e.Descendants(named...)...)
 		}
 		if len(all) > maxTree {

@@ -33,7 +33,11 @@ func (e *Engine) groupNames(set groups.SetID) []string {
 
 // MakeGroup makes an open group. The error wraps groups.ErrExists or groups.ErrNoIDs.
 func (e *Engine) MakeGroup(name string, owner uint32, labels map[string]string, now Now) (*groups.Group, error) {
-	return e.catalog.Make(name, owner, labels, now.Wall.UTC())
+	g, err := e.catalog.Make(name, owner, labels, now.Wall.UTC())
+	if err == nil {
+		g.FirstRow = e.nextRow()
+	}
+	return g, err
 }
 
 // MakeTemporary says that a group is deleted by itself after its end.
@@ -96,6 +100,7 @@ func (e *Engine) DeleteGroup(g *groups.Group) {
 	e.retire(g)
 	e.join.Merge(e.tracker.DropGroup(g.ID), e.tracker.Sets.Only(groups.Former))
 	e.lineage.DropGroup(g.ID)
+	e.fills.DropGroup(g.ID)
 	e.forget(g)
 }
 

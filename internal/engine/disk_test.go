@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 
+	"elsa/internal/fill"
 	"elsa/internal/history"
 	"elsa/internal/lineage"
 	"elsa/internal/store"
@@ -27,6 +28,8 @@ type disk struct {
 	deaths    []usage.OpenDeath
 	held      []acct.Record
 	origins   map[[2]uint64]lineage.Origin
+	filled    map[string]usage.Filled
+	taken     map[[2]uint32]fill.Taken
 	ancestors []lineage.Ancestor
 	cells     map[string]cell
 	paper     paper // what was written
@@ -50,6 +53,7 @@ func newDisk() *disk {
 	return &disk{
 		meta: store.Meta{NextGroup: 1}, groups: map[uint32]groups.Group{}, sets: map[groups.SetID]store.Set{},
 		members: map[groups.Key]store.Member{}, origins: map[[2]uint64]lineage.Origin{}, cells: map[string]cell{},
+		filled: map[string]usage.Filled{}, taken: map[[2]uint32]fill.Taken{},
 	}
 }
 
@@ -72,6 +76,7 @@ func (d *disk) clone() *disk {
 	c := *d
 	c.groups, c.sets, c.members = maps.Clone(d.groups), maps.Clone(d.sets), maps.Clone(d.members)
 	c.origins, c.cells = maps.Clone(d.origins), maps.Clone(d.cells)
+	c.filled, c.taken = maps.Clone(d.filled), maps.Clone(d.taken)
 	return &c
 }
 
@@ -85,6 +90,8 @@ func (d *disk) load() *store.State {
 		return cmp.Or(cmp.Compare(a.Life.PID, b.Life.PID), cmp.Compare(a.Life.Start, b.Life.Start))
 	})
 	st.Origins = slices.SortedFunc(maps.Values(d.origins), func(a, b lineage.Origin) int { return cmp.Compare(a.Seq, b.Seq) })
+	st.Filled = slices.Collect(maps.Values(d.filled))
+	st.Taken = slices.SortedFunc(maps.Values(d.taken), func(a, b fill.Taken) int { return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.N, b.N)) })
 	return st
 }
 
@@ -92,6 +99,8 @@ func (d *disk) Clear() {
 	clear(d.groups)
 	clear(d.sets)
 	clear(d.members)
+	clear(d.filled)
+	clear(d.taken)
 }
 
 func (d *disk) Meta(m store.Meta)         { d.meta = m }
@@ -123,8 +132,15 @@ func (d *disk) PutOrigin(o lineage.Origin)        { d.origins[[2]uint64{uint64(o
 func (d *disk) DeleteOrigin(o lineage.Origin)     { delete(d.origins, [2]uint64{uint64(o.Group), o.Seq}) }
 func (d *disk) PutAncestors(a []lineage.Ancestor) { d.ancestors = a }
 
+func filledName(p *usage.Filled) string { return fmt.Sprint(p.Group, p.Others) }
+
+func (d *disk) PutFilled(p *usage.Filled)    { d.filled[filledName(p)] = *p }
+func (d *disk) DeleteFilled(p *usage.Filled) { delete(d.filled, filledName(p)) }
+func (d *disk) PutTaken(t *fill.Taken)       { d.taken[[2]uint32{t.Group, t.N}] = *t }
+func (d *disk) DeleteTaken(group, n uint32)  { delete(d.taken, [2]uint32{group, n}) }
+
 func cellName(k *history.Key) string {
-	return fmt.Sprint(k.Hour, k.UID, k.Groups, k.Unattributed, k.Command)
+	return fmt.Sprint(k.Hour, k.UID, k.Groups, k.Unattributed, k.Command, k.Filled)
 }
 
 func (d *disk) AddCell(k *history.Key, u *usage.Usage) {

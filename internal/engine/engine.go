@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"elsa/internal/fault"
+	"elsa/internal/fill"
 	"elsa/internal/history"
 	"elsa/internal/lineage"
 	"elsa/internal/rules"
@@ -128,6 +129,8 @@ type Engine struct {
 	ruleset *rules.Set
 	ruled   ruled
 	unseen  unseen
+	// fills are what groups took of the past.
+	fills *fill.Book
 	// programs are the names of what processes executed.
 	programs programs
 	// until are the groups that close when a process ends, by its pid. It is not
@@ -162,7 +165,7 @@ func New(o Options, now Now) (*Engine, error) {
 	}
 	e := &Engine{
 		options: o, began: now.Boot, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
-		catalog: groups.NewCatalog(groups.Former + 1), ruleset: o.Rules, created: now.Wall,
+		catalog: groups.NewCatalog(groups.Former + 1), fills: fill.New(now.Wall), ruleset: o.Rules, created: now.Wall,
 		calendar: calendar{made: map[uint32]clock.Boot{}}, ending: ending{seen: map[groups.Key]uint64{}},
 		unseen: unseen{misses: misses{anyRule: 0}, unruled: map[groups.Key]struct{}{}},
 	}

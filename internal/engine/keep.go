@@ -26,9 +26,11 @@ func (e *Engine) RenameGroup(g *groups.Group, name string, admin bool) error {
 		e.options.Refused.Add(tally.ReservedNames)
 		return fmt.Errorf("rename group %s to %s: %w", g.Name, name, ErrReserved)
 	}
+	old := g.Name
 	if err := e.catalog.Rename(g, name); err != nil {
 		return err
 	}
+	e.renamed(g, old)
 	e.ruled.made = nil // to be counted again
 	if e.rows != nil {
 		clear(e.rows.sets) // rows have the name
@@ -73,6 +75,8 @@ func (e *Engine) MergeGroup(from, into *groups.Group) error {
 	e.retire(from)
 	e.join.Merge(e.tracker.MergeGroup(from.ID, into.ID), groups.Ungrouped) // none is left without a group
 	e.lineage.MergeGroup(from.ID, into.ID)
+	e.fills.MergeGroup(from.ID, into.ID)
+	e.takeNames(from, into)
 	e.forget(from)
 	into.Absorbed = absorbed
 	if from.Created.Before(into.Created) {

@@ -32,6 +32,12 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 		e.tracker.Sets.Restore(s.ID, s.Groups)
 		e.join.RestoreSet(s.ID, s.Usage)
 	}
+	for i := range st.Filled {
+		e.fills.Restore(st.Filled[i])
+	}
+	for i := range st.Taken {
+		e.fills.RestoreTaken(st.Taken[i])
+	}
 	for i := range st.Deaths {
 		// Its exact record may have passed meanwhile; that of a zombie comes later.
 		at := now.Boot.Add(-e.join.Patience)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"elsa/internal/fill"
 	"elsa/internal/history"
 	"elsa/internal/lineage"
 	"elsa/internal/store"
@@ -19,7 +20,7 @@ import (
 )
 
 // counted is a transaction that keeps nothing and counts what is put.
-type counted struct{ groups, sets, members, rest, cleared int }
+type counted struct{ groups, sets, members, rest, cleared, fills int }
 
 func (c *counted) Clear()                                      { c.cleared++ }
 func (c *counted) Meta(store.Meta)                             { c.rest++ }
@@ -33,6 +34,10 @@ func (c *counted) Held([]acct.Record)                          { c.rest++ }
 func (c *counted) PutOrigin(lineage.Origin)                    {}
 func (c *counted) DeleteOrigin(lineage.Origin)                 {}
 func (c *counted) PutAncestors([]lineage.Ancestor)             { c.rest++ }
+func (c *counted) PutFilled(*usage.Filled)                     { c.fills++ }
+func (c *counted) DeleteFilled(*usage.Filled)                  { c.rest++ }
+func (c *counted) PutTaken(*fill.Taken)                        { c.fills++ }
+func (c *counted) DeleteTaken(group, n uint32)                 { c.rest++ }
 func (c *counted) AddCell(*history.Key, *usage.Usage)          { c.rest++ }
 func (c *counted) DropHistory(uint32, int)                     {}
 func (c *counted) AddUp(uint32, uint32, int)                   {}

@@ -11,7 +11,7 @@ import (
 
 // Changed reports whether Save has anything to put.
 func (e *Engine) Changed() bool {
-	return e.unsaved || e.clocks.unsaved || e.tracker.Changed() || e.join.Changed() || e.catalog.Changed() || e.lineage.Changed() || e.history.rolls.Changed()
+	return e.unsaved || e.clocks.unsaved || e.tracker.Changed() || e.join.Changed() || e.catalog.Changed() || e.lineage.Changed() || e.fills.Changed() || e.history.rolls.Changed()
 }
 
 // Prepare readies the engine for Save, after a rescan if one is due: what is in
@@ -25,6 +25,7 @@ func (e *Engine) Prepare(now Now) error {
 		e.tracker.TouchAll()
 		e.join.TouchAll()
 		e.catalog.TouchAll()
+		e.fills.TouchAll()
 	}
 	return nil
 }
@@ -38,6 +39,7 @@ func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	}
 	e.clocks.unsaved = false
 	e.catalog.Flush(tx.PutGroup, tx.DeleteGroup)
+	e.fills.Flush(tx)
 	for _, id := range e.tracker.Sets.TakeFresh() {
 		e.join.Touch(id)
 	}

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"elsa/internal/fill"
 	"elsa/internal/history"
 	"elsa/internal/lineage"
 	"elsa/internal/store"
@@ -27,6 +28,7 @@ type Tx interface {
 	PutOrigin(lineage.Origin)
 	DeleteOrigin(lineage.Origin)
 	PutAncestors([]lineage.Ancestor)
+	fill.Tx
 	AddCell(*history.Key, *usage.Usage)
 	DropHistory(before uint32, most int)
 	AddUp(first, last uint32, most int)

@@ -21,6 +21,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 	}
 	e.tracker.TakeStarts(e.join.Start)
 	s := e.join.Snapshot(e.tracker, e.catalog.Copy())
+	s.AddFilled(e.fills.Each)
 	s.Time, s.Boot = now.Wall, now.Boot
 	s.Service = service
 	v := &s.Service

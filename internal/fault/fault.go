@@ -48,6 +48,9 @@ const (
 	JournalRotated   = "journal.rotated"   // it is, with blocks
 	JournalRelease   = "journal.release"   // before a sealed segment is deleted
 	JournalReleased  = "journal.released"  // after
+
+	FillTaken     = "fill.taken"     // a group has rows of the past in memory
+	FillCommitted = "fill.committed" // they are on disk, and nobody was told
 )
 
 // The points of the archive's service, in their order.
@@ -85,6 +88,8 @@ var (
 		JournalAppend, JournalWritten, JournalSynced, JournalCommit, JournalCommitted, JournalRotate, JournalRotated, JournalRelease, JournalReleased,
 	}
 	ArchivePoints = []string{SealBegin, SealWritten, SealSynced, SealRenamed, SealListed, SealMarked, PruneListed}
+	// FillPoints are those of a group that takes rows of the past.
+	FillPoints = []string{FillTaken, FillCommitted}
 	// ShipPoints are those of delivery.
 	ShipPoints = []string{ShipSpooled, ShipCollected, ShipPut, ShipSent, ShipVerified, ShipRemoved, ShipPublish, ShipPublished}
 )

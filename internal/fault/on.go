@@ -86,7 +86,7 @@ func parseActions(text string) (map[string]action, error) {
 		m[name] = a
 	}
 	for name := range m {
-		if !slices.Contains(slices.Concat(Points, JournalPoints, ArchivePoints, ShipPoints), name) {
+		if !slices.Contains(slices.Concat(Points, JournalPoints, ArchivePoints, ShipPoints, FillPoints), name) {
 			return nil, fmt.Errorf("bad ELSA_FAULT: no point %s", name)
 		}
 	}

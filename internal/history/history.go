@@ -22,6 +22,19 @@ type Key struct {
 	Groups       []uint32
 	Unattributed bool
 	Command      string
+	// Filled: the first of Groups took the processes after they had ended; those after
+	// it, ascending, had them before. They are in a cell that is not Filled, too.
+	Filled bool
+}
+
+// In tells whether the processes of a cell count for groups that has holds for, if what
+// is in several of these counts once. A cell that is Filled counts only where none of
+// the others counts: there another cell has the processes.
+func (k *Key) In(has func(group uint32) bool) bool {
+	if !k.Filled {
+		return slices.ContainsFunc(k.Groups, has)
+	}
+	return len(k.Groups) > 0 && has(k.Groups[0]) && !slices.ContainsFunc(k.Groups[1:], has)
 }
 
 // Other is the command of the deaths of an hour that had too many commands.
@@ -53,7 +66,18 @@ type Rolls struct {
 	latest  uint32                    // hour written
 	swept   uint32                    // hour of the last sweep
 	lists   map[groups.SetID][]uint32 // as they were when first seen
+
+	filled, filling []filled // since the last Flush, and told by it
 }
+
+// filled is what is added to a cell that is Filled.
+type filled struct {
+	key   Key
+	usage usage.Usage
+}
+
+// Fill adds to a cell that is Filled. The key is kept.
+func (r *Rolls) Fill(k Key, u *usage.Usage) { r.filled = append(r.filled, filled{k, *u}) }
 
 // cell is what was found since the last Flush, and what that told.
 type cell struct {
@@ -173,7 +197,7 @@ func (r *Rolls) admit(hour uint32, c [16]byte) bool {
 }
 
 // Changed reports whether Flush has anything to write.
-func (r *Rolls) Changed() bool { return len(r.changed) > 0 }
+func (r *Rolls) Changed() bool { return len(r.changed)+len(r.filled) > 0 }
 
 // Flush tells what was added to each cell since the last Flush. Done or Failed must
 // follow before the next one; what is added meanwhile is told then.
@@ -184,10 +208,15 @@ func (r *Rolls) Flush(add func(*Key, *usage.Usage)) {
 		add(&e.Key, &e.sent)
 		r.latest = max(r.latest, e.Hour)
 	}
+	r.filled, r.filling = nil, r.filled
+	for i := range r.filling {
+		add(&r.filling[i].key, &r.filling[i].usage)
+	}
 }
 
 // Failed says that what Flush told is not stored: it is told again.
 func (r *Rolls) Failed() {
+	r.filled, r.filling = append(r.filling, r.filled...), nil
 	for _, e := range r.sent {
 		e.fresh.Add(&e.sent)
 		e.away = false
@@ -204,6 +233,7 @@ const maxCells = 1 << 14
 
 // Done says that what Flush told is stored. Cells of earlier hours are let go.
 func (r *Rolls) Done() {
+	r.filling = nil
 	for _, e := range r.sent {
 		e.away = false
 	}

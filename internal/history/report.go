@@ -64,21 +64,24 @@ func NewReport(by By, wants func(uint32) []int, all bool) *Report {
 	return &Report{by: by, wants: wants, all: all, rows: map[rowKey]*usage.Usage{}}
 }
 
-// Add adds a cell.
+// Add adds a cell. One that is Filled counts in rows by group and, where groups are
+// asked for, in the others: no total of all processes has it.
 func (r *Report) Add(k *Key, u *usage.Usage) {
-	r.in = r.in[:0]
-	for _, g := range k.Groups {
-		for _, n := range r.wants(g) {
-			if !slices.Contains(r.in, n) {
-				r.in = append(r.in, n)
+	r.in = r.numbers(r.in[:0], k.Groups)
+	in := len(r.in) > 0
+	if k.Filled {
+		had := r.numbers(nil, k.Groups[1:])
+		r.in = slices.DeleteFunc(r.in, func(n int) bool { return slices.Contains(had, n) })
+		in = len(r.in) > 0
+		if r.all || len(had) > 0 { // another cell has the processes
+			if in && r.by == ByGroup {
+				r.addGroups(u)
 			}
+			return
 		}
 	}
-	in := len(r.in) > 0
 	if r.by == ByGroup {
-		for _, n := range r.in {
-			r.row(rowKey{n: uint32(n)}).Add(u)
-		}
+		r.addGroups(u)
 	}
 	switch {
 	case in:
@@ -105,6 +108,25 @@ func (r *Report) Add(k *Key, u *usage.Usage) {
 		}
 		r.row(rowKey{n: hour}).Add(u)
 	}
+}
+
+// addGroups adds to the rows of the groups of a cell.
+func (r *Report) addGroups(u *usage.Usage) {
+	for _, n := range r.in {
+		r.row(rowKey{n: uint32(n)}).Add(u)
+	}
+}
+
+// numbers appends the numbers of the rows that groups count in, each once.
+func (r *Report) numbers(in []int, groups []uint32) []int {
+	for _, g := range groups {
+		for _, n := range r.wants(g) {
+			if !slices.Contains(in, n) {
+				in = append(in, n)
+			}
+		}
+	}
+	return in
 }
 
 // setName encodes a set, as setOf decodes it.

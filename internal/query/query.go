@@ -19,12 +19,13 @@ type Query struct {
 	Command string    `json:"command,omitempty"` // of this command
 	Exit    string    `json:"exit,omitempty"`    // one of Exits
 	PID     int32     `json:"pid,omitempty"`
-	Tree    string    `json:"tree,omitempty"` // PID[@START]: it and its descendants
-	Since   time.Time `json:"since,omitzero"` // ended then or later
-	Until   time.Time `json:"until,omitzero"` // ended before
-	Sort    string    `json:"sort,omitempty"` // one of Sorts, the most first
-	Top     int       `json:"top,omitempty"`  // at most so many rows; 0 is all
-	By      []string  `json:"by,omitempty"`   // sums, of Bys, instead of processes
+	Tree    string    `json:"tree,omitempty"`  // PID[@START]: it and its descendants
+	Where   string    `json:"where,omitempty"` // an expression that holds for them
+	Since   time.Time `json:"since,omitzero"`  // ended then or later
+	Until   time.Time `json:"until,omitzero"`  // ended before
+	Sort    string    `json:"sort,omitempty"`  // one of Sorts, the most first
+	Top     int       `json:"top,omitempty"`   // at most so many rows; 0 is all
+	By      []string  `json:"by,omitempty"`    // sums, of Bys, instead of processes
 	Format  string    `json:"format,omitempty"`
 }
 
@@ -38,6 +39,9 @@ var (
 
 // DefaultTop is how many rows there are, sorted, where Top does not say.
 const DefaultTop = 20
+
+// maxWhere bounds an expression.
+const maxWhere = 1 << 10
 
 // maxTop bounds the rows that are sorted.
 const maxTop = 100_000
@@ -65,6 +69,9 @@ func (q *Query) Check() error {
 	}
 	if q.Top < 0 || q.Top > maxTop {
 		return fmt.Errorf("bad --top %d: use 0 to %d", q.Top, maxTop)
+	}
+	if len(q.Where) > maxWhere {
+		return fmt.Errorf("bad --where: it is %d bytes; use at most %d", len(q.Where), maxWhere)
 	}
 	if _, _, err := q.Root(); err != nil {
 		return err

@@ -60,9 +60,12 @@ type digests [numBuckets]digest
 
 // append encodes the digests after a transaction of bbolt: its number (u64), and of
 // each bucket n and sum (u64), little endian.
-func (d *digests) append(b []byte, txid uint64) []byte {
+func (d *digests) append(b []byte, txid uint64) []byte { return d.appendFirst(b, txid, numBuckets) }
+
+// appendFirst is append of a file that has the first so many buckets alone.
+func (d *digests) appendFirst(b []byte, txid uint64, n int) []byte {
 	b = binary.LittleEndian.AppendUint64(b, txid)
-	for i := range d {
+	for i := range n {
 		b = binary.LittleEndian.AppendUint64(b, d[i].n)
 		b = binary.LittleEndian.AppendUint64(b, d[i].sum)
 	}
@@ -176,10 +179,19 @@ func (f *found) entry(name, key, sealed []byte) error {
 	return nil
 }
 
+// bucketsOf is how many buckets a file of a schema has.
+func bucketsOf(schema byte) int {
+	if schema < 3 {
+		return inFills
+	}
+	return numBuckets
+}
+
 // agrees makes sure that the file is what its last transaction left, as long as it
-// is of this schema.
+// is of a schema that has digests.
 func (f *found) agrees(txid uint64) error {
-	for in, has := range f.has {
+	n := bucketsOf(f.schema[0])
+	for in, has := range f.has[:n] {
 		if !has {
 			return fmt.Errorf("bucket %q is missing", buckets[in])
 		}
@@ -190,7 +202,7 @@ func (f *found) agrees(txid uint64) error {
 		return f.wrong
 	case err != nil:
 		return fmt.Errorf("digest: %w", err)
-	case !bytes.Equal(written, f.digests.append(nil, txid)):
+	case !bytes.Equal(written, f.digests.appendFirst(nil, txid, n)):
 		return errors.New("values are missing or too many: it is not what the last transaction left")
 	}
 	return nil

@@ -103,6 +103,43 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// The file in testdata was made by a version of schema 2, which had no fills, with the
+// state of [full]. It is brought up to the present schema, and goes on from there.
+func TestUpgradeFromSchema2(t *testing.T) {
+	data, err := os.ReadFile("testdata/schema2.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "elsa.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := mustOpen(t, path)
+	st := mustLoad(t, s)
+	if len(st.Groups) != 2 || len(st.Sets) != 2 || len(st.Members) != 2 || len(st.Deaths) != 2 || len(st.Filled)+len(st.Taken) != 0 {
+		t.Errorf("the state is not what was written: %+v", st)
+	}
+	st.Filled = []usage.Filled{{Group: 1, Others: []uint32{2}, Usage: usage.Usage{usage.Ended: 1}}}
+	if err := errors.Join(s.Verify(), s.Commit(put(st)), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, path)
+	if st := mustLoad(t, s); len(st.Filled) != 1 {
+		t.Errorf("what was filled since is %+v", st.Filled)
+	}
+	// One whose values were changed is refused.
+	at := bytes.LastIndex(data, []byte("make"))
+	data[at] = 'f'
+	broken := filepath.Join(t.TempDir(), "elsa.db")
+	if err := os.WriteFile(broken, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Open(broken, day); err == nil {
+		s.Close()
+		t.Error("a damaged file is opened")
+	}
+}
+
 // A file of schema 1 that cannot be read is refused, and stays as it is.
 func TestUpgradeRefused(t *testing.T) {
 	data, err := os.ReadFile("testdata/schema1.db")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"elsa/internal/fill"
 	"elsa/internal/history"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
@@ -90,6 +91,13 @@ func full() *State {
 	for i := range st.Origins {
 		st.Origins[i].Group = uint32(i) + 1
 	}
+	for i := range st.Taken {
+		rows, err := fill.NewRows(st.Taken[i].Source, fill.Encode([]fill.Run{{First: 3, Last: 5}, {First: uint64(900 + i), Last: 901 + uint64(i)}}))
+		if err != nil {
+			panic(err)
+		}
+		st.Taken[i].Rows = rows
+	}
 	return st
 }
 
@@ -110,6 +118,12 @@ func put(st *State) func(*Tx) {
 		for _, o := range st.Origins {
 			tx.PutOrigin(o)
 		}
+		for i := range st.Filled {
+			tx.PutFilled(&st.Filled[i])
+		}
+		for i := range st.Taken {
+			tx.PutTaken(&st.Taken[i])
+		}
 		tx.PutAncestors(st.Ancestors)
 		tx.Held(st.Held)
 		tx.Journal(st.Journal)
@@ -129,11 +143,15 @@ func TestNoFieldIsLost(t *testing.T) {
 	new(filler).fill(reflect.ValueOf(&cell).Elem())
 	unattributed := cell
 	unattributed.Key.Groups, cell.Key.Unattributed = nil, false // a key has one or the other
-	cells := []any{cell, unattributed}
+	unattributed.Key.Filled = false
+	filled := cell
+	cell.Key.Filled = false
+	cells := []any{cell, filled, unattributed}
 	if err := s.Commit(func(tx *Tx) {
 		put(want)(tx)
 		tx.AddCell(&cell.Key, &cell.Usage)
 		tx.AddCell(&unattributed.Key, &unattributed.Usage)
+		tx.AddCell(&filled.Key, &filled.Usage)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +197,8 @@ func TestFullIsFull(t *testing.T) {
 		if v.IsZero() {
 			switch path {
 			case "State.Sets[0].ID", "State.Sets[0].Groups", "State.Members[0].Life.Recorded", "State.Members[1].Life.Recorded",
-				fmt.Sprintf("State.Sets[0].Usage[%d]", usage.Live), fmt.Sprintf("State.Sets[1].Usage[%d]", usage.Live):
+				fmt.Sprintf("State.Sets[0].Usage[%d]", usage.Live), fmt.Sprintf("State.Sets[1].Usage[%d]", usage.Live),
+				fmt.Sprintf("State.Filled[0].Usage[%d]", usage.Live), fmt.Sprintf("State.Filled[1].Usage[%d]", usage.Live):
 			default:
 				t.Errorf("%s is zero", path)
 			}

@@ -14,8 +14,12 @@ import (
 	"elsa/pkg/usage"
 )
 
-// unattributedGroups stands for the number of groups of an unattributed cell.
-const unattributedGroups = 1<<16 - 1
+// unattributedGroups stands for the number of groups of an unattributed cell, and
+// filledGroups is added to that of one that is Filled.
+const (
+	unattributedGroups = 1<<16 - 1
+	filledGroups       = 1 << 15
+)
 
 // keyOfCell is hour (u32), uid (u32), number of groups (u16), their ids (u32
 // each) and the command, big endian: the history is in order of time.
@@ -23,11 +27,15 @@ func keyOfCell(k *history.Key) []byte {
 	b := make([]byte, 0, 10+4*len(k.Groups)+len(k.Command))
 	b = binary.BigEndian.AppendUint32(b, k.Hour)
 	b = binary.BigEndian.AppendUint32(b, k.UID)
-	n := uint16(min(len(k.Groups), unattributedGroups-1))
+	n := uint16(min(len(k.Groups), filledGroups-1))
 	if k.Unattributed {
 		return append(binary.BigEndian.AppendUint16(b, unattributedGroups), k.Command...)
 	}
-	b = binary.BigEndian.AppendUint16(b, n)
+	if k.Filled {
+		b = binary.BigEndian.AppendUint16(b, n|filledGroups)
+	} else {
+		b = binary.BigEndian.AppendUint16(b, n)
+	}
 	for _, g := range k.Groups[:n] {
 		b = binary.BigEndian.AppendUint32(b, g)
 	}
@@ -43,6 +51,12 @@ func cellOfKey(b []byte, k *history.Key) error {
 	b = b[10:]
 	if n == unattributedGroups {
 		k.Unattributed, n = true, 0
+	}
+	if n >= filledGroups {
+		k.Filled, n = true, n-filledGroups
+		if n == 0 {
+			return errShort
+		}
 	}
 	if len(b) < 4*n {
 		return errShort

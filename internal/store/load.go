@@ -54,7 +54,7 @@ func (st *State) load(tx *bolt.Tx) error {
 		in   int
 		read func(k, v []byte) error
 	}{
-		{inGroups, st.readGroup}, {inSets, st.readSet}, {inMembers, st.readMember}, {inDeaths, st.readDeath}, {inOrigins, st.readOrigin},
+		{inGroups, st.readGroup}, {inSets, st.readSet}, {inMembers, st.readMember}, {inDeaths, st.readDeath}, {inOrigins, st.readOrigin}, {inFills, st.readFill},
 	} {
 		b := bucket{Bucket: tx.Bucket(buckets[r.in]), in: r.in}
 		if err := b.each(r.read); err != nil {

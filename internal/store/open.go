@@ -91,7 +91,7 @@ func read(path string, file *os.File) (*Store, error) {
 		return nil, errors.New("not a database of this service, or damaged; restore a backup or move the file away")
 	case f.schema[0] > schema:
 		return nil, fmt.Errorf("%w (schema %d, this one knows %d); install that version again", ErrNewer, f.schema[0], schema)
-	case f.schema[0] == schema:
+	case f.schema[0] > 1:
 		if err := f.agrees(p.txid); err != nil {
 			return nil, damaged(err)
 		}

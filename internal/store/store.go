@@ -30,6 +30,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"elsa/internal/fill"
 	"elsa/internal/journal"
 	"elsa/internal/lineage"
 	"elsa/pkg/acct"
@@ -42,8 +43,9 @@ import (
 
 // schema is the version of the layout below. A file of a newer schema is
 // refused; an older one is brought up in one transaction when it is opened. The
-// values of schema 1 have no checksums, and it has no digests.
-const schema = 2
+// values of schema 1 have no checksums, and it has no digests. Schema 2 has no fills, in the
+// history neither.
+const schema = 3
 
 // Buckets, by their index below, and what they hold. Values end with a checksum.
 var buckets = [numBuckets][]byte{
@@ -54,6 +56,7 @@ var buckets = [numBuckets][]byte{
 	inDeaths:  []byte("deaths"),  // n (u32) → list; base, charged, estimate; list of its cell
 	inHistory: []byte("history"), // see keyOfCell → usage list
 	inOrigins: []byte("origins"), // group id (u32) n (u64) → JSON of lineage.Origin
+	inFills:   []byte("fills"),   // see isPart
 }
 
 const (
@@ -64,6 +67,7 @@ const (
 	inDeaths
 	inHistory
 	inOrigins
+	inFills
 	numBuckets
 )
 
@@ -168,6 +172,9 @@ type State struct {
 	// and have descendants, of the last stop.
 	Origins   []lineage.Origin
 	Ancestors []lineage.Ancestor
+	// Filled is what groups took of the past, and Taken are the rows it was of.
+	Filled []usage.Filled
+	Taken  []fill.Taken
 }
 
 // Store is an open database. Its methods are safe for concurrent use; there is

@@ -76,10 +76,10 @@ func (tx *Tx) Len() int { return len(tx.changes) + int(tx.deaths) }
 // may have them all the same, and lose them if the machine stops.
 func (tx *Tx) Applied() bool { return tx.applied }
 
-// Clear forgets all groups, sets and members, to be put again. It may come at any
+// Clear forgets all groups, sets, members and fills, to be put again. It may come at any
 // point of the transaction: what was put before is forgotten, too.
 func (tx *Tx) Clear() {
-	for _, in := range []int{inGroups, inSets, inMembers} {
+	for _, in := range []int{inGroups, inSets, inMembers, inFills} {
 		tx.changes = append(tx.changes, change{does: clears, in: in})
 	}
 }

@@ -13,22 +13,28 @@ import (
 	"elsa/pkg/usage"
 )
 
-// upgrade brings a file of schema 1 up to the present one, in one transaction, once
-// all that it holds could be read. It writes nothing to a file of this schema.
+// upgrade brings a file of an earlier schema up to the present one, in one transaction,
+// once all that it holds could be read. It writes nothing to a file of this schema.
 func (s *Store) upgrade() error {
-	var old bool
+	var old byte
 	if err := s.db.View(func(tx *bolt.Tx) error {
-		old = tx.Bucket(buckets[inMeta]).Get(keySchema)[0] < schema
+		old = tx.Bucket(buckets[inMeta]).Get(keySchema)[0]
 		return nil
-	}); err != nil || !old {
+	}); err != nil || old == schema {
 		return err
 	}
-	var sums digests
+	sums := s.digests
+	if old == 1 {
+		sums = digests{}
+	}
 	err := s.db.Update(func(btx *bolt.Tx) error {
 		for in, name := range buckets {
 			b, err := btx.CreateBucketIfNotExists(name) // early versions lack some
 			if err != nil {
 				return err
+			}
+			if old > 1 {
+				continue // its values are sealed
 			}
 			if err := sealAll(b, in, &sums[in]); err != nil {
 				return fmt.Errorf("%s: %w", name, err)

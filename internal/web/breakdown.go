@@ -50,7 +50,7 @@ func (p *Page) breakDown(ctx context.Context, g *groups.Group, sp *span, now tim
 	}
 	users, commands, times := map[uint32]*part{}, map[string]*part{}, map[uint32]*part{}
 	err := p.opts.Cells(ctx, first, func(key *history.Key, u *usage.Usage) error {
-		if !slices.ContainsFunc(key.Groups, func(id uint32) bool { return id == g.ID || slices.Contains(g.Absorbed, id) }) {
+		if !key.In(func(id uint32) bool { return id == g.ID || slices.Contains(g.Absorbed, id) }) {
 			return ctx.Err()
 		}
 		addPart(users, key.UID, u)

@@ -112,6 +112,14 @@ func (p *Page) past(ctx context.Context, sp *span, s *usage.Snapshot) (*past, er
 			return nil
 		}
 		used := u.CPU().Seconds()
+		if key.Filled {
+			if g, there := of[key.Groups[0]]; there && key.In(func(id uint32) bool { return of[id] == g }) {
+				list := k.groups[g]
+				add(&list, bin, used)
+				k.groups[g] = list
+			}
+			return nil
+		}
 		add(&k.total, bin, used)
 		seen = seen[:0]
 		for _, id := range key.Groups {

@@ -109,6 +109,11 @@ type Service interface {
 	MergeGroup(ctx context.Context, c Caller, name string, r MergeRequest) (Group, error)
 	LabelGroup(ctx context.Context, c Caller, name string, r LabelRequest) (Group, error)
 	DeleteGroup(ctx context.Context, c Caller, name string) error
+	// FillState tells which rows of the journal groups have, once every process that died
+	// before the call is on its bill, bounded.
+	FillState(ctx context.Context, c Caller, q FillQuery) (FillState, error)
+	// FillGroup lets a group take what rows used whose processes had ended.
+	FillGroup(ctx context.Context, c Caller, name string, r FillRequest) (FillResult, error)
 	// Usage reports on groups. With Wait it first waits, bounded, until every process
 	// that died before the call is on its bill.
 	Usage(ctx context.Context, c Caller, q UsageQuery) (UsageReport, error)

@@ -195,6 +195,19 @@ func (f *fake) LabelGroup(ctx context.Context, c Caller, name string, r LabelReq
 	return g.Group, nil
 }
 
+func (f *fake) FillState(context.Context, Caller, FillQuery) (FillState, error) {
+	return FillState{Version: 7, Next: 9, Columns: CellColumns(), Groups: []FillGroup{{
+		ID: 1, Name: "a", Named: []RowName{{Name: "a", First: 2, Before: 3}}, Taken: []FillRows{{Source: "s", Rows: []byte{1, 2}}},
+	}}}, nil
+}
+
+func (f *fake) FillGroup(_ context.Context, _ Caller, name string, r FillRequest) (FillResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := f.get(name)
+	return FillResult{Version: r.Version + 1, Rows: uint64(len(r.Cells))}, err
+}
+
 func (f *fake) DeleteGroup(ctx context.Context, c Caller, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

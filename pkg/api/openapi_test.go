@@ -61,7 +61,7 @@ func TestDescriptionSchemas(t *testing.T) {
 		Error{}, CreateGroupRequest{}, AddRequest{}, AddResult{}, JoinRequest{}, JoinResult{}, RenameRequest{}, MergeRequest{}, LabelRequest{}, ParentUsage{}, RemoveRequest{}, RemoveResult{},
 		Group{}, GroupDetail{}, Member{}, Ungrouped{}, GroupUsage{}, Usage{}, Precision{}, UsageReport{},
 		Explanation{}, Membership{}, Ancestor{}, Origin{},
-		Report{}, ReportRow{}, Spent{}, Cells{}, CellsHour{}, Cell{}, RulesTrial{}, RuleVerdict{}, RuleCondition{},
+		Report{}, ReportRow{}, Spent{}, Cells{}, CellsHour{}, Cell{}, FillState{}, FillGroup{}, RowName{}, FillRows{}, FillRequest{}, FillCell{}, FillResult{}, Process{}, RulesTrial{}, RuleVerdict{}, RuleCondition{},
 		Status{}, StatusSources{}, StatusEvents{}, StatusRecords{}, StatusSamples{}, StatusRules{}, StatusNames{}, StatusJournal{}, StatusConservation{},
 	}
 	known := map[string]bool{"GroupName": true, "Labels": true}
@@ -129,6 +129,8 @@ func goType(t reflect.Type) string {
 		return goType(t.Elem())
 	case t == reflect.TypeFor[time.Time]():
 		return "date-time"
+	case t == reflect.TypeFor[[]byte]():
+		return "byte"
 	case t.Kind() == reflect.Struct:
 		return t.Name()
 	case t.Kind() == reflect.Slice:

@@ -102,8 +102,17 @@ func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-func checkAdd(q *AddRequest) error       { return checkPIDs(q.PIDs) }
 func checkRemove(q *RemoveRequest) error { return checkPIDs(q.PIDs) }
+
+func checkAdd(q *AddRequest) error {
+	if q.LivingOf == nil {
+		return checkPIDs(q.PIDs)
+	}
+	if len(q.PIDs) > 0 {
+		return errors.New("bad pids: use these or living_of, not both")
+	}
+	return checkPIDs([]int{q.LivingOf.PID})
+}
 
 func checkPIDs(pids []int) error {
 	if len(pids) == 0 {

@@ -44,6 +44,15 @@ type (
 	Cells              = client.Cells
 	CellsHour          = client.CellsHour
 	Cell               = client.Cell
+	FillState          = client.FillState
+	FillQuery          = client.FillQuery
+	FillGroup          = client.FillGroup
+	FillRows           = client.FillRows
+	RowName            = client.RowName
+	FillRequest        = client.FillRequest
+	FillCell           = client.FillCell
+	FillResult         = client.FillResult
+	Process            = client.Process
 	Explanation        = client.Explanation
 	Membership         = client.Membership
 	Ancestor           = client.Ancestor
@@ -53,3 +62,6 @@ type (
 	RuleCondition      = client.RuleCondition
 	Error              = client.Error
 )
+
+// MaxFillCells is how many cells a request to fill may have.
+const MaxFillCells = client.MaxFillCells

@@ -62,7 +62,10 @@ type CreateGroupRequest struct {
 // AddRequest asks to put running processes in a group. Either all are added or
 // none.
 type AddRequest struct {
-	PIDs []int `json:"pids"`
+	PIDs []int `json:"pids,omitempty"`
+	// LivingOf, in the place of PIDs, takes the live processes that descend from one that
+	// may have ended, and itself. There may be none.
+	LivingOf *Process `json:"living_of,omitempty"`
 	// Tree takes their live descendants too.
 	Tree bool `json:"tree,omitempty"`
 	// WholeLife charges what they used since they began, not since the call.
@@ -72,6 +75,13 @@ type AddRequest struct {
 	// Owner is needed of an admin who puts processes in another user's group that
 	// are not that user's: its uid. The user will see them.
 	Owner *uint32 `json:"owner,omitempty"`
+}
+
+// Process is one that lives or has ended.
+type Process struct {
+	PID int `json:"pid"`
+	// Started is when it began; zero is any process that has, or had, the pid.
+	Started time.Time `json:"started,omitzero"`
 }
 
 // JoinRequest asks to put the process that asks, the one that connected, in a

@@ -34,7 +34,23 @@ type Group struct {
 	// User is the uid of the user whose processes a rule puts in the group: that of a
 	// template which names the user. Nil is no such user.
 	User *uint32 `json:",omitempty"`
+	// FirstRow is the number of the first row of the journal that may name the group as
+	// it is called now; 0: any.
+	FirstRow uint64 `json:",omitempty"`
+	// Names are what else rows call it, at most [MaxNames]: how it was called, and what
+	// was merged into it.
+	Names []FormerName `json:",omitempty"`
 }
+
+// FormerName is a name by which rows of the journal know a group: from the number First
+// to before Before.
+type FormerName struct {
+	Name          string
+	First, Before uint64
+}
+
+// MaxNames bounds [Group].Names: those of the latest rows are kept.
+const MaxNames = 1000
 
 // MaxAbsorbed is how many groups may be merged into one.
 const MaxAbsorbed = 10000

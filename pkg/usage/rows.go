@@ -16,7 +16,8 @@ type Row struct {
 	// processes that are known in sum.
 	Part bool
 	Key  groups.Key
-	// Forker made the process, as the tracker knows. PPID was the parent at its end, as
+	// Forker made the process, as the tracker knows; of a part it is 0 while the process
+	// lives. PPID was the parent at its end, as
 	// the record tells: if the forker ended before, the one who reaps instead. 0: not known.
 	Forker, PPID int32
 	GID          uint32
@@ -71,10 +72,11 @@ func (j *Join) emit(life *groups.Life, d *death, now clock.Boot, records ...*acc
 	d.seq = j.Emit(&r)
 }
 
-// emitPart tells of what is billed of a process that lives on.
-func (j *Join) emitPart(key groups.Key, c *Cell, part *Measure) {
+// emitPart tells of what is billed of a process that lives on, or did when it was
+// sampled last.
+func (j *Join) emitPart(key groups.Key, forker int32, c *Cell, part *Measure) {
 	if j.Emit != nil {
-		j.Emit(&Row{Part: true, Key: key, GID: UnknownUID, Cell: *c, Measure: *part})
+		j.Emit(&Row{Part: true, Key: key, Forker: forker, GID: UnknownUID, Cell: *c, Measure: *part})
 	}
 }
 
@@ -82,6 +84,18 @@ func (j *Join) emitPart(key groups.Key, c *Cell, part *Measure) {
 func (j *Join) fix(d *death) {
 	if j.Fix != nil && d.seq != 0 {
 		j.Fix(&Fix{d.seq, d.charged, uint8(d.grade), d.status, d.exited})
+	}
+}
+
+// EachUnsettled calls f with the number of each row whose death waits for its exact
+// record and was not settled, in no order.
+func (j *Join) EachUnsettled(f func(seq uint64)) {
+	for _, d := range j.open {
+		for ; d != nil; d = d.next {
+			if d.seq != 0 && !d.final {
+				f(d.seq)
+			}
+		}
 	}
 }
 

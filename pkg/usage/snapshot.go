@@ -3,6 +3,7 @@
 package usage
 
 import (
+	"slices"
 	"time"
 
 	"elsa/internal/tally"
@@ -44,6 +45,17 @@ func (s *Snapshot) Union(groups []int) (sum Usage) {
 			}
 		}
 	}
+	for k := range s.Filled {
+		p := &s.Filled[k]
+		if !in[p.Group] || !slices.ContainsFunc(p.Others, func(g uint32) bool { return in[g] }) {
+			continue
+		}
+		for f, u := range p.Usage {
+			if !peaks[f] {
+				sum[f] -= u
+			}
+		}
+	}
 	return sum
 }
 
@@ -57,6 +69,9 @@ type Snapshot struct {
 	Groups []GroupTotal
 	// Overlaps are what was used in several groups at once, for Union.
 	Overlaps []Overlap
+	// Filled are what groups took of the past of processes that others of them had, for
+	// Union. It is on the bill of its group.
+	Filled []Filled
 	// AnyGroup counts a process once however many groups it is in. AnyGroup,
 	// Ungrouped and Unattributed add up to Total.
 	AnyGroup, Ungrouped, Unattributed, Total Usage
