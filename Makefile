@@ -11,7 +11,7 @@ ENTRY    := -E elsa/internal/inherited.entry
 LDFLAGS  := -s -w -X elsa/internal/build.version=$(VERSION)
 export GOFLAGS += -buildvcs=false
 
-.PHONY: help build demo check test mutants test-random test-load bench install pictures clean
+.PHONY: help build demo check test mutants test-random test-load fleet-test bench install pictures clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-load: ## every test TIMES=3 times, while a build and as many loops as twice
 pictures: ## the pictures of the page in docs/img, of real processes, by Chromium; as root
 	$(GO) test ./internal/web -run '^TestChromium$$' -count=1 -update
 	$(GO) test ./test/e2e -run '^TestKernelLife$$' -count=1 -update
+
+fleet-test: ## fleets of 30 to 3000 hosts on ClickHouse: exact, and how fast
+	GO=$(GO) ELSA_FLEET_HOSTS=30,300,3000 ELSA_FLEET_INSERTS=300 test/fleet.sh -v
 
 clean: ## remove what was built
 	rm -rf $(BIN) dist/out

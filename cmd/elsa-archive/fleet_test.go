@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
-	"elsa/internal/archive"
+	"elsa/internal/chdb"
 	"elsa/internal/control"
 	"elsa/internal/engine"
 	"elsa/internal/history"
@@ -126,10 +127,7 @@ func (m *machine) bill(t *testing.T, n int, hours ...uint32) {
 // them is the sum of their own reports, and what changes later is a correction.
 func TestFleet(t *testing.T) {
 	kerneltest.Need(t, kerneltest.Root) // whom the service tells of all users
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin, ".", "../elsactl").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	bin := programs(t)
 	backend := s3mem.New()
 	if err := backend.CreateBucket("bills"); err != nil {
 		t.Fatal(err)
@@ -140,76 +138,126 @@ func TestFleet(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	t.Setenv("TZ", "UTC")
 	for _, to := range []string{t.TempDir(), "s3://bills/elsa?endpoint=" + server.URL + "&region=us-east-1"} {
-		t.Run(to[:3], func(t *testing.T) {
-			var hosts []*machine
-			now := usage.HourOf(time.Now().Unix())
-			for n := range 3 {
-				m := newMachine(t, n+1)
-				for _, name := range []string{"ci", "web"} {
-					if _, err := m.client.CreateGroup(t.Context(), client.CreateGroupRequest{Name: name}); err != nil {
-						t.Fatal(err)
-					}
-				}
-				m.bill(t, n+1, now-3, now-2, now)
-				hosts = append(hosts, m)
+		t.Run(to[:3], func(t *testing.T) { deliverAndReport(t, bin, to) })
+	}
+}
+
+// TestEngine: so they do to tables, and rows of tables are what the files are.
+func TestEngine(t *testing.T) {
+	kerneltest.Need(t, kerneltest.Root)
+	bin := programs(t)
+	t.Setenv("TZ", "UTC")
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("it's secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := chdb.Start(t, "elsa", "it's secret")
+	t.Setenv("ELSA_CLICKHOUSE_PASSWORD_FILE", password)
+	t.Run("cells", func(t *testing.T) { deliverAndReport(t, bin, server.Address("elsa", server.Database(t))) })
+	t.Run("processes", func(t *testing.T) { engineProcesses(t, bin, server) })
+}
+
+// programs is where elsactl and elsa-archive are, built once.
+func programs(t *testing.T) string {
+	t.Helper()
+	bin, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+var (
+	binaries string
+	built    = sync.OnceValues(func() (string, error) {
+		var err error
+		if binaries, err = os.MkdirTemp("", "elsa-programs"); err != nil {
+			return "", err
+		}
+		out, err := exec.Command("go", "build", "-o", binaries, ".", "../elsactl").CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		return binaries, err
+	})
+)
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if binaries != "" {
+		os.RemoveAll(binaries)
+	}
+	os.Exit(status)
+}
+
+func deliverAndReport(t *testing.T, bin, to string) {
+	var hosts []*machine
+	now := usage.HourOf(time.Now().Unix())
+	for n := range 3 {
+		m := newMachine(t, n+1)
+		for _, name := range []string{"ci", "web"} {
+			if _, err := m.client.CreateGroup(t.Context(), client.CreateGroupRequest{Name: name}); err != nil {
+				t.Fatal(err)
 			}
-			ship := func(m *machine) string {
-				t.Helper()
-				status, out, text := runArchive(t, "ship", "--once", "--config", os.DevNull, "--archive-dir", m.spool, "--elsad-socket", m.socket, "--to", to)
-				if status != 0 {
-					t.Fatal(out, text)
-				}
-				return out
+		}
+		m.bill(t, n+1, now-3, now-2, now)
+		hosts = append(hosts, m)
+	}
+	ship := func(m *machine) string {
+		t.Helper()
+		status, out, text := runArchive(t, "ship", "--once", "--config", os.DevNull, "--archive-dir", m.spool, "--elsad-socket", m.socket, "--to", to)
+		if status != 0 {
+			t.Fatal(out, text)
+		}
+		return out
+	}
+	for _, m := range hosts {
+		if out := ship(m); !strings.HasPrefix(out, "3 hours changed, 3 files sent, 0 of them again; 0 wait; 0 were dropped") {
+			t.Error(out)
+		}
+	}
+	hosts[1].bill(t, 9, now-2, now)
+	if out := ship(hosts[1]); !strings.HasPrefix(out, "2 hours changed, 2 files sent") {
+		t.Error(out)
+	}
+	if out := ship(hosts[0]); !strings.HasPrefix(out, "0 hours changed, 0 files sent") {
+		t.Error(out)
+	}
+	for _, by := range []string{"group", "command", "hour"} {
+		want := client.Report{}
+		rows := map[string]client.Spent{}
+		for _, m := range hosts {
+			r, err := m.client.Report(t.Context(), client.ReportQuery{By: by})
+			if err != nil {
+				t.Fatal(err)
 			}
-			for _, m := range hosts {
-				if out := ship(m); !strings.HasPrefix(out, "3 hours changed, 3 files sent, 0 of them again; 0 wait; 0 were dropped") {
-					t.Error(out)
-				}
+			for _, row := range r.Rows {
+				sum := rows[row.Group+row.Command+row.Hour.String()]
+				sum.Add(&row.Spent)
+				rows[row.Group+row.Command+row.Hour.String()] = sum
 			}
-			hosts[1].bill(t, 9, now-2, now)
-			if out := ship(hosts[1]); !strings.HasPrefix(out, "2 hours changed, 2 files sent") {
-				t.Error(out)
-			}
-			if out := ship(hosts[0]); !strings.HasPrefix(out, "0 hours changed, 0 files sent") {
-				t.Error(out)
-			}
-			for _, by := range []string{"group", "command", "hour"} {
-				want := client.Report{}
-				rows := map[string]client.Spent{}
-				for _, m := range hosts {
-					r, err := m.client.Report(t.Context(), client.ReportQuery{By: by})
-					if err != nil {
-						t.Fatal(err)
-					}
-					for _, row := range r.Rows {
-						sum := rows[row.Group+row.Command+row.Hour.String()]
-						sum.Add(&row.Spent)
-						rows[row.Group+row.Command+row.Hour.String()] = sum
-					}
-					want.Total.Add(&r.Total)
-					want.Ungrouped.Add(&r.Ungrouped)
-					want.Unattributed.Add(&r.Unattributed)
-				}
-				got := elsactl(t, bin, to, by)
-				have := map[string]client.Spent{}
-				for _, row := range got.Rows {
-					have[row.Group+row.Command+row.Hour.String()] = row.Spent
-				}
-				nanoseconds := cmp.Comparer(func(a, b float64) bool { return uint64(a*1e9+0.5) == uint64(b*1e9+0.5) })
-				if diff := cmp.Diff(rows, have, nanoseconds); diff != "" || len(rows) < 2 {
-					t.Errorf("by %s: (-local +fleet):\n%s", by, diff)
-				}
-				if diff := cmp.Diff([]client.Spent{want.Total, want.Ungrouped, want.Unattributed}, []client.Spent{got.Total, got.Ungrouped, got.Unattributed}, nanoseconds); diff != "" {
-					t.Errorf("by %s: (-local +fleet):\n%s", by, diff)
-				}
-				if got.Fleet.Complete != 3 || got.Fleet.Hosts != 3 {
-					t.Errorf("%+v", got.Fleet)
-				}
-			}
-			if got := elsactl(t, bin, to, "host"); len(got.Rows) != 3 || got.Rows[0].Host != "node2" {
-				t.Errorf("%+v", got.Rows)
-			}
-		})
+			want.Total.Add(&r.Total)
+			want.Ungrouped.Add(&r.Ungrouped)
+			want.Unattributed.Add(&r.Unattributed)
+		}
+		got := elsactl(t, bin, to, by)
+		have := map[string]client.Spent{}
+		for _, row := range got.Rows {
+			have[row.Group+row.Command+row.Hour.String()] = row.Spent
+		}
+		nanoseconds := cmp.Comparer(func(a, b float64) bool { return uint64(a*1e9+0.5) == uint64(b*1e9+0.5) })
+		if diff := cmp.Diff(rows, have, nanoseconds); diff != "" || len(rows) < 2 {
+			t.Errorf("by %s: (-local +fleet):\n%s", by, diff)
+		}
+		if diff := cmp.Diff([]client.Spent{want.Total, want.Ungrouped, want.Unattributed}, []client.Spent{got.Total, got.Ungrouped, got.Unattributed}, nanoseconds); diff != "" {
+			t.Errorf("by %s: (-local +fleet):\n%s", by, diff)
+		}
+		if got.Fleet.Complete != 3 || got.Fleet.Hosts != 3 {
+			t.Errorf("%+v", got.Fleet)
+		}
+	}
+	if got := elsactl(t, bin, to, "host"); len(got.Rows) != 3 || got.Rows[0].Host != "node2" {
+		t.Errorf("%+v", got.Rows)
 	}
 }
 
@@ -238,59 +286,4 @@ func elsactl(t *testing.T, bin, from, by string) (r query.FleetReport) {
 		t.Error(out)
 	}
 	return r
-}
-
-// TestShipProcesses: with stream: processes the sealed files go, too, as they are,
-// and one that is cut off is sent again.
-func TestShipProcesses(t *testing.T) {
-	kerneltest.Need(t, kerneltest.Root)
-	m := newMachine(t, 1)
-	dir := makeArchive(t, 0, 1000, 1001)
-	if _, err := archive.Seal(dir); err != nil {
-		t.Fatal(err)
-	}
-	to := t.TempDir()
-	config := filepath.Join(t.TempDir(), "elsa.yaml")
-	if err := os.WriteFile(config, []byte("ship: {to: "+to+", stream: processes}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m.bill(t, 1, usage.HourOf(time.Now().Unix()))
-	ship := func() string {
-		t.Helper()
-		status, out, text := runArchive(t, "ship", "--once", "--config", config, "--archive-dir", dir, "--elsad-socket", m.socket)
-		if status != 0 {
-			t.Fatal(out, text)
-		}
-		return out
-	}
-	if out := ship(); !strings.HasPrefix(out, "1 hours changed, 3 files sent, 0 of them again; 0 wait; 0 were dropped") {
-		t.Error(out)
-	}
-	files, err := archive.Files(dir)
-	if err != nil || len(files) != 2 {
-		t.Fatal(files, err)
-	}
-	sent, _ := filepath.Glob(filepath.Join(to, "processes/day=*/source=*/*.parquet"))
-	if len(sent) != 2 {
-		t.Fatalf("sent: %v", sent)
-	}
-	for i, path := range sent {
-		a, _ := os.ReadFile(path)
-		b, _ := os.ReadFile(files[i].Path)
-		if !bytes.Equal(a, b) || len(a) == 0 {
-			t.Errorf("%s is not %s", path, files[i].Path)
-		}
-	}
-	if err := os.Truncate(sent[1], 100); err != nil {
-		t.Fatal(err)
-	}
-	if out := ship(); !strings.HasPrefix(out, "0 hours changed, 1 files sent, 1 of them again") {
-		t.Error(out)
-	}
-	if status, out, text := runArchive(t, "fleet", "status", "--read", "--from", to); status != 0 || !strings.Contains(out, `"state":"complete"`) {
-		t.Error(out, text)
-	}
-	if again, _ := filepath.Glob(filepath.Join(to, "processes/day=*/source=*/*.parquet")); len(again) != 2 {
-		t.Errorf("there are %v", again)
-	}
 }

@@ -22,7 +22,7 @@ import (
 
 // queryCommand is what elsactl processes runs.
 func queryCommand(o *options) *cobra.Command {
-	var text string
+	var text, from string
 	cmd := &cobra.Command{
 		Use: "query --query JSON", Short: "Answer one question, for elsactl processes", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -30,11 +30,28 @@ func queryCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if from != "" {
+				return o.fleetQuery(cmd.Context(), q, from)
+			}
 			return o.query(cmd.Context(), q)
 		},
 	}
 	cmd.Flags().StringVar(&text, "query", "{}", "the question, as JSON")
+	cmd.Flags().StringVar(&from, "from", "", "ask of all hosts: a directory, s3://BUCKET/PREFIX, or clickhouse://HOST/DATABASE")
 	return cmd
+}
+
+// fleetQuery answers from what all hosts delivered.
+func (o *options) fleetQuery(ctx context.Context, q *query.Query, from string) error {
+	bad := 0
+	r, _, err := o.reader(from, func(err error) { bad++; o.tell(err) })
+	if err == nil {
+		err = r.Processes(ctx, q, o.stdout)
+	}
+	if err == nil && bad > 0 {
+		err = errors.New("the answer is without what is damaged or missing, named above")
+	}
+	return err
 }
 
 // parse reads a question and has it checked.

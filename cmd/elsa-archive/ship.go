@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"elsa/internal/cells"
 	"elsa/internal/config"
 	"elsa/internal/ship"
 	"elsa/pkg/client"
@@ -28,12 +29,12 @@ const maxWait = 15 * time.Minute
 
 // shipCommand delivers what this host bills.
 func shipCommand(o *options) *cobra.Command {
-	var file, to, socket string
+	var file, to, socket, textfile string
 	var once bool
 	cmd := &cobra.Command{
 		Use: "ship [--to WHERE] [--once]", Short: "Deliver what this host bills to a place that all hosts share", Args: cobra.NoArgs,
 		Long: `Deliver the history of elsad, by the hour, and with stream: processes the files
-of the archive, too, to a directory or to a bucket of S3. The section ship of the
+of the archive, too, to a directory, a bucket of S3 or tables of ClickHouse. The section ship of the
 configuration file says where to. What waits is kept in DIR/ship of the archive.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := config.ReadSections(file)
@@ -47,19 +48,20 @@ configuration file says where to. What waits is kept in DIR/ship of the archive.
 			if err := asKeeper(o.dir, adminGroup); err != nil { // whom elsad tells of all cells
 				return err
 			}
-			return o.ship(cmd.Context(), c, socket, once)
+			return o.ship(cmd.Context(), c, socket, textfile, once)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "config", config.DefaultFile, "the configuration `FILE`, of which this reads the section ship")
-	f.StringVar(&to, "to", "", "deliver to `WHERE`: a directory, or s3://BUCKET/PREFIX")
+	f.StringVar(&to, "to", "", "deliver to `WHERE`: a directory, s3://BUCKET/PREFIX, or clickhouse://HOST/DATABASE")
 	f.StringVar(&socket, "elsad-socket", client.DefaultSocket, "ask the elsad whose control socket is at `PATH`")
+	f.StringVar(&textfile, "textfile", "", "after each round write metrics to `FILE`, for the textfile collector of node_exporter")
 	f.BoolVar(&once, "once", false, "deliver once, compare what is there, and end")
 	return cmd
 }
 
-func (o *options) ship(ctx context.Context, c config.Ship, socket string, once bool) error {
-	sink, err := ship.Open(c.To)
+func (o *options) ship(ctx context.Context, c config.Ship, socket, textfile string, once bool) error {
+	place, err := ship.OpenPlace(c.To)
 	if err != nil {
 		return err
 	}
@@ -67,8 +69,9 @@ func (o *options) ship(ctx context.Context, c config.Ship, socket string, once b
 	defer elsad.Close()
 	spool := filepath.Join(o.dir, "ship")
 	options := ship.Options{
-		Sink: sink, Cells: elsad, Spool: spool, Every: c.Every, Again: compareEvery, Now: time.Now,
+		Place: place, Cells: elsad, Spool: spool, Every: c.Every, Again: compareEvery, Now: time.Now,
 		Bounds: ship.Bounds{Bytes: c.SpoolBytes, Hours: uint32(24 * c.SpoolDays)},
+		Hide:   cells.Hide{Commands: c.HideCommands, Users: c.HideUsers},
 	}
 	if c.Processes {
 		options.Archive = o.dir
@@ -88,14 +91,14 @@ func (o *options) ship(ctx context.Context, c config.Ship, socket string, once b
 	if once {
 		r, err := s.Round(ctx)
 		fmt.Fprintln(o.stdout, said(&r))
-		return err
+		return errors.Join(err, writeMetrics(textfile, &r, err, time.Now()))
 	}
-	o.keepShipping(ctx, s, c.Every)
+	o.keepShipping(ctx, s, c.Every, textfile)
 	return nil
 }
 
 // keepShipping delivers from time to time, and after failures ever less often.
-func (o *options) keepShipping(ctx context.Context, s *ship.Shipper, every time.Duration) {
+func (o *options) keepShipping(ctx context.Context, s *ship.Shipper, every time.Duration, textfile string) {
 	log := slog.New(slog.NewTextHandler(o.stderr, nil))
 	log.Info("ready")
 	told, lost, wait := "", uint64(0), every
@@ -123,6 +126,9 @@ func (o *options) keepShipping(ctx context.Context, s *ship.Shipper, every time.
 			log.Error("hours or files were dropped before they could be sent", "files", r.Lost.Items, "cpu_ns", r.Lost.CPU)
 		}
 		lost = r.Lost.Items
+		if err := writeMetrics(textfile, &r, err, time.Now()); err != nil {
+			log.Error("cannot write metrics", "err", err)
+		}
 		// Hosts that start together do not come together.
 		pause := time.NewTimer(wait - time.Duration(rand.Int64N(int64(wait)/5+1)))
 		select {

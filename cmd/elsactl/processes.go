@@ -19,9 +19,9 @@ import (
 
 func processesCommand(c *ctl) *cobra.Command {
 	var q query.Query
-	var since, until, by, dir, format string
+	var since, until, by, dir, format, from string
 	cmd := &cobra.Command{
-		Use:   "processes [--group NAME] [--user USER] [--command NAME] [--exit KIND] [--tree PID[@START]] [--where EXPR] [--by WHAT,...] [--sort WHAT] [--top N] [--format trace]",
+		Use:   "processes [--group NAME] [--user USER] [--command NAME] [--exit KIND] [--tree PID[@START]] [--where EXPR] [--by WHAT,...] [--sort WHAT] [--top N] [--format trace] [--from WHERE]",
 		Short: "List or add up single processes that ended",
 		Long: `List the processes that ended, or, with --by, add up what they used. Without
 times all that the archive keeps is read: seven days, unless elsa-archive is told
@@ -40,6 +40,10 @@ and chrome://tracing open: a slice for each process from birth to death, inside
 its parent where it fits, with its bill, and how many processes lived and how
 many CPUs they used. At most 65536 rows are drawn, those that lived longest or,
 with --sort, are the most; the file says how many are left out.
+
+With --from the processes are those of all hosts that deliver them to WHERE, with
+stream: processes, as far as their archives were sealed and sent; --by host tells
+the hosts apart.
 
 Root and members of the unix group elsa see all processes, others their own. The
 program elsa-archive reads the archive, and elsad need not run.`,
@@ -74,7 +78,17 @@ program elsa-archive reads the archive, and elsad need not run.`,
 			if err != nil {
 				return err
 			}
-			return c.archive(dir, "query", "--query", string(text))
+			if from == "" {
+				return c.archive(dir, "query", "--query", string(text))
+			}
+			if q.Tree != "" || format != "" || dir != "" {
+				return badUsage("--tree, --format and --archive-dir are of one host; leave them out with --from")
+			}
+			where, err := place(from)
+			if err != nil {
+				return err
+			}
+			return c.archive("", "query", "--query", string(text), "--from", where)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -92,6 +106,7 @@ program elsa-archive reads the archive, and elsad need not run.`,
 	f.StringVar(&q.Sort, "sort", "", "show the most first, by `WHAT`: "+strings.Join(query.Sorts, ", "))
 	f.IntVar(&q.Top, "top", 0, fmt.Sprintf("show `N` rows at most; with --sort %d, else all", query.DefaultTop))
 	f.StringVar(&format, "format", "", "write a picture in `FORMAT` trace, for Perfetto or chrome://tracing")
+	f.StringVar(&from, "from", "", "show the processes of all hosts that deliver them to `WHERE`: a directory, s3://BUCKET/PREFIX, or clickhouse://HOST/DATABASE")
 	f.StringVar(&dir, "archive-dir", "", "read the archive in `DIR`")
 	cmd.RegisterFlagCompletionFunc("group", c.completeGroups)
 	for name, values := range map[string][]string{"format": {"trace"}, "exit": query.Exits, "by": query.Bys, "sort": query.Sorts} {

@@ -113,7 +113,7 @@ whatever groups.`,
 	f.StringVar(&until, "until", "", "count until `TIME`")
 	f.BoolVar(&q.Mine, "mine", false, "count your own processes alone")
 	f.BoolVar(&q.Wait, "wait", false, "wait until every process that died before is counted, 2 s at most")
-	f.StringVar(&from, "from", "", "report over all hosts that deliver to `WHERE`: a directory, or s3://BUCKET/PREFIX")
+	f.StringVar(&from, "from", "", "report over all hosts that deliver to `WHERE`: a directory, s3://BUCKET/PREFIX, or clickhouse://HOST/DATABASE")
 	f.BoolVar(&complete, "complete", false, "with --from, exit with status 4 if not all hosts are complete")
 	f.StringVar(&order, "sort", "", "sort by `COLUMN`, the most first: "+strings.Join(columnNames(), ", "))
 	cmd.RegisterFlagCompletionFunc("group", c.completeGroups)

@@ -5,6 +5,7 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +32,8 @@ type Scanner struct {
 	Progress func(done, all int64)
 	// Stop, if set, is asked from time to time; its error ends what is under way.
 	Stop func() error
+	// From, if set, hands over the rows of a place that hosts deliver to; Dir is not read.
+	From func(*Intake) error
 
 	batch batch
 	rows  uint64 // looked at
@@ -47,6 +50,9 @@ const journalRows = 4096
 
 // scan hands the rows that match to s.
 func (x *Scanner) scan(q *query.Query, m *match, s sink) error {
+	if x.From != nil {
+		return x.from(m, s)
+	}
 	// What is sealed meanwhile must be found once: what was not sealed when that was asked
 	// is read in the journal, and its files are left out. If elsad has removed it from
 	// there by then, all its files are whole, and are read.
@@ -144,13 +150,8 @@ func isSink(err error) bool {
 	return is
 }
 
-// file scans a sealed file. What a damaged file makes the library do is an error.
-func (x *Scanner) file(path string, m *match, s sink) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("malformed: %v", p)
-		}
-	}()
+// file scans a sealed file.
+func (x *Scanner) file(path string, m *match, s sink) error {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // pruned
@@ -163,7 +164,18 @@ func (x *Scanner) file(path string, m *match, s sink) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := parquet.OpenFile(f, st.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(16<<10))
+	return x.parquet(f, st.Size(), m, s)
+}
+
+// parquet scans the content of a sealed file. What a damaged one makes the library do is
+// an error.
+func (x *Scanner) parquet(f io.ReaderAt, size int64, m *match, s sink) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("malformed: %v", p)
+		}
+	}()
+	p, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(16<<10))
 	if err != nil {
 		return err
 	}

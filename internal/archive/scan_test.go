@@ -140,7 +140,7 @@ func TestModelQuery(t *testing.T) {
 				t.Fatalf("%d rows", len(got))
 			}
 		case 2:
-			q.By = rapid.SampledFrom([][]string{{"command"}, {"group", "command"}, {"user", "hour", "exit"}, {"day"}, {"group", "user", "command", "hour"}}).Draw(t, "by")
+			q.By = rapid.SampledFrom([][]string{{"command"}, {"group", "command"}, {"user", "hour", "exit"}, {"day"}, {"host"}, {"group", "user", "command", "hour"}}).Draw(t, "by")
 			type figures struct {
 				N, User, Elapsed, RSS uint64
 			}
@@ -156,7 +156,7 @@ func TestModelQuery(t *testing.T) {
 				for _, g := range gs {
 					key := ""
 					for _, by := range q.By {
-						key += map[string]string{"command": commandName(r.Comm), "user": r.User, "group": g,
+						key += map[string]string{"host": "node1", "command": commandName(r.Comm), "user": r.User, "group": g,
 							"hour": time.Unix(0, r.End).UTC().Truncate(time.Hour).Format("2006-01-02T15:04Z"),
 							"day":  time.Unix(0, r.End).UTC().Format(time.DateOnly), "exit": exitText(statusOf(&r))}[by] + "|"
 					}

@@ -105,7 +105,7 @@ func (s *sums) take(b *batch, found []int32) error {
 }
 
 // columnOf is what a summary needs to tell rows apart.
-var columnOf = map[string]Column{"group": Groups, "command": Command, "user": UserName, "hour": Ended, "day": Ended, "exit": Status}
+var columnOf = map[string]Column{"group": Groups, "command": Command, "user": UserName, "hour": Ended, "day": Ended, "exit": Status, "host": Host}
 
 // sumOf is the sum that a row belongs to, in the group of a place in the texts.
 func (s *sums) sumOf(b *batch, i, group int32) *Sum {
@@ -117,7 +117,7 @@ func (s *sums) sumOf(b *batch, i, group int32) *Sum {
 			if v = int64(group) + 2; group < 0 {
 				v = b.ints[Unattributed][i]
 			}
-		case "command", "user":
+		case "command", "user", "host":
 			v = int64(b.codes[columnOf[by]][i])
 		case "hour":
 			v = floor(b.ints[Ended][i], int64(time.Hour))

@@ -25,6 +25,7 @@ type Block struct {
 	Source, Host string
 	Hour         uint32 // since 1970
 	Version      uint64
+	Writer       string // who made the file; "" of files that do not say
 	Cells        []Cell // in their order, no two of the same key
 }
 
@@ -110,7 +111,7 @@ func (b *Block) tidy() {
 	b.Cells = b.Cells[:n]
 }
 
-// Digest is the same for two blocks that say the same, whatever their versions.
+// Digest is the same for two blocks that say the same, whatever their versions and writers.
 func (b *Block) Digest() string {
 	h := sha256.New()
 	json.NewEncoder(h).Encode([]any{b.Source, b.Host, b.Hour, b.Cells}) // to a hash: no error

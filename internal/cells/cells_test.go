@@ -39,7 +39,7 @@ func sample() (*client.Cells, *Names) {
 func TestBlock(t *testing.T) {
 	answer, names := sample()
 	b := Named(answer, &answer.Hours[0], names)
-	b.Version = 9
+	b.Version, b.Writer = 9, "abcdefgh"
 	var sum usage.Usage
 	for i, f := range usage.Stored {
 		if members[i] < 0 {
@@ -80,13 +80,13 @@ func TestBlock(t *testing.T) {
 	}
 }
 
-// TestDigest: it tells blocks apart by what they say, not by their version.
+// TestDigest: it tells blocks apart by what they say, not by their version or writer.
 func TestDigest(t *testing.T) {
 	answer, names := sample()
 	a, b := Named(answer, &answer.Hours[0], names), Named(answer, &answer.Hours[0], names)
-	b.Version = 5
+	b.Version, b.Writer = 5, "abcdefgh"
 	if a.Digest() != b.Digest() {
-		t.Error("a version changes the digest")
+		t.Error("a version or a writer changes the digest")
 	}
 	b.Cells[0].Usage[usage.CPUDelay]++
 	if a.Digest() == b.Digest() {

@@ -48,6 +48,7 @@ type record struct {
 	Rounded      uint64   `parquet:"rounded,delta"`
 	Inferred     uint64   `parquet:"inferred,delta"`
 	CPUDelay     uint64   `parquet:"cpu_delay_ns,delta"`
+	Writer       string   `parquet:"writer,dict"`
 }
 
 // members are where record has the stored fields of a usage.
@@ -64,6 +65,14 @@ var members = func() (at [len(usage.Stored)]int) {
 	return at
 }()
 
+// Columns are the names of the columns, in their order.
+func Columns() (names []string) {
+	for _, path := range parquet.SchemaOf(record{}).Columns() {
+		names = append(names, path[0])
+	}
+	return names
+}
+
 const hourMS = 3600 * 1000
 
 // Encode is the block as a file.
@@ -76,7 +85,7 @@ func Encode(b *Block) ([]byte, error) {
 		c := &b.Cells[i]
 		rows[i] = record{
 			Hour: int64(b.Hour) * hourMS, Groups: c.Groups, Unattributed: c.Unattributed, UID: c.UID, User: c.User, Command: c.Command,
-			Source: b.Source, Host: b.Host, Version: b.Version,
+			Source: b.Source, Host: b.Host, Version: b.Version, Writer: b.Writer,
 		}
 		v := reflect.ValueOf(&rows[i]).Elem()
 		for k, f := range usage.Stored {
@@ -127,11 +136,11 @@ func blockOf(rows []record) (*Block, error) {
 		return nil, errors.New("decode cells: there are none")
 	}
 	first := &rows[0]
-	b := &Block{Source: first.Source, Host: first.Host, Hour: uint32(first.Hour / hourMS), Version: first.Version, Cells: make([]Cell, len(rows))}
+	b := &Block{Source: first.Source, Host: first.Host, Hour: uint32(first.Hour / hourMS), Version: first.Version, Writer: first.Writer, Cells: make([]Cell, len(rows))}
 	for i := range rows {
 		r := &rows[i]
-		if r.Hour != first.Hour || r.Source != first.Source || r.Version != first.Version {
-			return nil, errors.New("decode cells: they are of several hours, sources or versions")
+		if r.Hour != first.Hour || r.Source != first.Source || r.Version != first.Version || r.Writer != first.Writer {
+			return nil, errors.New("decode cells: they are of several hours, sources, versions or writers")
 		}
 		c := Cell{Groups: r.Groups, Unattributed: r.Unattributed, UID: r.UID, User: r.User, Command: r.Command}
 		if len(c.Groups) == 0 {

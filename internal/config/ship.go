@@ -13,7 +13,7 @@ import (
 
 // Ship says where a host delivers its bills.
 type Ship struct {
-	// To is a directory or s3://BUCKET/PREFIX; "" delivers nothing.
+	// To is a directory, s3://BUCKET/PREFIX or clickhouse://HOST/DATABASE; "" delivers nothing.
 	To string
 	// Processes: the sealed files of the archive are delivered, too.
 	Processes bool
@@ -22,6 +22,8 @@ type Ship struct {
 	// SpoolBytes and SpoolDays bound what waits to be delivered.
 	SpoolBytes int64
 	SpoolDays  int
+	// HideCommands and HideUsers: these do not leave the host.
+	HideCommands, HideUsers bool
 }
 
 // DefaultShip is what holds where a file says nothing.
@@ -33,6 +35,9 @@ func parseShip(n *yaml.Node) (s Ship, err error) {
 		return s, mapping.ErrorAt(n, "ship needs keys, as in {to: /mnt/fleet}")
 	}
 	err = mapping.Each(n, func(key, v *yaml.Node) (err error) {
+		if key.Value == "hide" {
+			return s.hide(v)
+		}
 		if v.Kind != yaml.ScalarNode {
 			return mapping.ErrorAt(v, "%s needs one value", key.Value)
 		}
@@ -57,12 +62,29 @@ func parseShip(n *yaml.Node) (s Ship, err error) {
 				return mapping.ErrorAt(v, "spool-days is %q; use 1 to 3650", v.Value)
 			}
 		default:
-			return mapping.ErrorAt(key, "unknown key %q of ship: use to, stream, every, spool-bytes and spool-days", key.Value)
+			return mapping.ErrorAt(key, "unknown key %q of ship: use to, stream, every, spool-bytes, spool-days and hide", key.Value)
 		}
 		return nil
 	})
 	if err == nil && s.To == "" {
-		err = mapping.ErrorAt(n, "ship needs to: a directory, or s3://BUCKET/PREFIX")
+		err = mapping.ErrorAt(n, "ship needs to: a directory, s3://BUCKET/PREFIX, or clickhouse://HOST/DATABASE")
 	}
 	return s, err
+}
+
+func (s *Ship) hide(n *yaml.Node) error {
+	if n.Kind != yaml.SequenceNode {
+		return mapping.ErrorAt(n, "hide needs a list, as in [command, user]")
+	}
+	for _, v := range n.Content {
+		switch v.Value {
+		case "command":
+			s.HideCommands = true
+		case "user":
+			s.HideUsers = true
+		default:
+			return mapping.ErrorAt(v, "hide has %q; use command and user", v.Value)
+		}
+	}
+	return nil
 }

@@ -17,8 +17,11 @@ func TestShip(t *testing.T) {
 		want        Ship
 	}{
 		{"acct: own", "", DefaultShip},
-		{"ship: {to: /mnt/fleet}", "", Ship{"/mnt/fleet", false, 5 * time.Minute, 256 << 20, 8}},
-		{"ship: {to: 's3://b/p', stream: processes, every: 1m, spool-bytes: 1048576, spool-days: 3}", "", Ship{"s3://b/p", true, time.Minute, 1 << 20, 3}},
+		{"ship: {to: /mnt/fleet}", "", Ship{To: "/mnt/fleet", Every: 5 * time.Minute, SpoolBytes: 256 << 20, SpoolDays: 8}},
+		{"ship: {to: 's3://b/p', stream: processes, every: 1m, spool-bytes: 1048576, spool-days: 3}", "", Ship{To: "s3://b/p", Processes: true, Every: time.Minute, SpoolBytes: 1 << 20, SpoolDays: 3}},
+		{"ship: {to: /x, hide: [user, command]}", "", Ship{To: "/x", Every: 5 * time.Minute, SpoolBytes: 256 << 20, SpoolDays: 8, HideCommands: true, HideUsers: true}},
+		{"ship: {to: /x, hide: user}", "line 1: hide needs a list", Ship{}},
+		{"ship: {to: /x, hide: [host]}", `line 1: hide has "host"; use command and user`, Ship{}},
 		{"ship: cells", "line 1: ship needs keys", Ship{}},
 		{"ship: {}", "line 1: ship needs to", Ship{}},
 		{"ship: {to: /x, stream: rows}", `line 1: stream is "rows"; use cells`, Ship{}},

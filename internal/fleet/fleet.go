@@ -26,32 +26,44 @@ type Reader struct {
 	Damage func(error)
 }
 
+// window is the time of a report.
+type window struct {
+	first, last uint32 // hours, last not among them
+	end         time.Time
+	until       time.Time // as a report says it
+}
+
+func windowOf(q *query.Fleet, now time.Time) *window {
+	w := &window{end: q.Until}
+	if w.end.IsZero() || w.end.After(now) {
+		w.end = now
+	}
+	w.last, w.until = usage.HourOf(w.end.Add(time.Hour-time.Nanosecond).Unix()), w.end
+	if whole := usage.HourStart(w.last); !whole.After(now) {
+		w.until = whole
+	}
+	if !q.Since.IsZero() {
+		w.first = usage.HourOf(q.Since.Unix())
+	}
+	return w
+}
+
 // Report adds up the cells of all hosts. What two hosts sent under one identity is in it
 // where one of them alone sent an hour; hours that both sent are left out.
 func (r *Reader) Report(ctx context.Context, q *query.Fleet) (*query.FleetReport, error) {
 	now := r.Now().UTC()
-	out := &query.FleetReport{Report: client.Report{Time: now, Since: q.Since, Until: q.Until, By: q.By}}
-	if out.Until.IsZero() || out.Until.After(now) {
-		out.Until = now
-	}
-	end := out.Until
-	first, last := uint32(0), usage.HourOf(end.Add(time.Hour-time.Nanosecond).Unix())
-	if !q.Since.IsZero() {
-		first = usage.HourOf(q.Since.Unix())
-	}
+	w := windowOf(q, now)
+	out := &query.FleetReport{Report: client.Report{Time: now, Until: w.until, By: q.By}}
 	sums := newSums(q)
-	all, oldest, err := r.read(ctx, first, last, sums.add)
+	all, oldest, err := r.read(ctx, w.first, w.last, sums.add)
 	if err != nil {
 		return nil, err
 	}
 	sums.fill(&out.Report)
-	out.Fleet, _ = completeness(all, first, last, end)
+	out.Fleet, _ = completeness(all, w.first, w.last, w.end)
+	out.Since = usage.HourStart(w.first)
 	if q.Since.IsZero() {
-		first = oldest
-	}
-	out.Since = usage.HourStart(first)
-	if whole := usage.HourStart(last); !whole.After(now) {
-		out.Until = whole
+		out.Since = usage.HourStart(oldest)
 	}
 	return out, nil
 }
@@ -59,7 +71,7 @@ func (r *Reader) Report(ctx context.Context, q *query.Fleet) (*query.FleetReport
 // read gives add the cells that count of hours from first to before last, with the name of
 // their host. It returns what it found of the sources, and the oldest of the hours.
 func (r *Reader) read(ctx context.Context, first, last uint32, add func(b *cells.Block, host string)) (all map[string]*source, oldest uint32, err error) {
-	manifests, err := ship.ReadManifests(ctx, r.Sink, ship.Manifests, r.Damage)
+	manifests, err := ship.Files{Sink: r.Sink}.Manifests(ctx, "", r.Damage)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -165,7 +177,7 @@ func newest(all map[string]*source, there []ship.Cells) (list []ship.Cells) {
 
 // again reads the manifests of a source anew; nil if there are none any more.
 func (r *Reader) again(ctx context.Context, s *source) (*source, error) {
-	list, err := ship.ReadManifests(ctx, r.Sink, fmt.Sprintf("%ssource=%s/", ship.Manifests, s.id), r.Damage)
+	list, err := ship.Files{Sink: r.Sink}.Manifests(ctx, s.id, r.Damage)
 	return sourcesOf(list)[s.id], err
 }
 

@@ -34,7 +34,7 @@ func newFleet(t *testing.T) *fleet {
 // join makes a host deliver from a spool.
 func (f *fleet) join(n *node, spool string, bounds ship.Bounds) *node {
 	f.t.Helper()
-	s, err := ship.New(ship.Options{Sink: f.sink, Cells: n, Spool: spool, Bounds: bounds, Again: time.Hour, Now: func() time.Time { return f.clock.now }})
+	s, err := ship.New(ship.Options{Place: ship.Files{Sink: f.sink}, Cells: n, Spool: spool, Bounds: bounds, Again: time.Hour, Now: func() time.Time { return f.clock.now }})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ type crashed struct{}
 func (w *world) open(n *node) {
 	s, err := ship.New(ship.Options{
 		Writer: func() string { w.writers++; return fmt.Sprintf("%08d", w.writers) },
-		Sink:   w.sink, Cells: n, Spool: w.spool[n], Bounds: ship.Bounds{Bytes: 1 << 30, Hours: 1000}, Now: func() time.Time { return w.clock.now },
+		Place:  ship.Files{Sink: w.sink}, Cells: n, Spool: w.spool[n], Bounds: ship.Bounds{Bytes: 1 << 30, Hours: 1000}, Now: func() time.Time { return w.clock.now },
 		At: func(point string) {
 			if point == w.crash {
 				panic(crashed{})
@@ -105,7 +105,7 @@ func (w *world) check(sink ship.Sink, last bool) {
 	if last && (complete.Complete != len(w.nodes) || complete.Hosts != len(w.nodes)) {
 		w.t.Fatalf("in the end: %+v", complete)
 	}
-	manifests, err := ship.ReadManifests(w.t.Context(), sink, ship.Manifests, func(err error) { w.t.Fatal(err) })
+	manifests, err := ship.Files{Sink: sink}.Manifests(w.t.Context(), "", func(err error) { w.t.Fatal(err) })
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // read every file is read, and compared with what was sent: rows, CPU time and bytes.
 func (r *Reader) Status(ctx context.Context, read bool) ([]query.Host, query.Completeness, error) {
 	none := query.Completeness{}
-	manifests, err := ship.ReadManifests(ctx, r.Sink, ship.Manifests, r.Damage)
+	manifests, err := ship.Files{Sink: r.Sink}.Manifests(ctx, "", r.Damage)
 	if err != nil {
 		return nil, none, err
 	}

@@ -33,7 +33,7 @@ type Query struct {
 var (
 	Exits   = []string{"zero", "nonzero", "signal"}
 	Sorts   = []string{"ended", "cpu", "elapsed", "memory", "io"}
-	Bys     = []string{"group", "command", "user", "hour", "day", "exit"}
+	Bys     = []string{"group", "command", "user", "hour", "day", "exit", "host"}
 	Formats = []string{"table", "json", "csv", "parquet", "trace"}
 )
 

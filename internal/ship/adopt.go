@@ -7,18 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-
-	"elsa/internal/cells"
 )
 
 // raise gives cells the version above one, to be sent. Those that the spool has no more are
 // asked for again: elsad may still have them.
 func (s *Shipper) raise(f *feed, h *held, version uint64) error {
-	var b *cells.Block
-	body, err := f.body(h)
-	if err == nil {
-		b, err = cells.Decode(body)
-	}
+	b, err := f.block(h)
 	if err != nil {
 		h.Gone, h.Digest, f.Mark = true, "", ""
 		return errors.Join(fmt.Errorf("send %s again: %w", h.label(), err), f.save())
@@ -39,23 +33,21 @@ func (s *Shipper) raise(f *feed, h *held, version uint64) error {
 // above takes in a file of cells that is not below what the state knows, since that was
 // lost or is an older one. If it says what is to be sent, it is what was sent. Else the next
 // version is sent, and where there is nothing to be sent it stays as it is.
-func (s *Shipper) above(ctx context.Context, f *feed, c Cells) error {
+func (s *Shipper) above(ctx context.Context, f *feed, o *Object) error {
+	c, _ := ParseCells(o.Name)
 	i, found := find(f.Items, c.Hour)
-	if found && (f.Items[i].Version > c.Version || f.Items[i].Name == c.Name()) { // there are several
+	if found && (f.Items[i].Version > c.Version || f.Items[i].Name == o.Name) { // there are several
 		return nil
 	}
-	body, err := s.o.Sink.Get(ctx, c.Name())
+	item, digest, err := s.o.Place.Adopt(ctx, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDiffers) {
 		return err
 	}
-	b, bad := cells.Decode(body)
-	if bad == nil && (!found || f.Items[i].Gone || f.Items[i].Digest == b.Digest()) {
-		h := held{Item: Item{Hour: c.Hour, Version: c.Version, Name: c.Name(), Rows: uint64(len(b.Cells)), CPU: b.CPU(), Size: int64(len(body)), SHA256: Checksum(body)}}
-		h.Digest, h.Sent, h.Verified, h.Gone = b.Digest(), true, true, true
-		f.put(&h)
+	if err == nil && (!found || f.Items[i].Gone || digest != "" && f.Items[i].Digest == digest) {
+		f.put(&held{Item: item, Digest: digest, Sent: true, Verified: true, Gone: true})
 		return nil
 	}
 	if !found || f.Items[i].Gone {

@@ -5,7 +5,6 @@ package ship
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,6 +25,9 @@ func (s *Shipper) deliver(ctx context.Context, f *feed, final bool, r *Round) er
 		return err
 	}
 	var replaced []string
+	if err := s.again(ctx, f, r); err != nil {
+		return err
+	}
 	if now := s.o.Now(); f.Since > 0 && now.Sub(f.Compared).Abs() >= s.o.Again {
 		if replaced, err = s.compare(ctx, f, others, r); err != nil {
 			return err
@@ -64,7 +66,7 @@ func (s *Shipper) deliver(ctx context.Context, f *feed, final bool, r *Round) er
 // whose manifest is not what it wrote last is not alone, or was put back: it goes on as
 // another writer. It returns those of others.
 func (s *Shipper) own(ctx context.Context, f *feed) (others []Manifest, err error) {
-	list, err := ReadManifests(ctx, s.o.Sink, fmt.Sprintf("%ssource=%s/", Manifests, f.Source), func(error) {})
+	list, err := s.o.Place.Manifests(ctx, f.Source, func(error) {})
 	if err != nil {
 		return nil, err
 	}
@@ -93,16 +95,21 @@ func (s *Shipper) own(ctx context.Context, f *feed) (others []Manifest, err erro
 			h.rename(f.Writer)
 		default:
 			h.Name = Cells{f.Source, h.Hour, h.Version, f.Writer}.Name()
+			if b, err := f.block(h); err == nil && !h.Gone {
+				if err := f.spool(h, b); err != nil { // it says who made it
+					return nil, err
+				}
+			}
 		}
 	}
 	return list, f.save()
 }
 
-// rename gives a file of the archive its name in the sink.
-func (h *held) rename(writer string) {
-	day := h.Name[len(processesPrefix)+len("day="):][:len(time.DateOnly)]
-	h.Name, _ = processesName(day, h.File, writer, h.Try)
-}
+// day is that of a file of the archive.
+func (h *held) day() string { return h.Name[len(Processes)+len("day="):][:len(time.DateOnly)] }
+
+// rename gives a file of the archive its name in the place.
+func (h *held) rename(writer string) { h.Name, _ = processesName(h.day(), h.File, writer, h.Try) }
 
 // publish writes the manifest: what the sink has of the feed.
 func (s *Shipper) publish(ctx context.Context, f *feed, final bool, others []Manifest) error {
@@ -131,11 +138,7 @@ func (s *Shipper) publish(ctx context.Context, f *feed, final bool, others []Man
 	if err := s.at(fault.ShipPublish); err != nil {
 		return err
 	}
-	body, err := encode(&m)
-	if err == nil {
-		err = s.o.Sink.Replace(ctx, manifestName(f.Source, f.Writer), body)
-	}
-	if err != nil {
+	if err := s.o.Place.Publish(ctx, &m); err != nil {
 		return err
 	}
 	if err := s.at(fault.ShipPublished); err != nil {
@@ -145,13 +148,41 @@ func (s *Shipper) publish(ctx context.Context, f *feed, final bool, others []Man
 	return f.save()
 }
 
+// again sends again what was asked for, by elsactl fleet resend.
+func (s *Shipper) again(ctx context.Context, f *feed, r *Round) error {
+	asked, err := s.o.Place.Asked(ctx, f.Source)
+	if err != nil || asked.ID == "" || asked.ID == f.Again {
+		return err
+	}
+	since := usage.HourOf(asked.Since.Unix())
+	for i := range f.Items {
+		h := &f.Items[i]
+		switch {
+		case h.Hour != 0 && h.Hour < since, h.File != "" && h.day() < asked.Since.UTC().Format(time.DateOnly):
+		case !h.Gone:
+			if err := s.send(ctx, f, h, r); err != nil {
+				return err
+			}
+			r.Resent++
+		case h.File == "": // elsad may still have it
+			h.Digest, f.Mark = "", ""
+		}
+	}
+	f.Again = asked.ID
+	return f.save()
+}
+
 // body is the content of an item; fs.ErrNotExist if it is gone.
 func (f *feed) body(h *held) ([]byte, error) {
 	path := h.File
+	var b []byte
+	var err error
 	if path == "" {
 		path = f.path(h)
+		b, err = os.ReadFile(path)
+	} else {
+		b, err = sealedBody(path, f.Hidden)
 	}
-	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -170,16 +201,13 @@ func (s *Shipper) send(ctx context.Context, f *feed, h *held, r *Round) error {
 			h.Gone, h.Digest, f.Mark = true, "", ""
 			return errors.Join(fmt.Errorf("send %s: %w", h.label(), err), f.save())
 		}
-		err = s.o.Sink.Put(ctx, h.Name, b)
+		err = s.o.Place.Put(ctx, &h.Item, b)
 		if errors.Is(err, ErrThere) {
-			var there []byte
-			if there, err = s.o.Sink.Get(ctx, h.Name); err == nil && Checksum(there) != h.SHA256 {
-				if err = s.renew(f, h); err != nil {
-					return err
-				}
-				r.Resent++
-				continue
+			if err = s.renew(f, h); err != nil {
+				return err
 			}
+			r.Resent++
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("send %s: %w", h.label(), err)
@@ -200,32 +228,35 @@ func (s *Shipper) send(ctx context.Context, f *feed, h *held, r *Round) error {
 // renew gives an item another name, cells a higher version, and has it sent again.
 func (s *Shipper) renew(f *feed, h *held) error {
 	if h.File != "" {
-		h.Old = append(slices.Clip(h.Old), h.Name)
-		h.Try++
-		h.rename(f.Writer)
-		h.Sent, h.Verified = false, false
+		h.another(f.Writer)
 		return f.save()
 	}
 	return errors.Join(s.raise(f, h, h.Version), f.save())
 }
 
+// another gives a file of the archive another name, under which it is to be sent.
+func (h *held) another(writer string) {
+	h.Old = append(slices.Clip(h.Old), h.Name)
+	h.Try++
+	h.rename(writer)
+	h.Sent, h.Verified = false, false
+}
+
 // verify reads an item back.
 func (s *Shipper) verify(ctx context.Context, f *feed, h *held, r *Round) error {
-	b, err := s.o.Sink.Get(ctx, h.Name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("verify %s: %w", h.label(), err)
-	}
-	switch {
-	case err != nil: // it is gone
+	switch err := s.o.Place.Check(ctx, &h.Item); {
+	case errors.Is(err, fs.ErrNotExist):
 		r.Resent++
 		h.Sent = false
 		return s.send(ctx, f, h, r)
-	case Checksum(b) != h.SHA256:
+	case errors.Is(err, ErrDiffers):
 		r.Resent++
 		if err := s.renew(f, h); err != nil {
 			return err
 		}
 		return s.send(ctx, f, h, r) // the next round verifies it
+	case err != nil:
+		return fmt.Errorf("verify %s: %w", h.label(), err)
 	}
 	h.Verified = true
 	return errors.Join(f.save(), s.at(fault.ShipVerified))
@@ -236,14 +267,14 @@ func (s *Shipper) verify(ctx context.Context, f *feed, h *held, r *Round) error 
 // what is replaced.
 func (s *Shipper) tidy(ctx context.Context, f *feed, replaced []string) error {
 	for _, name := range replaced {
-		if err := s.o.Sink.Remove(ctx, name); err != nil {
+		if err := s.o.Place.Remove(ctx, name); err != nil {
 			return err
 		}
 	}
 	removed := false
 	for i := range f.Items {
 		for h := &f.Items[i]; h.Verified && !h.Gone && len(h.Old) > 0; h.Old = h.Old[1:] {
-			if err := s.o.Sink.Remove(ctx, h.Old[0]); err != nil {
+			if err := s.o.Place.Remove(ctx, h.Old[0]); err != nil {
 				return err
 			}
 			if err := s.at(fault.ShipRemoved); err != nil {
@@ -279,10 +310,11 @@ func (s *Shipper) compare(ctx context.Context, f *feed, others []Manifest, r *Ro
 			return nil, err
 		}
 	}
-	for _, c := range d.Known {
+	for i := range d.Known {
+		c, _ := ParseCells(d.Known[i].Name)
 		lives := func(m Manifest) bool { return m.Writer == c.Writer && f.First > 0 && m.Last > f.First }
 		if c.Hour >= f.Since && !slices.ContainsFunc(others, lives) {
-			if err := s.above(ctx, f, c); err != nil {
+			if err := s.above(ctx, f, &d.Known[i]); err != nil {
 				return nil, err
 			}
 		}
@@ -292,7 +324,7 @@ func (s *Shipper) compare(ctx context.Context, f *feed, others []Manifest, r *Ro
 
 // listing is what the sink has of a feed: of the days of its items, and before the first
 // manifest of all days that elsad tells of.
-func (s *Shipper) listing(ctx context.Context, f *feed) (list []Object, err error) {
+func (s *Shipper) listing(ctx context.Context, f *feed) ([]Object, error) {
 	dirs := map[string]bool{}
 	for i := range f.Items {
 		dirs[path.Dir(f.Items[i].Name)+"/"] = true
@@ -302,20 +334,5 @@ func (s *Shipper) listing(ctx context.Context, f *feed) (list []Object, err erro
 			dirs[fmt.Sprintf("%ssource=%s/", CellsDay(usage.HourStart(hour)), f.Source)] = true
 		}
 	}
-	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
-		there, err := s.o.Sink.List(ctx, dir)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, there...)
-	}
-	return list, nil
-}
-
-func encode(m *Manifest) ([]byte, error) {
-	b, err := json.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("encode manifest: %w", err)
-	}
-	return append(b, '\n'), nil
+	return s.o.Place.List(ctx, slices.Sorted(maps.Keys(dirs)))
 }

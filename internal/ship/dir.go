@@ -65,7 +65,7 @@ func (d *Dir) List(ctx context.Context, prefix string) (list []Object, err error
 			return err
 		}
 		name, err := filepath.Rel(d.root, path)
-		list = append(list, Object{filepath.ToSlash(name), st.Size()})
+		list = append(list, Object{Name: filepath.ToSlash(name), Size: st.Size()})
 		return errors.Join(err, ctx.Err())
 	})
 	if err != nil {

@@ -44,6 +44,10 @@ type state struct {
 	Mark    string    `json:"mark,omitempty"`
 	Through time.Time `json:"through"`
 	Since   uint32    `json:"since,omitempty"`
+	// Hidden is what items do not have.
+	Hidden cells.Hide `json:"hidden"`
+	// Again is the last request to send again that was done.
+	Again string `json:"again,omitempty"`
 	// Compared is when the sink was last compared with items.
 	Compared time.Time   `json:"compared"`
 	Names    cells.Names `json:"names"`
@@ -118,7 +122,7 @@ func (f *feed) path(h *held) string {
 
 // spool encodes a block as the content of an item, and keeps it.
 func (f *feed) spool(h *held, b *cells.Block) error {
-	b.Version = h.Version
+	b.Version, b.Writer = h.Version, f.Writer
 	body, err := cells.Encode(b)
 	if err != nil {
 		return err
@@ -128,6 +132,15 @@ func (f *feed) spool(h *held, b *cells.Block) error {
 		return fmt.Errorf("write spool: %w", err)
 	}
 	return nil
+}
+
+// block is the content of an item of cells.
+func (f *feed) block(h *held) (*cells.Block, error) {
+	body, err := f.body(h)
+	if err != nil {
+		return nil, err
+	}
+	return cells.Decode(body)
 }
 
 // Checksum is the SHA-256 of a file, in hex, as manifests have it.

@@ -83,9 +83,8 @@ func Interleaved(a, b *Manifest) bool { return a.First < b.Last && b.First < a.L
 // maxManifests bounds how many of a source are read.
 const maxManifests = 1000
 
-// ReadManifests reads those below a prefix, [Manifests] for all. What is damaged is told
-// to damage, and left out; that the sink does not answer is an error.
-func ReadManifests(ctx context.Context, sink Sink, prefix string, damage func(error)) (list []Manifest, err error) {
+// readManifests reads those below a prefix.
+func readManifests(ctx context.Context, sink Sink, prefix string, damage func(error)) (list []Manifest, err error) {
 	there, err := sink.List(ctx, prefix)
 	if err != nil {
 		return nil, err

@@ -19,8 +19,9 @@ import (
 //	processes/day=2026-03-04/source=UUID/UUID-SEGMENT-WRITER.parquet
 //	segments/source=UUID/WRITER.json                                the manifest
 const (
-	cellsPrefix     = "cells/"
-	processesPrefix = "processes/"
+	cellsPrefix = "cells/"
+	// Processes is where all sealed files are.
+	Processes = "processes/"
 	// Manifests is where all manifests are.
 	Manifests = "segments/"
 )
@@ -72,10 +73,31 @@ func processesName(day, file, writer string, try int) (string, bool) {
 	if try > 0 {
 		again = fmt.Sprintf("-try%d", try)
 	}
-	return fmt.Sprintf("%sday=%s/source=%s/%s-%s%s.parquet", processesPrefix, day, base[:36], base, writer, again), true
+	return fmt.Sprintf("%sday=%s/source=%s/%s-%s%s.parquet", Processes, day, base[:36], base, writer, again), true
+}
+
+// Sealed is what the name of a sealed file says. Base is that of its file in the archive:
+// those that have the same rows have the same.
+type Sealed struct {
+	Name, Day, Source, Base, Writer string
+	Try                             int
+}
+
+// File is the name without its directory and ending.
+func (s *Sealed) File() string { return strings.TrimSuffix(path.Base(s.Name), ".parquet") }
+
+// ParseSealed reads a name; false if it is not that of a sealed file.
+func ParseSealed(name string) (s Sealed, ok bool) {
+	m := sealedName.FindStringSubmatch(name)
+	if m == nil {
+		return s, false
+	}
+	try, _ := strconv.Atoi(m[5])
+	return Sealed{name, m[1], m[2], m[3], m[4], try}, true
 }
 
 var (
+	sealedName  = regexp.MustCompile(`^processes/day=(\d{4}-\d\d-\d\d)/source=([0-9a-f-]{36})/([0-9a-f-]{36}-\d{10}[0-9-]*)-([0-9a-z]{8})(?:-try(\d{1,9}))?\.parquet$`)
 	uuidText    = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	manifestRow = regexp.MustCompile(`^segments/source=([0-9a-f-]{36})/([0-9a-z]{8})\.json$`)
 )

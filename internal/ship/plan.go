@@ -98,26 +98,26 @@ func toDrop(items []held, bounds Bounds) (drop []int) {
 // difference is what of items is not in the sink as it was sent, given what is there.
 type difference struct {
 	Missing []int    // sent, and not there
-	Wrong   []int    // there with another size
+	Wrong   []int    // there, and not the same
 	Remove  []string // this writer's, and replaced
-	Known   []Cells  // not below what items have, of a state that was lost
+	Known   []Object // of cells, not below what items have, of a state that was lost
 }
 
 // compare compares items with what is there of their source.
 func compare(items []held, there []Object, writer string) (d difference) {
-	sizes := make(map[string]int64, len(there))
-	for _, o := range there {
-		sizes[o.Name] = o.Size
+	names := make(map[string]*Object, len(there))
+	for i := range there {
+		names[there[i].Name] = &there[i]
 	}
 	for i := range items {
 		h := &items[i]
 		if !h.Sent {
 			continue
 		}
-		switch size, ok := sizes[h.Name]; {
-		case !ok:
+		switch o := names[h.Name]; {
+		case o == nil:
 			d.Missing = append(d.Missing, i)
-		case size != h.Size:
+		case !o.is(&h.Item):
 			d.Wrong = append(d.Wrong, i)
 		}
 	}
@@ -129,7 +129,7 @@ func compare(items []held, there []Object, writer string) (d difference) {
 		i, found := find(items, c.Hour)
 		switch {
 		case !found, c.Version > items[i].Version, c.Version == items[i].Version && o.Name != items[i].Name:
-			d.Known = append(d.Known, c)
+			d.Known = append(d.Known, o)
 		case c.Version < items[i].Version && c.Writer == writer && items[i].Verified:
 			d.Remove = append(d.Remove, o.Name)
 		}

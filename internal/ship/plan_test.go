@@ -32,6 +32,10 @@ func TestNames(t *testing.T) {
 	if want := "processes/day=2026-03-04/source=" + testSource + "/" + testSource + "-0000000007-1-abcdefgh-try2.parquet"; !ok || name != want {
 		t.Errorf("%s, want %s", name, want)
 	}
+	want := Sealed{name, "2026-03-04", testSource, testSource + "-0000000007-1", "abcdefgh", 2}
+	if back, ok := ParseSealed(name); !ok || back != want {
+		t.Errorf("%+v, %v", back, ok)
+	}
 }
 
 // TestOffer: what says the same is not sent again; what does not gets the next version,
@@ -109,13 +113,14 @@ func TestCompare(t *testing.T) {
 		return held{Item: Item{Hour: hour, Version: version, Name: name(hour, version, us), Size: 10}, Sent: sent, Verified: verified}
 	}
 	items := []held{item(1, 2, true, true), item(2, 1, true, false), item(3, 1, true, true), item(4, 1, false, false), item(5, 3, true, false)}
+	object := func(name string, size int64) Object { return Object{Name: name, Size: size} }
 	there := []Object{
-		{name(1, 2, us), 10}, {name(1, 1, us), 9}, {name(1, 1, them), 9}, // replaced; not ours
-		{name(3, 1, us), 9},                       // another size
-		{name(5, 3, us), 10}, {name(5, 2, us), 1}, // not verified: what it replaces stays
-		{name(5, 4, them), 10}, {name(9, 1, us), 10}, {"cells/x", 1},
+		object(name(1, 2, us), 10), object(name(1, 1, us), 9), object(name(1, 1, them), 9), // replaced; not ours
+		object(name(3, 1, us), 9),                             // another size
+		object(name(5, 3, us), 10), object(name(5, 2, us), 1), // not verified: what it replaces stays
+		object(name(5, 4, them), 10), object(name(9, 1, us), 10), object("cells/x", 1),
 	}
-	want := difference{Missing: []int{1}, Wrong: []int{2}, Remove: []string{name(1, 1, us)}, Known: []Cells{{testSource, 5, 4, them}, {testSource, 9, 1, us}}}
+	want := difference{Missing: []int{1}, Wrong: []int{2}, Remove: []string{name(1, 1, us)}, Known: []Object{object(name(5, 4, them), 10), object(name(9, 1, us), 10)}}
 	if diff := cmp.Diff(want, compare(items, there, us)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -73,7 +73,7 @@ func (b *bucket) List(ctx context.Context, prefix string) (list []Object, err er
 		if o.Err != nil {
 			return nil, b.failed("list", "", o.Err)
 		}
-		list = append(list, Object{strings.TrimPrefix(o.Key, b.prefix), o.Size})
+		list = append(list, Object{Name: strings.TrimPrefix(o.Key, b.prefix), Size: o.Size})
 	}
 	return list, nil
 }

@@ -23,7 +23,7 @@ import (
 
 // Options say what is sent, and where to.
 type Options struct {
-	Sink Sink
+	Place Place
 	// Cells tells the cells of this host.
 	Cells interface {
 		Cells(context.Context, client.CellsQuery) (client.Cells, error)
@@ -32,10 +32,12 @@ type Options struct {
 	Spool string
 	// Archive is the archive whose sealed files are sent, too; "" sends none.
 	Archive string
-	Bounds  Bounds
+	// Hide is what does not leave the host.
+	Hide   cells.Hide
+	Bounds Bounds
 	// Every is how often Round is called; readers are told.
 	Every time.Duration
-	// Again is how long after a comparison of the sink with what was sent the next is due.
+	// Again is how long after a comparison of the place with what was sent the next is due.
 	Again time.Duration
 	Now   func() time.Time
 	// Writer makes names of writers; nil makes random ones.
@@ -71,6 +73,11 @@ func New(o Options) (*Shipper, error) {
 		f, err := loadFeed(filepath.Join(o.Spool, e.Name()), e.Name(), o.Writer)
 		if err != nil {
 			return nil, err
+		}
+		if f.Hidden != o.Hide {
+			if err := f.hide(o.Hide); err != nil {
+				return nil, err
+			}
 		}
 		if err := f.sweep(); err != nil {
 			return nil, err
@@ -162,6 +169,7 @@ func (s *Shipper) collect(ctx context.Context, r *Round) error {
 				if f, err = loadFeed(filepath.Join(s.o.Spool, s.live), s.live, s.o.Writer); err != nil {
 					return err
 				}
+				f.Hidden = s.o.Hide
 				s.feeds[s.live] = f
 			}
 		}
@@ -217,6 +225,7 @@ func (f *feed) learn(answer *client.Cells) (renamed bool) {
 // take puts the cells of an hour in the spool, if they say anything new.
 func (s *Shipper) take(f *feed, answer *client.Cells, h *client.CellsHour, r *Round) error {
 	b := cells.Named(answer, h, &f.Names)
+	b.Hide(s.o.Hide)
 	if len(b.Cells) == 0 {
 		return nil
 	}
@@ -261,8 +270,8 @@ func (s *Shipper) sealed(f *feed) error {
 		if known[file.Path] || !ok {
 			continue
 		}
-		h := held{Item: Item{Name: name, File: file.Path, Size: file.Size}}
-		b, err := os.ReadFile(file.Path)
+		h := held{Item: Item{Name: name, File: file.Path}}
+		b, err := sealedBody(file.Path, f.Hidden)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // pruned now
 		}
@@ -272,7 +281,7 @@ func (s *Shipper) sealed(f *feed) error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", file.Path, err)
 		}
-		h.SHA256 = Checksum(b)
+		h.SHA256, h.Size = Checksum(b), int64(len(b))
 		f.Items = append(f.Items, h)
 	}
 	return nil

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package ship delivers what a host billed to a place that all hosts share. What is to be
-// done next is planned without I/O (plan.go); a [Sink] is where files go, a directory or
-// a bucket; a [Shipper] brings both together and survives being killed at any instant.
+// done next is planned without I/O (plan.go); a [Place] is where it goes: files of a
+// [Sink], which is a directory or a bucket, or tables of ClickHouse; a [Shipper] brings
+// both together and survives being killed at any instant.
 package ship
 
 import (
@@ -14,10 +15,20 @@ import (
 	"strings"
 )
 
-// Object is a file in a sink.
+// Object is a file in a sink, or what tables have of one.
 type Object struct {
 	Name string
-	Size int64
+	// Size is the file's, in bytes; -1 in tables, where Rows and CPU are known instead.
+	Size      int64
+	Rows, CPU uint64
+}
+
+// is reports whether it is as an item was sent, as far as that is known without reading it.
+func (o *Object) is(i *Item) bool {
+	if o.Size < 0 {
+		return o.Rows == i.Rows && o.CPU == i.CPU
+	}
+	return o.Size == i.Size
 }
 
 // ErrThere says that a file of that name is there already, whatever is in it.
@@ -54,7 +65,7 @@ func Open(address string) (Sink, error) {
 		return openS3(u)
 	}
 	if scheme, _, ok := strings.Cut(address, "://"); ok {
-		return nil, fmt.Errorf("open sink: %s:// is not known; use a directory or s3://BUCKET/PREFIX", scheme)
+		return nil, fmt.Errorf("open sink: %s:// is not known; use a directory, s3://BUCKET/PREFIX or clickhouse://HOST/DATABASE", scheme)
 	}
 	if address == "" || !filepath.IsAbs(address) {
 		return nil, fmt.Errorf("open sink: %q is no absolute path of a directory, nor s3://BUCKET/PREFIX", address)

@@ -75,7 +75,7 @@ func TestSink(t *testing.T) {
 				}
 			}
 			list, err := s.List(ctx, "a/")
-			if diff := cmp.Diff([]Object{{"a/x=1/one", 5}, {"a/x=2/two", 3}}, list); err != nil || diff != "" {
+			if diff := cmp.Diff([]Object{{Name: "a/x=1/one", Size: 5}, {Name: "a/x=2/two", Size: 3}}, list); err != nil || diff != "" {
 				t.Errorf("list (-want +got):\n%s%v", diff, err)
 			}
 			for range 2 {
@@ -152,7 +152,7 @@ func TestOpen(t *testing.T) {
 	for _, tt := range []struct{ address, file, want string }{
 		{"", "", "no absolute path"},
 		{"fleet", "", "no absolute path"},
-		{"clickhouse://ch/elsa", "", "clickhouse:// is not known"},
+		{"https://ch/elsa", "", "https:// is not known"},
 		{"s3://b?endpoint=ftp://x", "", "no http:// or https:// address"},
 		{"s3://b?token=x", "", `"token" is not known`},
 		{"s3://me:secret@b/x", "", "an address has no keys"},
