@@ -128,6 +128,8 @@ type Engine struct {
 	ruleset *rules.Set
 	ruled   ruled
 	unseen  unseen
+	// samples are of live processes.
+	samples samples
 	// programs are the names of what processes executed.
 	programs programs
 	// until are the groups that close when a process ends, by its pid. It is not

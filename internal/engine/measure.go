@@ -11,11 +11,15 @@ import (
 
 // sample brings one process's account up to date, if it is there.
 func (e *Engine) sample(k groups.Key, set groups.SetID) {
-	var s proc.Sample
-	if e.options.World.Sample(k, &s) != nil {
+	s := new(proc.Sample)
+	if e.options.World.Sample(k, s) != nil {
 		return
 	}
-	m := e.measure(&s)
+	if e.samples.taken == nil || len(e.samples.taken) >= maxTaken {
+		e.samples.taken = map[groups.Key]*proc.Sample{}
+	}
+	e.samples.taken[k] = s
+	m := e.measure(s)
 	e.join.Sample(k, set, &m)
 	e.tracker.KeepAccount(k)
 }

@@ -70,6 +70,8 @@ type model struct {
 	// jumped: the clock was set after a line that is not in the database; jumps: it
 	// ever was.
 	jumped, jumps bool
+	// late: an exact record came after its death was settled.
+	late bool
 
 	shown, safe *usage.Snapshot // last shown, and last shown after a commit that succeeded
 }

@@ -9,6 +9,7 @@ import (
 
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
+	"elsa/pkg/proc"
 	"elsa/pkg/usage"
 )
 
@@ -92,11 +93,14 @@ func (t Turn) show() (*usage.Snapshot, error) {
 // list notes the members to sample.
 func (t Turn) list() error {
 	r := &t.p.readers
-	return t.Engine().EachSampled(t.Now(), func(k groups.Key) {
+	return t.Engine().EachSampled(t.Now(), func(k groups.Key, taken *proc.Sample) {
 		s := r.known[k]
 		if s == nil {
 			s = &sample{key: k}
 			r.known[k] = s
+		}
+		if taken != nil {
+			s.proc.Raise(taken)
 		}
 		s.round = r.round
 		r.work = append(r.work, s)
