@@ -25,19 +25,20 @@ func reportCommand(c *ctl) *cobra.Command {
 	var complete bool
 	cmd := &cobra.Command{
 		Use:   "report [--group NAME]... [--by WHAT] [--since TIME] [--until TIME] [--mine] [--sort COLUMN] [--wait] [--from WHERE [--complete]]",
-		Short: "Show what ended processes used over a time",
-		Long: `Show what the processes used that ended within a time, by group, command, user,
-hour or day; of the whole machine, or of the groups that are named. ELAPSED is
-the sum of their life times. MINOR and MAJOR are page faults without and with
-I/O. JSON and CSV have more columns: I/O, memory, context switches, exits and
-how well the CPU time is known.
+		Short: "Show what processes used over a time",
+		Long: `Show what processes used within a time, by group, command, user, hour or day; of
+the whole machine, or of the groups that are named. PROCESSES are those that
+ended, and ELAPSED is the sum of their life times. MINOR and MAJOR are page
+faults without and with I/O. JSON and CSV have more columns: I/O, memory, context
+switches, exits and how well the CPU time is known.
 
-A process counts when it ends, in the groups it is in then; what it used in a
-group that it left before counts when it leaves. Live processes are in
-elsactl usage. A process in several groups counts in each, and once in
-(total). Sums are kept by the hour, and by the UTC day once they are a week old
-(elsad --history-hours): the times are widened to whole ones, and --by hour
-shows days where hours are not known any more.
+What processes in groups use is in the hours in which they use it, to the
+second, also while they live; of one that left a group, up to then. What a
+process in no group used is in the hour in which it ended. A process in several
+groups counts in each, and once in (total). Sums are kept by the hour, and by
+the UTC day once they are a week old (elsad --history-hours): the times are
+widened to whole ones, and --by hour shows days where hours are not known any
+more.
 
 TIME is a duration before now (90m, 36h, 7d), a date (2026-03-04), a date and
 time (2026-03-04 05:06), today, yesterday, or as in RFC 3339.
@@ -106,8 +107,8 @@ whatever groups.`,
 	f := cmd.Flags()
 	f.StringArrayVarP(&q.Groups, "group", "g", nil, "count the processes of the group `NAME` alone; may be repeated")
 	f.StringVar(&q.By, "by", "group", "make a row for each `WHAT`: group, command, user, hour, day, or host with --from")
-	f.StringVar(&since, "since", "", "count what ended at `TIME` or later")
-	f.StringVar(&until, "until", "", "count what ended before `TIME`")
+	f.StringVar(&since, "since", "", "count from `TIME` on")
+	f.StringVar(&until, "until", "", "count until `TIME`")
 	f.BoolVar(&q.Mine, "mine", false, "count your own processes alone")
 	f.BoolVar(&q.Wait, "wait", false, "wait until every process that died before is counted, 2 s at most")
 	f.StringVar(&from, "from", "", "report over all hosts that deliver to `WHERE`: a directory, or s3://BUCKET/PREFIX")

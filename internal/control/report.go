@@ -29,8 +29,12 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 			return out, err
 		}
 	}
+	if err := s.Pipeline.SampleLiving(ctx); err != nil {
+		return out, stopping(err)
+	}
 	var about reported
 	var daily uint32
+	var reading pipeline.Reading
 	var committed time.Time
 	err = s.ask(ctx, who, func(t pipeline.Turn) (err error) {
 		if about, err = reportOn(t.Engine(), who, q); err != nil {
@@ -39,15 +43,18 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 		if err := t.Step(); err != nil {
 			return err
 		}
-		t.Commit()
+		t.Read(&reading)
 		out.Since, daily = t.Engine().HistoryFrom(t.Now())
 		committed = t.Committed()
 		return nil
 	})
 	out.Time = time.Now().UTC()
+	each := reading.Each
 	if unsafe := (*pipeline.NotSafeError)(nil); errors.As(err, &unsafe) {
 		out.Time = committed.UTC() // the report ends there
+		each = s.Store.History
 	} else if err != nil {
+		reading.Close()
 		return out, err
 	}
 	if q.Since.After(out.Since) {
@@ -58,7 +65,8 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 	report := history.NewReport(history.By(q.By), func(g uint32) []int { return about.rows[g] }, len(q.Groups) == 0)
 	report.Daily = daily
 	err = s.read(ctx, func(ctx context.Context) error {
-		return s.Store.History(first, last, func(k *history.Key, u *usage.Usage) error {
+		defer reading.Close()
+		return each(first, last, func(k *history.Key, u *usage.Usage) error {
 			if !q.Mine || k.UID == who.UID {
 				report.Add(k, u)
 			}

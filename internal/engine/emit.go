@@ -29,7 +29,8 @@ func (e *Engine) emit(u *usage.Row) uint64 {
 		Comm: u.Cell.Comm, Status: u.Status, Exited: u.Exited, Measure: u.Measure, Precision: journal.Precision(u.Grade), Inferred: u.Inferred,
 	}
 	if u.Part {
-		row.Precision, row.End, row.Part = journal.Partial, e.now.Wall.UnixNano(), 1
+		first, next := usage.HourStart(u.Cell.Hour).UnixNano(), usage.HourStart(u.Cell.Hour+1).UnixNano()
+		row.Precision, row.End, row.Part = journal.Partial, min(max(e.now.Wall.UnixNano(), first), next-1), 1
 		if u.Key.PID != 0 {
 			row.Part += r.parts[u.Key]
 			r.parts[u.Key]++

@@ -177,7 +177,6 @@ func New(o Options, now Now) (*Engine, error) {
 	rolls.Known = o.KnownCommands
 	e.history = newPast(rolls, o.Retention, o.Hours)
 	e.join.Roll = rolls.Roll
-	e.join.Who = e.cellOf
 	e.join.Program = e.programs.get
 	return e, nil
 }
@@ -199,16 +198,4 @@ func (e *Engine) eachHeir(f func(groups.Life)) {
 	if e.rows != nil {
 		e.tracker.EachAwaiting(f)
 	}
-}
-
-// cellOf is the cell of the history for what a live process used until now.
-func (e *Engine) cellOf(k groups.Key) usage.Cell {
-	cell := usage.Cell{Hour: usage.HourOf(e.now.Wall.Unix()), UID: usage.UnknownUID, Comm: usage.Unknown}
-	if p, err := e.options.World.Process(k.PID); err == nil && p.Start.Same(k.Start) {
-		cell.UID, cell.Comm = p.UID, p.Comm
-	}
-	if p, known := e.programs.get(k); known {
-		cell.Comm = p.Comm
-	}
-	return cell
 }

@@ -33,7 +33,7 @@ func TestExpire(t *testing.T) {
 		pid++
 		e.tracker.Fork(1, pid, clock.At(clock.Boot(pid), clock.Stamped))
 		change, _ := e.tracker.Add(pid, g.ID, false)
-		e.join.Sample(change.Life.Key(), change.To, &usage.Measure{usage.User: uint64(time.Second)})
+		e.join.Sample(change.Life.Key(), usage.Cell{Set: change.To}, &usage.Measure{usage.User: uint64(time.Second)})
 	}
 	end := func(pid int32) {
 		life, _ := e.tracker.Live(pid)

@@ -86,7 +86,8 @@ func (v *view) Sample(key groups.Key, s *proc.Sample) error {
 	if p == nil || !p.isOf(key) {
 		return fs.ErrNotExist
 	}
-	*s = proc.Sample{CPU: p.used.cpu, MinorFaults: p.used.faults, ReadBytes: p.used.read, Dead: p.dead}
+	*s = proc.Sample{CPU: p.used.cpu, MinorFaults: p.used.faults, ReadBytes: p.used.read, Dead: p.dead, UID: p.uid}
+	copy(s.Comm[:], p.comm)
 	s.User = p.used.cpu / 3
 	s.System = p.used.cpu - s.User
 	if v.sampled != nil {

@@ -153,6 +153,9 @@ func (e *Engine) begin() error {
 func (e *Engine) restore(m *store.Member, threads int32, alive bool) {
 	e.tracker.Restore(m.Life, threads, alive)
 	e.lineage.HasChild(m.Life.PPID)
+	if m.Account.Last != (usage.Measure{}) && m.Account.Hour == 0 { // by an early version
+		m.Account.Hour, m.Account.UID, m.Account.Comm = usage.HourOf(e.now.Wall.Unix()), usage.UnknownUID, usage.Unknown
+	}
 	if m.Account != (usage.Account{}) {
 		e.join.RestoreAccount(m.Life.Key(), m.Life.Set, m.Account)
 	}

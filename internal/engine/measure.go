@@ -20,8 +20,20 @@ func (e *Engine) sample(k groups.Key, set groups.SetID) {
 	}
 	e.samples.taken[k] = s
 	m := e.measure(s)
-	e.join.Sample(k, set, &m)
+	e.join.Sample(k, e.cellOf(k, set, s), &m)
 	e.tracker.KeepAccount(k)
+}
+
+// cellOf is the cell of the history for what a sample found.
+func (e *Engine) cellOf(k groups.Key, set groups.SetID, s *proc.Sample) usage.Cell {
+	cell := usage.Cell{Hour: usage.HourOf(e.now.Wall.Unix()), Set: set, UID: usage.UnknownUID, Comm: usage.Unknown}
+	if s.Comm[0] != 0 {
+		cell.UID, cell.Comm = s.UID, s.Comm
+	}
+	if p, known := e.programs.get(k); known {
+		cell.Comm = p.Comm
+	}
+	return cell
 }
 
 // measure are the figures of a sample in the order of a bill.

@@ -56,7 +56,7 @@ func (e *Engine) executes(pid int32) {
 func (e *Engine) TakeSample(k groups.Key, s *proc.Sample) {
 	if life, ok := e.tracker.Live(k.PID); ok && life.Start == k.Start {
 		m := e.measure(s)
-		if e.join.Sample(k, life.Set, &m) {
+		if e.join.Sample(k, e.cellOf(k, life.Set, s), &m) {
 			e.tracker.KeepAccount(k)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"elsa/internal/history"
 	"elsa/internal/tally"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
@@ -90,6 +91,17 @@ func (e *Engine) Unsettled(before clock.Boot, names []string) int {
 		n += e.tracker.Awaiting()
 	}
 	return n
+}
+
+// Living is what live processes used until they were sampled last that is in no cell of
+// the database: by the cell it will be in if nothing else happens.
+func (e *Engine) Living() (list []history.Cell) {
+	e.join.Living(func(c *usage.Cell, m *usage.Measure) {
+		cell := history.Cell{Key: e.history.rolls.KeyOf(*c)}
+		cell.Usage.AddMeasure(m)
+		list = append(list, cell)
+	})
+	return list
 }
 
 // HistoryFrom is the first hour that the history may have, and daily the first

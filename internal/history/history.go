@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package history adds up what ended processes used by hour, groups, user and
-// command, and makes reports of that. It does no I/O and reads no clock.
+// Package history adds up what processes used by hour, groups, user and command, and
+// makes reports of that. It does no I/O and reads no clock.
 package history
 
 import (
@@ -96,16 +96,20 @@ func (r *Rolls) Roll(c *usage.Cell) *usage.Usage {
 
 // open makes a cell.
 func (r *Rolls) open(c *usage.Cell) *cell {
+	e := &cell{Key: r.key(c)}
+	r.cells[*c] = e
+	return e
+}
+
+func (r *Rolls) key(c *usage.Cell) Key {
 	n := slices.Index(c.Comm[:], 0)
 	if n < 0 {
 		n = len(c.Comm)
 	}
-	e := &cell{Key: Key{
+	return Key{
 		Hour: c.Hour, UID: c.UID, Command: string(c.Comm[:n]),
 		Groups: r.groups(c.Set), Unattributed: c.Set == groups.Unattributed,
-	}}
-	r.cells[*c] = e
-	return e
+	}
 }
 
 // groups are those of a set when it was first seen: the set of a death that is
@@ -117,6 +121,25 @@ func (r *Rolls) groups(set groups.SetID) []uint32 {
 		r.lists[set] = list
 	}
 	return list
+}
+
+// Cell is what was used of a key.
+type Cell struct {
+	Key   Key
+	Usage usage.Usage
+}
+
+// KeyOf is the key of what will be put in a cell if that happens next. Roll decides
+// then; until the commands of the hour are asked for, none is taken for one too many.
+func (r *Rolls) KeyOf(c usage.Cell) Key {
+	if len(r.groups(c.Set)) > groups.MaxGroups {
+		c.Set, c.Comm = groups.Unattributed, otherComm
+	} else if known := r.hours[c.Hour]; len(known) >= r.Commands {
+		if _, ok := known[c.Comm]; !ok && c.Comm != usage.Unknown {
+			c.Comm = otherComm
+		}
+	}
+	return r.key(&c)
 }
 
 // GroupsOf are the groups of a set as its cells have them. They must not be changed.

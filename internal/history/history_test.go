@@ -78,7 +78,6 @@ func TestModelCellsAddUpToBills(t *testing.T) {
 		j.ExpectExact = seed%2 == 0
 		r := New(tracker.Sets, 5)
 		j.Roll = r.Roll
-		j.Who = func(groups.Key) usage.Cell { return usage.Cell{Hour: 1, Comm: comm("mover")} }
 		d := disk{}
 		open, fails := false, false // a transaction
 		now := clock.Boot(time.Hour)
@@ -90,7 +89,7 @@ func TestModelCellsAddUpToBills(t *testing.T) {
 			now += clock.Boot(rnd.Int64N(int64(time.Minute)))
 			life := groups.Life{PID: pid, Start: clock.At(now.Add(-time.Second), clock.Stamped), Set: sets[rnd.IntN(len(sets))]}
 			if rnd.IntN(3) == 0 {
-				j.Sample(life.Key(), life.Set, &usage.Measure{usage.User: uint64(rnd.IntN(1e6)), usage.MinorFaults: 3})
+				j.Sample(life.Key(), *cellIn(1, life.Set, 0, "mover"), &usage.Measure{usage.User: uint64(rnd.IntN(1e6)), usage.MinorFaults: 3})
 				to := sets[rnd.IntN(len(sets))]
 				j.Move(groups.Change{Life: life, From: life.Set, To: to}, rnd.IntN(4) == 0)
 				life.Set = to

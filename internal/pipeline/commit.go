@@ -25,19 +25,17 @@ const shownShare = 50
 // Commit makes everything durable: [Pipeline.Do] returns when it is on disk, and with
 // a *NotSafeError when that fails or takes too long. Then the change stands in memory
 // and is committed as soon as it can be.
-func (t Turn) Commit() { *t.durable = t.p.commitSoon(nil) }
+func (t Turn) Commit() { *t.durable = t.p.commitSoon(nil, nil) }
 
 // commitSoon is the commit that will hold all that is known now, for somebody who
 // waits for it as long as a disk that works may take. shown is a snapshot of what it
-// makes durable, or nil.
-func (p *Pipeline) commitSoon(shown *usage.Snapshot) durable {
+// makes durable, and reading is to be one, or they are nil.
+func (p *Pipeline) commitSoon(shown *usage.Snapshot, reading *Reading) durable {
 	if w := p.disk.now; w != nil {
 		if p.disk.next == nil {
 			p.disk.next = newSave()
 		}
-		if shown != nil {
-			p.disk.next.shown = shown
-		}
+		p.disk.next.want(shown, reading)
 		d := durable{save: p.disk.next, until: time.Now()}
 		if left := hang - readNow().Boot.Sub(w.began.Boot); left > 0 {
 			d.until = d.until.Add(left + hang)
@@ -45,7 +43,7 @@ func (p *Pipeline) commitSoon(shown *usage.Snapshot) durable {
 		return d
 	}
 	d := durable{save: newSave(), until: time.Now().Add(hang)}
-	d.save.shown = shown
+	d.save.want(shown, reading)
 	p.begin(d.save)
 	return d
 }
@@ -73,7 +71,7 @@ func (p *Pipeline) begin(s *save) {
 		p.end(s, err)
 		return
 	}
-	if !p.Engine.Changed() && p.position == p.meta.Position && !p.meta.CleanStop && !p.disk.reclaim && !p.ringFull() {
+	if len(s.readings) == 0 && !p.Engine.Changed() && p.position == p.meta.Position && !p.meta.CleanStop && !p.disk.reclaim && !p.ringFull() {
 		p.disk.good = now.Wall
 		p.end(s, nil) // an idle machine writes nothing
 		return
@@ -83,6 +81,12 @@ func (p *Pipeline) begin(s *save) {
 	w.meta.Position, w.meta.Ring, p.disk.reclaim = p.position, p.ring(), false
 	p.Engine.Save(w.tx, &w.meta)
 	w.rows = p.Engine.TakeRows()
+	if len(s.readings) > 0 {
+		living := p.Engine.Living()
+		for _, r := range s.readings {
+			r.living = living
+		}
+	}
 	if s.shown == nil && now.Boot >= p.disk.due {
 		s.shown, _ = p.view()
 		cost := readNow().Boot.Sub(now.Boot)
@@ -99,6 +103,9 @@ func (p *Pipeline) write(w *writing) {
 	if w.err = p.Store.Write(w.tx); w.err == nil {
 		p.Journal.committed()
 		fault.Point(fault.CommitDone)
+		for _, r := range w.readings {
+			r.open(p.Store)
+		}
 	}
 	w.took = readNow().Boot.Sub(w.began.Boot)
 	if lines := p.Sources.Ledger; lines != nil {

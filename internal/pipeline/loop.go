@@ -19,6 +19,7 @@ const expireInterval = 10 * time.Second
 func (p *Pipeline) Run(ctx context.Context) error {
 	defer close(p.stopped)
 	defer p.settle()
+	go p.sampleMinutes(ctx)
 	tick := time.NewTicker(p.Interval)
 	defer tick.Stop()
 	expire := time.NewTicker(expireInterval)

@@ -17,23 +17,32 @@ import (
 // I/O, memory), some 40 µs each. CPU is sampled of every member in every round.
 const detailBudget = 25 * time.Millisecond
 
+// fresh is how old samples may be for those who read the history.
+const fresh = time.Second
+
+// Each minute all members are sampled, at the latest, since what they use goes into the
+// history by the hour in which they are: just before it ends, so that the hour's is
+// complete to that time. A minute's samples may take longer than those of a reader.
+const (
+	minuteBudget = 500 * time.Millisecond
+	beforeMinute = 300 * time.Millisecond
+)
+
 // fewMembers is with how many members each round samples all in detail.
 const fewMembers = 200
 
-// refresh samples every live member, puts the samples on the bills and returns a
-// snapshot of them. What that shows is durable: no counter falls even over a crash.
-// While the disk hangs it is what was committed last, and only where the disk fails it
-// is what is in memory.
-func (p *Pipeline) refresh(ctx context.Context) (*usage.Snapshot, error) {
+// sample samples every live member, with details for as long as a budget lasts, puts
+// the samples on the bills and calls then in the same turn.
+func (p *Pipeline) sample(ctx context.Context, budget time.Duration, then func(Turn) error) error {
 	r := &p.readers
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.round++
 	r.work = r.work[:0]
 	if err := p.Do(ctx, Turn.list); err != nil {
-		return nil, err
+		return err
 	}
-	deadline := time.Now().Add(detailBudget)
+	deadline := time.Now().Add(budget)
 	for _, s := range r.work {
 		// The oldest detail first: those of the last round that had none.
 		detail := r.round-s.detailed > 1 || len(r.work) < fewMembers
@@ -48,9 +57,7 @@ func (p *Pipeline) refresh(ctx context.Context) (*usage.Snapshot, error) {
 			delete(r.known, k)
 		}
 	}
-	var shown *usage.Snapshot
-	var unsaved time.Time
-	err := p.Do(ctx, func(t Turn) error {
+	return p.Do(ctx, func(t Turn) error {
 		// The dead and the living are of one moment: else two quick looks would show
 		// what ended in a second as used in between.
 		if err := t.Step(); err != nil {
@@ -61,6 +68,45 @@ func (p *Pipeline) refresh(ctx context.Context) (*usage.Snapshot, error) {
 				t.Engine().TakeSample(s.key, &s.proc)
 			}
 		}
+		now := time.Now()
+		r.last.Store(&now)
+		return then(t)
+	})
+}
+
+// SampleLiving samples the living, unless that was done just now. It does not wait for
+// the disk.
+func (p *Pipeline) SampleLiving(ctx context.Context) error {
+	if at := p.readers.last.Load(); at != nil && time.Since(*at) < fresh {
+		return nil
+	}
+	return p.sample(ctx, detailBudget, func(Turn) error { return nil })
+}
+
+// sampleMinutes samples the living before the end of each minute, until ctx is done.
+func (p *Pipeline) sampleMinutes(ctx context.Context) {
+	for {
+		now := time.Now().Add(beforeMinute)
+		timer := time.NewTimer(now.Truncate(time.Minute).Add(time.Minute).Sub(now))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		if err := p.sample(ctx, minuteBudget, func(Turn) error { return nil }); err != nil && ctx.Err() == nil {
+			p.Log.Debug("cannot sample the living", "err", err)
+		}
+	}
+}
+
+// refresh samples the living and returns a snapshot of every bill. What that shows is
+// durable: no counter falls even over a crash. While the disk hangs it is what was
+// committed last, and only where the disk fails it is what is in memory.
+func (p *Pipeline) refresh(ctx context.Context) (*usage.Snapshot, error) {
+	var shown *usage.Snapshot
+	var unsaved time.Time
+	err := p.sample(ctx, detailBudget, func(t Turn) error {
 		var err error
 		shown, err = t.show()
 		unsaved = p.disk.since(readNow())
@@ -75,6 +121,8 @@ func (p *Pipeline) refresh(ctx context.Context) (*usage.Snapshot, error) {
 	}
 	if unsafe := (*NotSafeError)(nil); errors.As(err, &unsafe) {
 		err = nil // it was told when the commit failed
+	} else if err != nil {
+		return nil, err
 	}
 	return shown, err
 }
@@ -85,7 +133,7 @@ func (t Turn) show() (*usage.Snapshot, error) {
 	s, err := t.p.view()
 	t.p.readers.took = time.Since(begin)
 	if err == nil {
-		*t.durable = t.p.commitSoon(s)
+		*t.durable = t.p.commitSoon(s, nil)
 	}
 	return s, err
 }

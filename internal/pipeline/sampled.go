@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"elsa/pkg/groups"
@@ -18,7 +19,8 @@ type readers struct {
 	known map[groups.Key]*sample
 	round uint64
 	work  []*sample
-	took  time.Duration // to compute the last snapshot
+	took  time.Duration             // to compute the last snapshot
+	last  atomic.Pointer[time.Time] // when all were sampled
 }
 
 type sample struct {

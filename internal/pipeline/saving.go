@@ -34,9 +34,21 @@ type save struct {
 	err  error         // of the commit, then
 	// shown is a snapshot of what is durable then; nil if none was taken.
 	shown *usage.Snapshot
+	// readings are of what is durable then.
+	readings []*Reading
 }
 
 func newSave() *save { return &save{done: make(chan struct{})} }
+
+// want asks for what is not nil.
+func (s *save) want(shown *usage.Snapshot, reading *Reading) {
+	if shown != nil {
+		s.shown = shown
+	}
+	if reading != nil {
+		s.readings = append(s.readings, reading)
+	}
+}
 
 // writing is a commit that is on its way to the disk, in a goroutine of its own.
 type writing struct {

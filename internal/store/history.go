@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -72,13 +71,11 @@ func (l list) cell(set groups.SetID) usage.Cell {
 // History calls f for every cell of the hours from first to before last, in
 // order of time. f must not keep the key's Groups.
 func (s *Store) History(first, last uint32, f func(*history.Key, *usage.Usage) error) error {
-	err := sound(func() error {
-		return s.db.View(func(tx *bolt.Tx) error { return each(tx, first, last, f) })
-	})
+	v, err := s.View()
 	if err != nil {
-		return fmt.Errorf("read history: %w", err)
+		return err
 	}
-	return nil
+	return errors.Join(v.History(first, last, f), v.Close())
 }
 
 func each(tx *bolt.Tx, first, last uint32, f func(*history.Key, *usage.Usage) error) error {

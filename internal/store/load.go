@@ -108,17 +108,24 @@ func (st *State) readMember(k, v []byte) error {
 	if err != nil {
 		return err
 	}
-	last, _, err := readList(v)
+	last, v, err := readList(v)
 	if err != nil {
 		return err
 	}
+	var cell list // early versions had none
+	if len(v) > 0 {
+		if cell, _, err = readList(v); err != nil {
+			return err
+		}
+	}
+	of := cell.cell(0)
 	pid, start := pidAndStart(k)
 	st.Members = append(st.Members, Member{
 		Life: groups.Life{
 			PID: pid, Start: l.startAt(start, 4), PPID: int32(l[0]), Set: groups.SetID(l[1]), Exit: clock.Boot(l[2]),
 			Inferred: l[3]&1 != 0, Unproven: l[3]&2 != 0, HasAccount: l[3]&4 != 0,
 		},
-		Account: usage.Account{Base: base.measure(), Last: last.measure()},
+		Account: usage.Account{Base: base.measure(), Last: last.measure(), Hour: of.Hour, UID: of.UID, Comm: of.Comm},
 	})
 	return nil
 }

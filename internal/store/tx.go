@@ -131,6 +131,7 @@ func (tx *Tx) PutMember(l groups.Life, a usage.Account) {
 	v := list{uint64(l.PPID), uint64(l.Set), uint64(l.Exit), flags, uint64(l.Start.Grain())}.append(make([]byte, 0, 64))
 	v = measureList(&a.Base).append(v)
 	v = measureList(&a.Last).append(v)
+	v = cellList(&usage.Cell{Hour: a.Hour, UID: a.UID, Comm: a.Comm}).append(v)
 	tx.put(inMembers, memberKey(l.Key()), v)
 }
 

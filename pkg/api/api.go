@@ -112,7 +112,7 @@ type Service interface {
 	// Usage reports on groups. With Wait it first waits, bounded, until every process
 	// that died before the call is on its bill.
 	Usage(ctx context.Context, c Caller, q UsageQuery) (UsageReport, error)
-	// Report adds up ended processes over a time.
+	// Report adds up what processes used over a time.
 	Report(ctx context.Context, c Caller, q ReportQuery) (Report, error)
 	// Cells tells the cells of hours that changed, some hours at a time.
 	Cells(ctx context.Context, c Caller, q CellsQuery) (Cells, error)

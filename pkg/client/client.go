@@ -146,7 +146,7 @@ func (c *Client) Usage(ctx context.Context, r UsageQuery) (u UsageReport, err er
 	return u, err
 }
 
-// Report adds up ended processes over a time.
+// Report adds up what processes used over a time.
 func (c *Client) Report(ctx context.Context, r ReportQuery) (out Report, err error) {
 	q := url.Values{"group": r.Groups}
 	if r.By != "" {

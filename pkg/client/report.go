@@ -4,7 +4,7 @@ package client
 
 import "time"
 
-// ReportQuery asks what ended processes used.
+// ReportQuery asks what processes used.
 type ReportQuery struct {
 	// Groups are the names of the groups whose processes count, patterns or parents, as
 	// in [UsageQuery]; all processes of the machine when there are none. A parent has a
@@ -64,7 +64,8 @@ type ReportRow struct {
 	Spent
 }
 
-// Spent is what ended processes used.
+// Spent is what processes used. Processes ended, and ElapsedSeconds sums their life
+// times.
 type Spent struct {
 	Processes           uint64  `json:"processes"`
 	ElapsedSeconds      float64 `json:"elapsed_seconds"`

@@ -92,8 +92,12 @@ func (b *Bounded) wait(pid int32) time.Duration {
 	return b.least
 }
 
-// Process is [FS.Process].
+// Process is [FS.Process]. That there is no such process is told at once, however busy
+// the machine is.
 func (b *Bounded) Process(pid int32) (Process, error) {
+	if !b.fs.has(pid) {
+		return Process{}, fmt.Errorf("read process %d: %w", pid, noProcess{})
+	}
 	r := new(struct {
 		p   Process
 		err error

@@ -97,8 +97,12 @@ func TestBoundedPatience(t *testing.T) {
 // A look at what is gone, or at a thread, says so as FS does.
 func TestBoundedGone(t *testing.T) {
 	b := NewBounded(Default)
-	if _, err := b.Process(1<<22 + 1); !errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrBusy) {
-		t.Errorf("a process that is not: %v", err)
+	hasty := NewBounded(Default)
+	hasty.patience, hasty.least = &patience{}, 0
+	for who, b := range map[string]*Bounded{"one who waits": b, "one who waits for nothing": hasty} {
+		if _, err := b.Process(1<<22 + 1); !errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrBusy) {
+			t.Errorf("%s, of a process that is not: %v", who, err)
+		}
 	}
 	var s Sample
 	self, err := b.Process(int32(unix.Getpid()))

@@ -73,6 +73,12 @@ func (r FS) Process(pid int32) (Process, error) {
 	return p, nil
 }
 
+// has reports whether there is a task of that id. No process can keep this waiting: it
+// is looked for, and not looked at.
+func (r FS) has(pid int32) bool {
+	return unix.Access(r.path(pid, ""), unix.F_OK) != unix.ENOENT
+}
+
 // IsThread reports whether pid is the id of a live thread that is not its
 // process's first. Such a thread has a directory, which no listing shows.
 func (r FS) IsThread(pid int32) bool {

@@ -9,7 +9,8 @@ import (
 )
 
 // Sample is what a live process has used so far: all its threads, dead ones
-// included where the kernel says so, and never its child processes.
+// included where the kernel says so, and never its child processes. Of all fields but
+// UID, Comm, Dead and Denied the unit and the sum or peak are those of a bill.
 type Sample struct {
 	// User and System add up to CPU, which the scheduler measured in
 	// nanoseconds. It may lack what each running thread ran since its last tick.
@@ -26,6 +27,11 @@ type Sample struct {
 	MaxRSS uint64
 	// VoluntarySwitches and InvoluntarySwitches are of the main thread.
 	VoluntarySwitches, InvoluntarySwitches uint64
+
+	// UID is the real user id and Comm the command name, NUL padded, as the last
+	// detailed sample found them; Comm is empty before one.
+	UID  uint32
+	Comm [16]byte
 
 	// Dead tells that the process has ended and waits to be reaped. CPU is then
 	// final and exact, once the main thread has left the CPU: some milliseconds

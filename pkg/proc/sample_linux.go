@@ -27,8 +27,8 @@ type Sampler struct {
 // it reads below r.
 func (r FS) NewSampler() *Sampler { return &Sampler{root: r, clock: cpuClock} }
 
-// Sample brings s, the process's previous sample or a zero one, up to date. No
-// field of s ever falls. The error wraps [fs.ErrNotExist] when the process of
+// Sample brings s, the process's previous sample or a zero one, up to date. Nothing
+// that s counts ever falls. The error wraps [fs.ErrNotExist] when the process of
 // this pid and start time (see [clock.Start.Same]) is gone; s then keeps what it had.
 // A process that is dead and not reaped can be sampled.
 //
@@ -117,6 +117,7 @@ func (sa *Sampler) detail(pid int32, start clock.Start, s *Sample) error {
 		}
 		s.Dead = true
 	}
+	s.Comm = p.Comm
 	raise(&s.MinorFaults, p.MinorFaults)
 	raise(&s.MajorFaults, p.MajorFaults)
 	if err := sa.status(dir, s); err != nil {
@@ -143,6 +144,10 @@ func (sa *Sampler) status(dir int, s *Sample) error {
 		}
 		raise(&s.MaxRSS, kib<<10)
 	}
+	uid, err := number(text, "Uid")
+	if err != nil {
+		return err
+	}
 	voluntary, err := number(text, "voluntary_ctxt_switches")
 	if err != nil {
 		return err
@@ -151,6 +156,7 @@ func (sa *Sampler) status(dir int, s *Sample) error {
 	if err != nil {
 		return err
 	}
+	s.UID = uint32(uid)
 	raise(&s.VoluntarySwitches, voluntary)
 	raise(&s.InvoluntarySwitches, involuntary)
 	return nil

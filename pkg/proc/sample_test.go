@@ -92,15 +92,18 @@ func TestSampleRecorded(t *testing.T) {
 			s.ReadChars, s.WriteChars, s.ReadBytes, s.WriteBytes = 44117, 8, 8421376, 36864
 			s.MaxRSS = 8192 << 10
 			s.VoluntarySwitches, s.InvoluntarySwitches = 41, 2
+			s.Comm = name("a) b (c")
 		}},
 		{"a start time to the nanosecond", 20019, 1389.46e9 + 9999999, Sample{}, false, func(*Sample) {}},
 		{"the leader is gone, its threads are not", 20338, 1390.96e9, Sample{MaxRSS: 5000}, true, func(s *Sample) {
 			s.MinorFaults, s.ReadChars, s.MaxRSS, s.VoluntarySwitches = 42, 816, 5000, 1
+			s.Comm = name("workload")
 		}},
 		{"nothing falls", 20338, 1390.96e9, Sample{
 			MinorFaults: 43, ReadChars: 817, VoluntarySwitches: 2, MajorFaults: 1, WriteBytes: 9,
 		}, true, func(s *Sample) {
 			s.MinorFaults, s.ReadChars, s.VoluntarySwitches, s.MajorFaults, s.WriteBytes = 43, 817, 2, 1, 9
+			s.Comm = name("workload")
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

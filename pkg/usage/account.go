@@ -8,21 +8,90 @@ import (
 	"elsa/pkg/groups"
 )
 
-// Sample says what the live process key, of the given set, used so far. A sample
-// that is lower than one before changes nothing, field by field. It reports
-// whether anything changed.
-func (j *Join) Sample(key groups.Key, set groups.SetID, m *Measure) bool {
-	acc := j.account(key, set)
+// Sample says what a live process used so far, and in which cell of the history that
+// is: of the hour it is now, its set, user and command. With the first sample in a new
+// hour, what it had used by the last one before is put on bills, in the hour of that.
+// A sample that is lower than one before changes nothing, field by field. Sample
+// reports whether what is to be stored changed.
+func (j *Join) Sample(key groups.Key, c Cell, m *Measure) bool {
+	acc := j.account(key, c.Set)
+	billed := acc.cell.Hour < c.Hour && j.closeHour(key, acc)
+	if acc.cell != c {
+		j.leave(acc)
+		acc.cell = c
+		j.enter(acc)
+	}
 	more := m.beyond(&acc.last)
 	acc.last.add(&more)
-	j.liveIn(set).add(&more)
+	j.liveIn(c.Set).add(&more)
+	j.living[c].add(&more)
 	for f, n := range m {
-		if peaks[f] && n > j.at(set)[f] {
-			j.set(set)[f] = n
+		if peaks[f] && n > j.at(c.Set)[f] {
+			j.set(c.Set)[f] = n
 		}
 	}
 	more.dropPeaks()
-	return more != Measure{}
+	return billed || more != Measure{}
+}
+
+// closeHour bills what a live process used since it was billed last, in the hour of
+// its last sample. It reports whether that was anything.
+func (j *Join) closeHour(key groups.Key, acc *account) bool {
+	part := acc.last.beyond(&acc.base)
+	sums := part
+	if sums.dropPeaks(); sums == (Measure{}) {
+		return false
+	}
+	j.leave(acc)
+	j.billPart(key, &acc.cell, &part)
+	j.billed += part.CPU()
+	for f, n := range acc.last {
+		if !peaks[f] {
+			acc.base[f] = n
+		}
+	}
+	j.enter(acc)
+	return true
+}
+
+// Living calls f with what live processes used that is not billed yet, by the cell of
+// the history it will be put in if nothing else happens. Together with what was told
+// to [Join.Roll] it is what is on the bills of the sets. f must not keep the measure.
+func (j *Join) Living(f func(*Cell, *Measure)) {
+	for c, l := range j.living {
+		if l.Measure != (Measure{}) {
+			f(&c, &l.Measure)
+		}
+	}
+}
+
+// living is what live processes of one cell used since they were billed last.
+type living struct {
+	Measure
+	processes int
+}
+
+// enter shows what an account has since its base as live, and leave no more.
+func (j *Join) enter(acc *account) {
+	part := acc.last.beyond(&acc.base)
+	j.liveIn(acc.cell.Set).add(&part)
+	l := j.living[acc.cell]
+	if l == nil {
+		l = new(living)
+		j.living[acc.cell] = l
+	}
+	l.add(&part)
+	l.processes++
+}
+
+func (j *Join) leave(acc *account) {
+	part := acc.last.beyond(&acc.base)
+	j.liveIn(acc.cell.Set).sub(&part)
+	l := j.living[acc.cell]
+	l.sub(&part)
+	if l.processes--; l.processes == 0 {
+		delete(j.living, acc.cell)
+	}
 }
 
 // Peak says, at the end of a process, how much memory the program it executed last
@@ -43,10 +112,9 @@ func (j *Join) Move(c groups.Change, whole bool) {
 		j.split(c.Life.Key(), acc, c.To)
 		return
 	}
-	part := acc.last.beyond(&acc.base)
-	j.liveIn(acc.set).sub(&part)
-	j.liveIn(c.To).add(&part)
-	acc.set = c.To
+	j.leave(acc)
+	acc.cell.Set = c.To
+	j.enter(acc)
 }
 
 // account returns the account of a process. Where it turns out to be in another
@@ -54,10 +122,11 @@ func (j *Join) Move(c groups.Change, whole bool) {
 func (j *Join) account(key groups.Key, set groups.SetID) *account {
 	acc := j.accounts[key]
 	if acc == nil {
-		acc = &account{set: set}
+		acc = &account{cell: Cell{Set: set, UID: UnknownUID, Comm: Unknown}}
 		j.accounts[key] = acc
+		j.enter(acc)
 	}
-	if acc.set != set {
+	if acc.cell.Set != set {
 		j.split(key, acc, set)
 	}
 	return acc
@@ -67,23 +136,23 @@ func (j *Join) account(key groups.Key, set groups.SetID) *account {
 // another.
 func (j *Join) split(key groups.Key, acc *account, set groups.SetID) {
 	part := acc.last.beyond(&acc.base)
-	j.liveIn(acc.set).sub(&part)
+	j.leave(acc)
 	part.dropPeaks()
-	j.billPart(key, acc.set, &part)
+	j.billPart(key, &acc.cell, &part)
 	j.billed += part.CPU()
 	was := acc.base
-	acc.base, acc.set = acc.last, set
+	acc.base, acc.cell.Set = acc.last, set
 	acc.last.dropPeaks() // the peak that was is not the new set's
 	for f, n := range was {
 		if peaks[f] {
 			acc.base[f] = max(acc.base[f], n)
 		}
 	}
+	j.enter(acc)
 }
 
 func (j *Join) dropAccount(key groups.Key, acc *account) {
-	part := acc.last.beyond(&acc.base)
-	j.liveIn(acc.set).sub(&part)
+	j.leave(acc)
 	j.billed -= acc.base.CPU()
 	delete(j.accounts, key)
 }
@@ -140,15 +209,14 @@ func (j *Join) Total(set groups.SetID) Usage {
 // of all groups together do not fall.
 func (j *Join) Merge(moved map[groups.SetID]groups.SetID, former groups.SetID) {
 	for key, acc := range j.accounts {
-		switch to, ok := moved[acc.set]; {
+		switch to, ok := moved[acc.cell.Set]; {
 		case !ok:
 		case to == groups.Ungrouped:
 			j.split(key, acc, to)
 		default:
-			part := acc.last.beyond(&acc.base)
-			j.liveIn(acc.set).sub(&part)
-			j.liveIn(to).add(&part)
-			acc.set = to
+			j.leave(acc)
+			acc.cell.Set = to
+			j.enter(acc)
 		}
 	}
 	bill := func(from groups.SetID) (to groups.SetID, ok bool) {

@@ -33,48 +33,48 @@ func TestSplit(t *testing.T) {
 		want  [3][2]time.Duration
 		ended [3]uint64
 	}{
-		{"live", func(j *Join) { j.Sample(key, 5, cpu(1, 2)) }, [3][2]time.Duration{{1, 2}}, [3]uint64{}},
+		{"live", func(j *Join) { j.Sample(key, cellIn(5), cpu(1, 2)) }, [3][2]time.Duration{{1, 2}}, [3]uint64{}},
 		{"a lower sample changes nothing", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
-			j.Sample(key, 5, cpu(0, 1))
+			j.Sample(key, cellIn(5), cpu(1, 2))
+			j.Sample(key, cellIn(5), cpu(0, 1))
 		}, [3][2]time.Duration{{1, 2}}, [3]uint64{}},
 		{"user time sinks while the total rises: neither falls", func(j *Join) {
-			j.Sample(key, 5, cpu(5, 5))
-			j.Sample(key, 5, cpu(3, 9))
+			j.Sample(key, cellIn(5), cpu(5, 5))
+			j.Sample(key, cellIn(5), cpu(3, 9))
 		}, [3][2]time.Duration{{5, 7}}, [3]uint64{}},
 		{"death after a sample", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
+			j.Sample(key, cellIn(5), cpu(1, 2))
 			die(j, 5)
 		}, [3][2]time.Duration{{10, 20}}, [3]uint64{1}},
 		{"the record is smaller than the sample", func(j *Join) {
-			j.Sample(key, 5, cpu(11, 22))
+			j.Sample(key, cellIn(5), cpu(11, 22))
 			die(j, 5)
 		}, [3][2]time.Duration{{11, 22}}, [3]uint64{1}},
 		{"the record has less user time than the sample, but more in all", func(j *Join) {
-			j.Sample(key, 5, cpu(15, 5))
+			j.Sample(key, cellIn(5), cpu(15, 5))
 			die(j, 5)
 		}, [3][2]time.Duration{{15, 15}}, [3]uint64{1}},
 		{"moved", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
+			j.Sample(key, cellIn(5), cpu(1, 2))
 			move(j, 5, 6, false)
-			j.Sample(key, 6, cpu(4, 4))
+			j.Sample(key, cellIn(6), cpu(4, 4))
 		}, [3][2]time.Duration{{1, 2}, {3, 2}}, [3]uint64{}},
 		{"moved twice, then dead", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
+			j.Sample(key, cellIn(5), cpu(1, 2))
 			move(j, 5, 6, false)
-			j.Sample(key, 6, cpu(4, 4))
+			j.Sample(key, cellIn(6), cpu(4, 4))
 			move(j, 6, 7, false)
 			die(j, 7)
 		}, [3][2]time.Duration{{1, 2}, {3, 2}, {6, 16}}, [3]uint64{0, 0, 1}},
 		{"moved with its whole life", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
+			j.Sample(key, cellIn(5), cpu(1, 2))
 			move(j, 5, 6, true)
 			die(j, 6)
 		}, [3][2]time.Duration{{}, {10, 20}}, [3]uint64{0, 1}},
 		{"what was billed stays also when the rest is moved whole", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
+			j.Sample(key, cellIn(5), cpu(1, 2))
 			move(j, 5, 6, false)
-			j.Sample(key, 6, cpu(2, 3))
+			j.Sample(key, cellIn(6), cpu(2, 3))
 			move(j, 6, 7, true)
 			die(j, 7)
 		}, [3][2]time.Duration{{1, 2}, {}, {9, 18}}, [3]uint64{0, 0, 1}},
@@ -83,32 +83,32 @@ func TestSplit(t *testing.T) {
 			die(j, 6)
 		}, [3][2]time.Duration{{}, {10, 20}}, [3]uint64{0, 1}},
 		{"billed more than the record says", func(j *Join) {
-			j.Sample(key, 5, cpu(20, 20))
+			j.Sample(key, cellIn(5), cpu(20, 20))
 			move(j, 5, 6, false)
 			die(j, 6)
 		}, [3][2]time.Duration{{20, 20}, {}}, [3]uint64{0, 1}},
 		{"found in another set than it was: what was shown stays", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
-			j.Sample(key, 6, cpu(2, 3))
+			j.Sample(key, cellIn(5), cpu(1, 2))
+			j.Sample(key, cellIn(6), cpu(2, 3))
 		}, [3][2]time.Duration{{1, 2}, {1, 1}}, [3]uint64{}},
 		{"dead in another set than it was: what was shown stays", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
+			j.Sample(key, cellIn(5), cpu(1, 2))
 			die(j, 6)
 		}, [3][2]time.Duration{{1, 2}, {9, 18}}, [3]uint64{0, 1}},
 		{"its set is merged with another", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
+			j.Sample(key, cellIn(5), cpu(1, 2))
 			j.Merge(map[groups.SetID]groups.SetID{5: 6}, 4)
-			j.Sample(key, 6, cpu(2, 3))
+			j.Sample(key, cellIn(6), cpu(2, 3))
 			die(j, 6)
 		}, [3][2]time.Duration{{}, {10, 20}}, [3]uint64{0, 1}},
 		{"its set is merged with another, and it is moved with all it used", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
+			j.Sample(key, cellIn(5), cpu(1, 2))
 			j.Merge(map[groups.SetID]groups.SetID{5: 6}, 4)
 			move(j, 6, 7, true)
 			die(j, 7)
 		}, [3][2]time.Duration{{}, {}, {10, 20}}, [3]uint64{0, 0, 1}},
 		{"its last group is deleted, and it is moved with all it used since", func(j *Join) {
-			j.Sample(key, 5, cpu(1, 2))
+			j.Sample(key, cellIn(5), cpu(1, 2))
 			j.Merge(map[groups.SetID]groups.SetID{5: groups.Ungrouped}, 6)
 			move(j, groups.Ungrouped, 7, true)
 			die(j, 7)
@@ -137,14 +137,14 @@ func TestSplit(t *testing.T) {
 func TestSampleChanged(t *testing.T) {
 	j := newTestJoin(false)
 	m := Measure{User: 5, ReadBytes: 7, MaxRSS: 100}
-	if !j.Sample(life.Key(), 5, &m) {
+	if !j.Sample(life.Key(), cellIn(5), &m) {
 		t.Error("the first sample changed nothing")
 	}
-	if j.Sample(life.Key(), 5, &m) {
+	if j.Sample(life.Key(), cellIn(5), &m) {
 		t.Error("the same sample changed something")
 	}
 	m[ReadBytes]++
-	if !j.Sample(life.Key(), 5, &m) {
+	if !j.Sample(life.Key(), cellIn(5), &m) {
 		t.Error("a larger sample changed nothing")
 	}
 }
@@ -156,7 +156,7 @@ func TestPeak(t *testing.T) {
 		story func(j *Join)
 		want  [2]uint64 // of sets 5 and 6, MiB
 	}{
-		{"live", func(j *Join) { j.Sample(life.Key(), 5, &Measure{MaxRSS: 3 << 20}) }, [2]uint64{3, 0}},
+		{"live", func(j *Join) { j.Sample(life.Key(), cellIn(5), &Measure{MaxRSS: 3 << 20}) }, [2]uint64{3, 0}},
 		{"dead", func(j *Join) {
 			j.Precise(&ts, now)
 			j.Line(&line, life, true, now)
@@ -177,12 +177,12 @@ func TestPeak(t *testing.T) {
 			j.Line(&line, life, true, now)
 		}, [2]uint64{1, 0}},
 		{"the sample saw more", func(j *Join) {
-			j.Sample(life.Key(), 5, &Measure{MaxRSS: 3 << 20})
+			j.Sample(life.Key(), cellIn(5), &Measure{MaxRSS: 3 << 20})
 			j.Precise(&ts, now)
 			j.Line(&line, life, true, now)
 		}, [2]uint64{3, 0}},
 		{"moved: the peak before is not the new set's", func(j *Join) {
-			j.Sample(life.Key(), 5, &Measure{MaxRSS: 9 << 20})
+			j.Sample(life.Key(), cellIn(5), &Measure{MaxRSS: 9 << 20})
 			j.Move(groups.Change{Life: life, From: 5, To: 6}, false)
 			l, r, x := life, ts, ex
 			l.Set = 6
@@ -192,7 +192,7 @@ func TestPeak(t *testing.T) {
 			j.Line(&line, l, true, now)
 		}, [2]uint64{9, 2}},
 		{"moved twice at once", func(j *Join) {
-			j.Sample(life.Key(), 7, &Measure{MaxRSS: 9 << 20})
+			j.Sample(life.Key(), cellIn(7), &Measure{MaxRSS: 9 << 20})
 			j.Move(groups.Change{Life: life, From: 7, To: 5}, false)
 			j.Move(groups.Change{Life: life, From: 5, To: 6}, false)
 			l, r := life, ts
@@ -218,7 +218,7 @@ func TestConservation(t *testing.T) {
 	if c := j.Conservation(); c != 1 {
 		t.Errorf("Conservation() = %v before anything was reported", c)
 	}
-	j.Sample(life.Key(), 5, cpu(1, 2))
+	j.Sample(life.Key(), cellIn(5), cpu(1, 2))
 	j.Move(groups.Change{Life: life, From: 5, To: 6}, false)
 	other := life
 	other.PID = 11
@@ -239,3 +239,6 @@ func TestConservation(t *testing.T) {
 		t.Errorf("Conservation() = %v with half of it lost, want 0.5", c)
 	}
 }
+
+// cellIn is a cell of which only the set matters.
+func cellIn(set groups.SetID) Cell { return Cell{Set: set} }

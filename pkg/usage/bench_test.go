@@ -35,7 +35,7 @@ func BenchmarkDeath(b *testing.B) {
 					l, t := life, ts
 					l.PID, t.PID, l.Set = i, i, groups.SetID(i%100)
 					if c.accounts {
-						j.Sample(l.Key(), l.Set, &Measure{User: 1})
+						j.Sample(l.Key(), cellIn(l.Set), &Measure{User: 1})
 					}
 					if c.ts {
 						j.Precise(&t, at)

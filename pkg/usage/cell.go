@@ -10,10 +10,12 @@ import (
 	"elsa/pkg/groups"
 )
 
-// Cell is what is told apart in the history: deaths of the same hour, set, user
-// and command are added up in one.
+// Cell is what is told apart in the history: what processes of the same set, user and
+// command used is added up by the hour. What a process used between the samples of its
+// life is in the hours of those, and the rest in that of its death.
 type Cell struct {
-	// Hour is when the process ended, by the wall clock, in hours since 1970.
+	// Hour is when the process ended, or when it was sampled while it lived, by the wall
+	// clock, in hours since 1970.
 	Hour uint32
 	Set  groups.SetID
 	// UID is the real user id at death, [UnknownUID] when no record told it.
@@ -76,19 +78,15 @@ func (j *Join) bill(set groups.SetID, c *Cell, u *Usage) {
 	}
 }
 
-// billPart bills a set for what a live process used up to now, which it leaves
-// there. Nothing makes no cell, and does not keep a set in use.
-func (j *Join) billPart(key groups.Key, set groups.SetID, part *Measure) {
+// billPart bills what a live process used up to its last sample. Nothing makes no
+// cell, and does not keep a set in use.
+func (j *Join) billPart(key groups.Key, c *Cell, part *Measure) {
 	if *part == (Measure{}) {
 		return
 	}
 	var u Usage
 	u.AddMeasure(part)
-	var c Cell
-	if j.Who != nil {
-		c = j.Who(key)
-	}
-	c.Set = set
-	j.emitPart(key, &c, part)
-	j.bill(set, &c, &u)
+	cell := *c // Roll may change it
+	j.emitPart(key, &cell, part)
+	j.bill(c.Set, &cell, &u)
 }

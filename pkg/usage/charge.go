@@ -49,7 +49,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	var last Measure
 	acc := j.accounts[d.key]
 	if acc != nil {
-		if acc.set != d.set {
+		if acc.cell.Set != d.set {
 			j.split(d.key, acc, d.set)
 		}
 		d.base, last = acc.base, acc.last
@@ -74,6 +74,10 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 		d.grade = sampled
 	}
 	ex := j.exact(d)
+	d.cell = j.cellOf(life, d.at, line, ts, ex)
+	if acc != nil && acc.cell.Hour < d.cell.Hour && j.closeHour(d.key, acc) {
+		d.base = acc.base
+	}
 	best := d.estimate
 	wait := false
 	switch {
@@ -103,7 +107,6 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	for _, r := range [...]*acct.Record{line, ex, ts} {
 		d.exit(&u, r)
 	}
-	d.cell = j.cellOf(life, d.at, line, ts, ex)
 	j.emit(life, d, d.at, line, ts, ex)
 	j.bill(d.set, &d.cell, &u)
 	if !wait {

@@ -54,9 +54,6 @@ type Join struct {
 	Roll func(*Cell) *Usage
 	// Program, if set, returns what is known of the program that a process executed last.
 	Program func(groups.Key) (Program, bool)
-	// Who, if set, returns hour, user and command of a live process that is about
-	// to change sets. Those of a dead one are on its record.
-	Who func(groups.Key) Cell
 
 	// Emit, if set, is told of all that is put on bills, row by row, and returns the
 	// number of the row, which is not 0. Fix is told what is billed better of a row later.
@@ -64,9 +61,10 @@ type Join struct {
 	Fix  func(*Fix)
 
 	sets     []Usage
-	dirty    []bool         // by set: in changed
-	changed  []groups.SetID // since TakeChanged
-	live     []Measure      // by set: what live accounts used since their base
+	dirty    []bool           // by set: in changed
+	changed  []groups.SetID   // since TakeChanged
+	live     []Measure        // by set: what live accounts used since their base
+	living   map[Cell]*living // the same by cell
 	accounts map[groups.Key]*account
 	billed   time.Duration // CPU that accounts charged to earlier sets
 	precise  held
@@ -101,9 +99,9 @@ type Joined struct {
 type Settled struct{ Exact, Sampled, Rounded uint64 }
 
 // account is what is known of a live process: how much of it was billed when it
-// changed sets, and the last sample.
+// changed sets or an hour ended, and the last sample.
 type account struct {
-	set        groups.SetID
+	cell       Cell // of what was used since base; the hour is that of the last sample
 	base, last Measure
 	peak       uint64 // see Peak
 }
@@ -115,6 +113,7 @@ func NewJoin() *Join {
 		OpenFor:  10 * time.Minute,
 		Tick:     4 * time.Millisecond,
 		accounts: map[groups.Key]*account{},
+		living:   map[Cell]*living{},
 		precise:  newHeld(),
 		open:     map[int32]*death{},
 	}

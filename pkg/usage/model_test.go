@@ -45,10 +45,13 @@ type mProcess struct {
 	charged bool
 	open    bool // charged, and an exact record may come in time
 	grade   precision
-	told    bool          // the kernel's final word was applied
-	inTime  time.Duration // what the kernel reported for it, as far as applied
-	at      clock.Boot    // when charged
-	exits   bool          // its exit status was counted
+	told    bool               // the kernel's final word was applied
+	inTime  time.Duration      // what the kernel reported for it, as far as applied
+	at      clock.Boot         // when charged
+	hour    uint32             // of the last sample
+	hours   map[uint32]figures // billed while it lived, by hour of the last sample
+	ended   uint32             // hour of its death, when charged
+	exits   bool               // its exit status was counted
 
 	line, ts, ex    acct.Record
 	lined           bool // it gets a ledger line
@@ -155,7 +158,7 @@ func (m *model) birth(t *rapid.T) {
 			t.SkipNow()
 		}
 	}
-	p := &mProcess{life: groups.Life{PID: pid, Start: stamped(m.now), Set: drawSet(t, "set")}, earlier: map[groups.SetID]figures{}}
+	p := &mProcess{life: groups.Life{PID: pid, Start: stamped(m.now), Set: drawSet(t, "set")}, earlier: map[groups.SetID]figures{}, hours: map[uint32]figures{}}
 	p.life.Inferred = rapid.IntRange(0, 9).Draw(t, "inferred") == 0
 	// Now and then its fork is lost: nothing is known of it but its records.
 	p.known = rapid.IntRange(0, 9).Draw(t, "unknown") != 0
@@ -178,8 +181,39 @@ func (m *model) sample(t *rapid.T) {
 	p := m.some(t, func(p *mProcess) bool { return p.known && alive(p) })
 	f := drawFigures(t)
 	s := f.measure(t)
-	m.Sample(p.life.Key(), p.life.Set, &s)
+	m.Sample(p.life.Key(), m.cellOf(t, p, p.life.Set), &s)
+	p.closeHour(m.hour())
 	p.used = p.used.max(f)
+}
+
+func (m *model) hour() uint32 { return HourOf(m.now.Wall(m.Booted).Seconds()) }
+
+// cellOf is where a sample is put in the history. User and command may be others now.
+func (m *model) cellOf(t *rapid.T, p *mProcess, set groups.SetID) Cell {
+	return Cell{Hour: m.hour(), Set: set, UID: rapid.Uint32Range(0, 1).Draw(t, "uid"), Comm: [16]byte{'a' + byte(rapid.IntRange(0, 1).Draw(t, "command"))}}
+}
+
+// closeHour bills what was used until the last sample, if that was in an earlier hour.
+func (p *mProcess) closeHour(hour uint32) {
+	if p.hour < hour {
+		p.split()
+	}
+	p.hour = hour
+}
+
+// endHour is the hour of a death, as the records say that it comes with.
+func (m *model) endHour(p *mProcess) uint32 {
+	end := p.life.Exit.Wall(m.Booted).Seconds()
+	r := &p.ex
+	if p.lined {
+		r = &p.line
+	} else if p.heldTS > 0 {
+		r = &p.ts
+	}
+	if r.Begin > 0 {
+		end = min(end, r.Begin+int64(r.Elapsed/sec))
+	}
+	return HourOf(end)
 }
 
 func (m *model) move(t *rapid.T) {
@@ -200,7 +234,8 @@ func (m *model) move(t *rapid.T) {
 
 // split leaves what was used with the set.
 func (p *mProcess) split() {
-	p.earlier[p.life.Set] = p.earlier[p.life.Set].plus(p.used.less(p.base))
+	part := p.used.less(p.base)
+	p.earlier[p.life.Set], p.hours[p.hour] = p.earlier[p.life.Set].plus(part), p.hours[p.hour].plus(part)
 	p.base = p.used
 }
 
@@ -213,7 +248,8 @@ func (m *model) adopt(t *rapid.T) {
 	}
 	p.split()
 	p.life.Set = to
-	m.Sample(p.life.Key(), to, &Measure{})
+	m.Sample(p.life.Key(), m.cellOf(t, p, to), &Measure{})
+	p.hour = m.hour()
 }
 
 // death ends a process. Its records agree as the kernel's do: the line rounds
@@ -251,6 +287,8 @@ func of(r *acct.Record) figures { return figures{r.CPU, r.MinorFaults, r.ReadByt
 func (m *model) giveLine(t *rapid.T) {
 	p := m.some(t, func(p *mProcess) bool { return p.toLine })
 	p.toLine = false
+	p.ended = m.endHour(p)
+	p.closeHour(max(p.hour, p.ended))
 	if p.lined {
 		m.Line(&p.line, p.life, p.known, m.now)
 		if rapid.IntRange(0, 4).Draw(t, "again") == 0 && p.known {
@@ -352,7 +390,7 @@ func (m *model) zombie(t *rapid.T) {
 }
 
 func (m *model) step(t *rapid.T) {
-	m.now += clock.Boot(rapid.SampledFrom([]int{1, 500, 3000, 11000, 700000}).Draw(t, "pause ms")) * clock.Boot(ms)
+	m.now += clock.Boot(rapid.SampledFrom([]int{1, 500, 3000, 11000, 700000, 3600000, 3600000}).Draw(t, "pause ms")) * clock.Boot(ms)
 	m.Step(m.now, giveUp)
 	m.settle()
 }
@@ -434,7 +472,7 @@ func (m *model) clone() *model {
 	c := &model{now: m.now, cells: map[Cell]*Usage{}, prev: slices.Clone(m.prev)}
 	for _, p := range m.procs {
 		q := *p
-		q.earlier = maps.Clone(p.earlier)
+		q.earlier, q.hours = maps.Clone(p.earlier), maps.Clone(p.hours)
 		c.procs = append(c.procs, &q)
 	}
 	for k, u := range m.cells {
@@ -495,7 +533,7 @@ func (m *model) crash(t *rapid.T) {
 		}
 		if !p.dead && m.procs[i].dead { // it died meanwhile, for good
 			life := p.life
-			*p = mProcess{life: life, known: p.known, used: p.used, base: p.base, earlier: p.earlier, dead: true,
+			*p = mProcess{life: life, known: p.known, used: p.used, base: p.base, hour: p.hour, earlier: p.earlier, hours: p.hours, dead: true,
 				line: m.procs[i].line, ts: m.procs[i].ts, ex: m.procs[i].ex, lined: m.procs[i].lined, toLine: true,
 				toTS: m.procs[i].toTS, toEx: m.procs[i].toEx, signal: m.procs[i].signal, nonzero: m.procs[i].nonzero}
 			p.life.Exit = m.procs[i].life.Exit
@@ -508,6 +546,7 @@ func (m *model) crash(t *rapid.T) {
 	}
 	for _, p := range m.procs[len(back.procs):] { // born since: it is known again by /proc or its line
 		p.used, p.base, p.earlier = figures{}, figures{}, map[groups.SetID]figures{}
+		p.hour, p.hours = 0, map[uint32]figures{}
 		p.charged, p.open, p.grade, p.told, p.inTime, p.exits = false, false, rounded, false, 0, false
 		p.heldTS, p.heldEx, p.toLine = 0, 0, p.dead
 		back.procs = append(back.procs, p)
@@ -592,6 +631,7 @@ func (m *model) check(t *rapid.T) {
 		t.Fatalf("Conservation() finds %v, want %v", got, reported+excess)
 	}
 	m.checkCells(t)
+	m.checkHours(t)
 	if s := m.Settled; s.Exact < m.done.Exact || s.Sampled < m.done.Sampled || s.Rounded < m.done.Rounded {
 		t.Fatalf("settled deaths fell from %+v to %+v", m.done, s)
 	}
@@ -616,8 +656,30 @@ func (m *model) checkRising(t *rapid.T, set groups.SetID, u Usage) {
 	m.prev[set] = u
 }
 
-// checkCells compares the history with the bills: it must have all that is on
-// them, but for what is live.
+// checkHours compares the hours of the history with what was used until the samples and
+// deaths in them.
+func (m *model) checkHours(t *rapid.T) {
+	want, got := map[uint32]figures{}, map[uint32]figures{}
+	for _, p := range m.procs {
+		for h, f := range p.hours {
+			want[h] = want[h].plus(f)
+		}
+		if p.charged {
+			want[p.ended] = want[p.ended].plus(p.used.less(p.base))
+		}
+	}
+	for c, u := range m.cells {
+		got[c.Hour] = got[c.Hour].plus(figures{u.CPU(), u[MinorFaults], u[ReadBytes]})
+	}
+	for h := range got {
+		if got[h] != want[h] {
+			t.Fatalf("hour %d has %+v, want %+v", h, got[h], want[h])
+		}
+	}
+}
+
+// checkCells compares the history with the bills: with what is live by its cells, it
+// must have all that is on them.
 func (m *model) checkCells(t *rapid.T) {
 	var inCells, inSets Usage
 	for _, u := range m.cells {
@@ -630,6 +692,15 @@ func (m *model) checkCells(t *rapid.T) {
 	inSets[MaxRSS], inCells[MaxRSS] = 0, 0
 	if inCells != inSets {
 		t.Fatalf("history has %+v\nbills have   %+v", inCells, inSets)
+	}
+	var live [sets]Measure
+	m.Living(func(c *Cell, part *Measure) { live[c.Set].add(part) })
+	for set := range groups.SetID(sets) {
+		want, got := *m.liveIn(set), live[set]
+		want.dropPeaks()
+		if got.dropPeaks(); got != want {
+			t.Fatalf("set %d: the cells of what is live have %+v\nand its bill %+v", set, got, want)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // death in.
 func (j *Join) MarkSets(used *groups.InUse) {
 	for _, acc := range j.accounts {
-		used.Mark(acc.set)
+		used.Mark(acc.cell.Set)
 	}
 	for _, d := range j.open {
 		for ; d != nil; d = d.next {

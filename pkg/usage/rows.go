@@ -8,12 +8,12 @@ import (
 	"elsa/pkg/groups"
 )
 
-// Row is what is billed of one process at once: at its death what it used since it last
-// changed sets, and when it changes sets what it used until then. The measures of all
+// Row is what is billed of one process at once: at its death what it used since it was
+// billed last, and when it changes sets or an hour has ended what it used until then. The measures of all
 // rows and fixes add up to all cells.
 type Row struct {
-	// Part: the process lives on in another set. A part of no key is of processes that
-	// are known in sum.
+	// Part: the process lives on, in another set or hour. A part of no key is of
+	// processes that are known in sum.
 	Part bool
 	Key  groups.Key
 	// Forker made the process, as the tracker knows. PPID was the parent at its end, as
@@ -24,7 +24,7 @@ type Row struct {
 	// together.
 	Cell Cell
 	// End is when it ended, as far as that is known, by the wall clock; in the hour of
-	// the cell. Zero for a part: it is now.
+	// the cell. Zero for a part: it is now, or when the hour of the cell ended.
 	End clock.Wall
 	// Status is as wait(2) reports it, if Exited.
 	Status uint32

@@ -35,7 +35,7 @@ func TestSnapshot(t *testing.T) {
 			tr.Take(pid, func(*groups.Life) bool { return true })
 			j.Line(&r, l, true, now)
 		} else {
-			j.Sample(l.Key(), l.Set, cpu(1, 0))
+			j.Sample(l.Key(), cellIn(l.Set), cpu(1, 0))
 		}
 	}
 	s := j.Snapshot(tr, []groups.Group{{ID: 2, Name: "b"}, {ID: 1, Name: "a"}, {ID: 3, Name: "empty"}})

@@ -9,9 +9,14 @@ import (
 	"elsa/pkg/groups"
 )
 
-// Account is a live process's state in the join: what was billed to earlier
-// sets, and the last sample.
-type Account struct{ Base, Last Measure }
+// Account is a live process's state in the join: what was billed to earlier sets or
+// in earlier hours, and the last sample, with hour, user and command as of then; see
+// [Cell].
+type Account struct {
+	Base, Last Measure
+	Hour, UID  uint32
+	Comm       [16]byte
+}
 
 // OpenDeath is a death that was charged and waits for its exact record.
 type OpenDeath struct {
@@ -66,7 +71,7 @@ func (j *Join) Account(key groups.Key) (a Account, ok bool) {
 	if acc == nil {
 		return a, false
 	}
-	return Account{acc.base, acc.last}, true
+	return Account{acc.base, acc.last, acc.cell.Hour, acc.cell.UID, acc.cell.Comm}, true
 }
 
 // OpenDeaths calls f for every death that waits for its exact record.
@@ -88,10 +93,9 @@ func (j *Join) RestoreSet(id groups.SetID, u Usage) {
 
 // RestoreAccount puts back a live process's account.
 func (j *Join) RestoreAccount(key groups.Key, set groups.SetID, a Account) {
-	acc := &account{set: set, base: a.Base, last: a.Last}
+	acc := &account{cell: Cell{Hour: a.Hour, Set: set, UID: a.UID, Comm: a.Comm}, base: a.Base, last: a.Last}
 	j.accounts[key] = acc
-	part := acc.last.beyond(&acc.base)
-	j.liveIn(set).add(&part)
+	j.enter(acc)
 	j.billed += acc.base.CPU()
 }
 

@@ -42,10 +42,10 @@ func TestRestart(t *testing.T) {
 	moved.Set = 6
 	story := []func(j *Join){
 		func(j *Join) { j.Precise(&ts, now); j.Line(&line, life, true, now) },
-		func(j *Join) { j.Sample(mover.Key(), 5, cpu(3, 4)) },
+		func(j *Join) { j.Sample(mover.Key(), cellIn(5), cpu(3, 4)) },
 		func(j *Join) { j.Move(groups.Change{Life: mover, From: 5, To: 6}, false) },
 		func(j *Join) { j.Line(&secondLine, second, true, now) },
-		func(j *Join) { j.Sample(mover.Key(), 6, cpu(5, 4)) },
+		func(j *Join) { j.Sample(mover.Key(), cellIn(6), cpu(5, 4)) },
 		func(j *Join) { j.Precise(&secondEx, now) },
 		func(j *Join) { j.Precise(&ex, now) },
 		func(j *Join) { j.Line(&moverLine, moved, true, now) },
@@ -174,9 +174,9 @@ func TestTakeChanged(t *testing.T) {
 	j.Start(4, 1)
 	check("two started", 3, 4)
 	check("again")
-	j.Sample(life.Key(), 5, cpu(1, 1))
+	j.Sample(life.Key(), cellIn(5), cpu(1, 1))
 	check("a live process is not stored")
-	j.Sample(life.Key(), 5, &Measure{MaxRSS: 9})
+	j.Sample(life.Key(), cellIn(5), &Measure{MaxRSS: 9})
 	check("but its peak is", 5)
 	j.Line(&line, life, true, now)
 	check("a death", 5)

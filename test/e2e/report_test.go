@@ -10,10 +10,65 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
+	"elsa/internal/kerneltest"
 	"elsa/pkg/client"
+	"elsa/pkg/proc"
 )
+
+// A report has what those who live have used so far, under their user and command: it
+// is what usage says at that moment, also after a crash, and when they have ended.
+func TestKernelReportOfLiving(t *testing.T) {
+	needKernel(t)
+	d := start(t)
+	const nobody = 65534
+	cmd := exec.Command("sh", "-c", `read go; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; kill -STOP $$; exit 0`)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, Pdeathsig: syscall.SIGKILL}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	d.ctl("group", "create", "g")
+	d.ctl("group", "add", "g", strconv.Itoa(cmd.Process.Pid))
+	io.WriteString(in, "go\n")
+	kerneltest.Eventually(t, "a process that stopped itself", func() bool {
+		p, err := proc.Default.Process(int32(cmd.Process.Pid))
+		return err == nil && p.State == 'T'
+	})
+	check := func(when string, ended uint64) {
+		t.Helper()
+		bill := d.usage("g").Usage
+		if bill.CPUSeconds < 0.02 || bill.ProcessesEnded != ended {
+			t.Fatalf("%s: %v s CPU, %d ended", when, bill.CPUSeconds, bill.ProcessesEnded)
+		}
+		for _, by := range []string{"group", "command", "user", "hour"} {
+			r := d.history("--group", "g", "--by", by)
+			if len(r.Rows) == 0 || by == "user" && (r.Rows[0].UID == nil || *r.Rows[0].UID != nobody) || by == "command" && r.Rows[0].Command != "sh" {
+				t.Errorf("%s, by %s: rows %+v", when, by, r.Rows)
+			}
+			if math.Abs(r.Total.CPUSeconds-bill.CPUSeconds) > 1e-9 || r.Total.MinorFaults != bill.MinorFaults || r.Total.Processes != ended {
+				t.Errorf("%s, by %s: %+v, want the bill %+v", when, by, r.Total, bill)
+			}
+		}
+	}
+	check("while it lives", 0)
+	d.kill()
+	d.start()
+	check("after a crash", 0)
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	check("when it has ended", 1)
+}
 
 func (d *daemon) history(args ...string) (r client.Report) {
 	d.t.Helper()
