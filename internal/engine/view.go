@@ -38,7 +38,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 	v.RulesMissed = e.unseen.misses.list()
 	v.Counts[tally.SumsFull] = s.Total.Full()
 	v.Processes, v.Members = e.tracker.Processes(), e.members()
-	v.ConservationRatio = e.join.Conservation()
+	v.ConservationRatio = e.join.Conservation(v.Unaccounted)
 	return s, nil
 }
 
@@ -53,6 +53,19 @@ func (e *Engine) EachMember(g uint32, now Now, f func(groups.Life)) error {
 			f(l)
 		}
 	})
+	return nil
+}
+
+// EndedCPU is what all processes that have ended are billed.
+func (e *Engine) EndedCPU() time.Duration { return e.join.EndedCPU() }
+
+// EachLive calls f for every live process, after a rescan if one is due. f must not
+// change the engine.
+func (e *Engine) EachLive(now Now, f func(groups.Life)) error {
+	if err := e.RescanIfLost(now); err != nil {
+		return err
+	}
+	e.tracker.EachLive(f)
 	return nil
 }
 
