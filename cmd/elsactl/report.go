@@ -40,8 +40,9 @@ the UTC day once they are a week old (elsad --history-hours): the times are
 widened to whole ones, and --by hour shows days where hours are not known any
 more.
 
-TIME is a duration before now (90m, 36h, 7d), a date (2026-03-04), a date and
-time (2026-03-04 05:06), today, yesterday, or as in RFC 3339.
+TIME is a duration before now (90m, 36h, 7d), a time of day (02:00: the last time
+it was that), a date (2026-03-04), a date and time (2026-03-04 05:06), today,
+yesterday, or as in RFC 3339.
 
 NAME may be a pattern ('ci/*') or a parent: ci/ is one row for ci/*, in which a
 process that is in several of these counts once.
@@ -50,6 +51,7 @@ Commands and users of the whole machine are shown to root and members of the
 unix group elsa. With --mine everybody sees what their own processes used, in
 whatever groups.`,
 		Example: `  elsactl report --since today
+  elsactl report --since 02:00 --until 03:00
   elsactl report --group ci --by command --since 7d --sort elapsed
   elsactl report --mine --by command --since 7d
   elsactl report --by day --since 2026-03-01 --until 2026-04-01 -o csv`,
@@ -254,45 +256,11 @@ func perDay(hours []client.ReportRow) []client.ReportRow {
 			continue
 		}
 		y, m, d := h.Hour.Local().Date()
-		day := time.Date(y, m, d, 0, 0, 0, 0, time.Local)
+		day := startOfDay(y, m, d, time.Local)
 		if n := len(days); n == 0 || days[n-1].Daily || !days[n-1].Hour.Equal(day) {
 			days = append(days, client.ReportRow{Hour: day})
 		}
 		days[len(days)-1].Spent.Add(&h.Spent)
 	}
 	return days
-}
-
-// parseTime reads a time from the command line; zero for none.
-func parseTime(s string, now time.Time) (time.Time, error) {
-	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
-	switch s {
-	case "":
-		return time.Time{}, nil
-	case "now":
-		return now, nil
-	case "today":
-		return today, nil
-	case "yesterday":
-		return today.AddDate(0, 0, -1), nil
-	}
-	var n int
-	var unit string
-	if k, err := fmt.Sscanf(s, "%d%s", &n, &unit); err == nil && k == 2 && n >= 0 {
-		switch unit {
-		case "d":
-			return now.AddDate(0, 0, -n), nil
-		case "w":
-			return now.AddDate(0, 0, -7*n), nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	for _, layout := range []string{time.RFC3339, time.DateOnly, "2006-01-02 15:04", time.DateTime, "2006-01-02T15:04", "2006-01-02T15:04:05"} {
-		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, badUsage("%q is no time; use a duration (36h, 7d), a date (2026-03-04), a date and time, today, yesterday or RFC 3339", s)
 }

@@ -47,6 +47,46 @@ func TestReportDaily(t *testing.T) {
 	}
 }
 
+// Where clocks are put forward at midnight, east and west of Greenwich, a day begins at
+// 01:00: what is used from then on is of that day, and nothing before.
+func TestDayWithoutMidnight(t *testing.T) {
+	defer func(zone *time.Location) { time.Local = zone }(time.Local)
+	for _, tc := range []struct{ zone, day, before, begins string }{
+		{"Asia/Beirut", "2026-03-29", "2026-03-28", "2026-03-29T01:00:00+03:00"},
+		{"Africa/Cairo", "2026-04-24", "2026-04-23", "2026-04-24T01:00:00+03:00"},
+		{"America/Havana", "2026-03-08", "2026-03-07", "2026-03-08T01:00:00-04:00"},
+		{"America/Santiago", "2026-09-06", "2026-09-05", "2026-09-06T01:00:00-03:00"},
+		{"Australia/Lord_Howe", "2026-10-04", "2026-10-03", "2026-10-04T00:00:00+10:30"},
+	} {
+		zone, err := time.LoadLocation(tc.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begins, err := time.Parse(time.RFC3339, tc.begins)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := begins.Add(9 * time.Hour).In(zone)
+		for in, now := range map[string]time.Time{"today": now, "yesterday": now.Add(24 * time.Hour), tc.day: now} {
+			if got, err := parseTime(in, now); err != nil || !got.Equal(begins) {
+				t.Errorf("%s: %s is %v, %v; want %s", tc.zone, in, got, err, tc.begins)
+			}
+		}
+		time.Local = zone
+		var hours []client.ReportRow
+		for h := -2; h < 3; h++ {
+			hours = append(hours, client.ReportRow{Hour: begins.Add(time.Duration(h) * time.Hour), Spent: client.Spent{Processes: 1}})
+		}
+		var got []string
+		for _, r := range perDay(hours) {
+			got = append(got, fmt.Sprint(rowName("day", &r), " ", r.Processes))
+		}
+		if diff := cmp.Diff([]string{tc.before + " 2", tc.day + " 3"}, got); diff != "" {
+			t.Errorf("%s: by day (-want +got):\n%s", tc.zone, diff)
+		}
+	}
+}
+
 func TestParseTime(t *testing.T) {
 	zone := time.FixedZone("", 2*3600)
 	now := time.Date(2026, 3, 29, 15, 4, 5, 0, zone)
@@ -58,12 +98,15 @@ func TestParseTime(t *testing.T) {
 		{"36h", "2026-03-28T03:04:05+02:00"},
 		{"7d", "2026-03-22T15:04:05+02:00"},
 		{"2w", "2026-03-15T15:04:05+02:00"},
+		{"02:00", "2026-03-29T02:00:00+02:00"},
+		{"15:04", "2026-03-29T15:04:00+02:00"},
+		{"15:04:06", "2026-03-28T15:04:06+02:00"},
 		{"2026-03-04", "2026-03-04T00:00:00+02:00"},
 		{"2026-03-04 05:06", "2026-03-04T05:06:00+02:00"},
 		{"2026-03-04 05:06:07", "2026-03-04T05:06:07+02:00"},
 		{"2026-03-04T05:06:07Z", "2026-03-04T05:06:07Z"},
 		{"", "0001-01-01T00:00:00Z"},
-		{"-2h", ""}, {"7", ""}, {"7dd", ""}, {"2026-13-01", ""}, {"soon", ""},
+		{"-2h", ""}, {"7", ""}, {"7dd", ""}, {"2026-13-01", ""}, {"soon", ""}, {"25:00", ""}, {"2:5", ""},
 	} {
 		got, err := parseTime(tc.in, now)
 		switch {

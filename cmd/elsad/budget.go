@@ -14,7 +14,7 @@ import (
 	"elsa/internal/config"
 	"elsa/internal/history"
 	"elsa/internal/metrics"
-	"elsa/internal/store"
+	"elsa/internal/pipeline"
 	"elsa/pkg/groups"
 	"elsa/pkg/usage"
 )
@@ -64,7 +64,7 @@ func (b *budgets) current() []metrics.Budget {
 }
 
 // run adds up what was used, now and then, until ctx ends. It waits for the disk.
-func (b *budgets) run(ctx context.Context, show func(context.Context) *usage.Snapshot, db *store.Store, log *slog.Logger) error {
+func (b *budgets) run(ctx context.Context, show func(context.Context) *usage.Snapshot, p *pipeline.Pipeline, log *slog.Logger) error {
 	tick := time.NewTicker(budgetInterval)
 	defer tick.Stop()
 	for {
@@ -88,7 +88,7 @@ func (b *budgets) run(ctx context.Context, show func(context.Context) *usage.Sna
 			gs[i] = snap.Groups[i].Group
 		}
 		used, err := spent(*list, gs, snap.Time, func(first, last uint32, f func(*history.Key, *usage.Usage) error) error {
-			return db.History(first, last, func(k *history.Key, u *usage.Usage) error { return cmp.Or(ctx.Err(), f(k, u)) })
+			return p.History(ctx, first, last, func(k *history.Key, u *usage.Usage) error { return cmp.Or(ctx.Err(), f(k, u)) })
 		})
 		if err != nil {
 			if ctx.Err() == nil {

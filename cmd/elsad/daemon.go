@@ -140,7 +140,7 @@ func serve(ctx context.Context, cfg *config.Config, set *rules.Set, log *slog.Lo
 	tasks.Go(func() error { return http.Run(ctx) })
 	tasks.Go(func() error { return watchPage(ctx, p, page) })
 	tasks.Go(func() error { return reload(ctx, p, names, limits, cfg.File, log) })
-	tasks.Go(func() error { return limits.run(ctx, show, db, log) })
+	tasks.Go(func() error { return limits.run(ctx, show, p, log) })
 	tasks.Go(func() error { return names.Run(ctx, func() { named(ctx, p, log) }) })
 	tasks.Go(func() error { return watchdog(ctx, p) })
 	tasks.Go(func() error { return trim(ctx, p) })

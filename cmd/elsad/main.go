@@ -16,7 +16,6 @@ import (
 
 	"elsa/internal/build"
 	"elsa/internal/config"
-	"elsa/internal/rules"
 )
 
 func main() { os.Exit(execute(os.Args[1:])) }
@@ -42,12 +41,9 @@ every death to them. elsactl(1) makes groups and shows their bills.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			set := &rules.Set{}
-			if cfg.File != "" {
-				var err error
-				if set, err = config.ReadFile(cfg.File, cmd.Flags()); err != nil {
-					return err
-				}
+			set, err := configured(cfg.File, cmd.Flags())
+			if err != nil {
+				return err
 			}
 			if err := cfg.Check(); err != nil {
 				return err

@@ -59,6 +59,14 @@ func reload(ctx context.Context, p *pipeline.Pipeline, names *nss.Names, limits 
 	}
 }
 
+// configured reads the configuration file, if there is one.
+func configured(path string, flags *pflag.FlagSet) (*rules.Set, error) {
+	if path == "" {
+		return &rules.Set{}, nil
+	}
+	return config.ReadFile(path, flags)
+}
+
 // readAgain reads the configuration file alone, without the command line.
 func readAgain(path string) (*pflag.FlagSet, *rules.Set, error) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)

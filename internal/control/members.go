@@ -112,7 +112,7 @@ func (s *Service) PageCells(ctx context.Context, first uint32, f func(*history.K
 	}
 	return within(ctx, pageTimeout, func(ctx context.Context) error {
 		defer s.pageReads.Add(-1)
-		return s.Store.History(first, math.MaxUint32, func(k *history.Key, u *usage.Usage) error {
+		return s.Pipeline.History(ctx, first, math.MaxUint32, func(k *history.Key, u *usage.Usage) error {
 			if ctx.Err() != nil {
 				return ctx.Err() // nobody reads what f collects
 			}

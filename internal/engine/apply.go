@@ -10,16 +10,6 @@ import (
 	"elsa/pkg/groups"
 )
 
-// due are live processes that the rules in force are yet to be applied to. What one of
-// them forks meanwhile comes to the groups that it comes to.
-type due struct {
-	late
-	order []int32
-	// rescans is how many there were when the processes were listed: those that the
-	// next finds are not in the list.
-	rescans uint64
-}
-
 // SetRules puts rules in place of the old ones. What executes a program from now on
 // meets them at once; the processes there are do by ApplySome, or ApplyRules.
 func (e *Engine) SetRules(set *rules.Set, now Now) error {

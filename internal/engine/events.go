@@ -21,6 +21,9 @@ func (e *Engine) SetClocks(now Now, asleep, tick time.Duration) {
 	if tick > 0 {
 		e.join.Tick = tick
 	}
+	if slept := asleep - e.clocks.asleep; slept > nap && len(e.clocks.booted) > 0 {
+		e.join.Slept(slept, now.Boot)
+	}
 	e.join.Booted, e.join.Asleep = e.clocks.set(now, asleep), asleep
 }
 

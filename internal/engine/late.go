@@ -2,7 +2,22 @@
 
 package engine
 
-import "elsa/pkg/groups"
+import (
+	"elsa/pkg/clock"
+	"elsa/pkg/groups"
+)
+
+// executed is a process that rules are to be applied to. Where the source of events
+// tells no more than the pid, Start and what comes after it are unknown.
+type executed struct {
+	pid      int32
+	start    clock.Start
+	uid, gid uint32
+	comm     [16]byte
+	cgroup   uint64
+}
+
+func (x *executed) told() bool { return x.start.Known() }
 
 // late are processes that were busy when rules were to be applied to them. What one
 // of them forks meanwhile would have been in its groups, had it answered at once: it
@@ -80,4 +95,14 @@ func (l *late) pass(w, to *wait) {
 	for _, k := range to.heirs {
 		l.heirs[k.PID] = to
 	}
+}
+
+// due are live processes that the rules in force are yet to be applied to. What one of
+// them forks meanwhile comes to the groups that it comes to.
+type due struct {
+	late
+	order []int32
+	// rescans is how many there were when the processes were listed: those that the
+	// next finds are not in the list.
+	rescans uint64
 }

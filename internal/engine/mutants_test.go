@@ -65,6 +65,8 @@ var mutants = []struct{ name, file, old, new string }{
 		"!l.Set.Grouped() && e.rows == nil ||", "!l.Set.Grouped() ||"},
 	{"a former life of a pid that is used again did not fork", "internal/engine/events.go",
 		"if e.tracker.Older(child) {", "if false {"},
+	{"what was used in an hour is told as of the next", "internal/engine/emit.go",
+		"min(max(e.now.Wall.UnixNano(), first), next-1)", "max(e.now.Wall.UnixNano(), min(first, next))"},
 	{"a failed commit is not made good", "internal/engine/save.go",
 		"	e.unsaved = err != nil\n", ""},
 }

@@ -66,10 +66,10 @@ func (p *Placing) Backward(records []acct.Record) {
 type sign uint8
 
 const (
-	began    sign = 1 << iota // in the second that the record tells
-	lived                     // as long as it tells
-	outlived                  // after loss: it may have ended when the line was written
-	anySign  = began | lived | outlived
+	byBegin    sign = 1 << iota // in the second that the record tells
+	byLifetime                  // as long as it tells
+	bySurvival                  // after loss: it may have ended when the line was written
+	anySign    = byBegin | byLifetime | bySurvival
 )
 
 // signs are those that count for a record: where several lives of its pid are known, only
@@ -78,21 +78,21 @@ func (e *Engine) signs(r *acct.Record) sign {
 	if !e.tracker.Reused(r.PID) {
 		return anySign
 	}
-	for _, s := range [...]sign{began, lived} {
+	for _, s := range [...]sign{byBegin, byLifetime} {
 		if _, found := e.tracker.Peek(r.PID, func(l *groups.Life) bool { return e.fits(l, r, s) }); found {
 			return s
 		}
 	}
-	return outlived
+	return bySurvival
 }
 
 // fits says whether a life may be the process of a record, by some signs and, after loss,
 // by its parent.
 func (e *Engine) fits(l *groups.Life, r *acct.Record, by sign) bool {
 	lost := e.loss.gaps > 0
-	return (by&began != 0 && e.clocks.began(l, r) ||
-		by&lived != 0 && !e.clocks.tells(r, e.loss.trusted) && e.clocks.lived(l, r) ||
-		by&outlived != 0 && lost && !(e.formerBoot[l.Key()] && e.clocks.ofThisBoot(r)) && e.clocks.outlived(l, r, e.loss.trusted)) &&
+	return (by&byBegin != 0 && e.clocks.began(l, r) ||
+		by&byLifetime != 0 && !e.clocks.tells(r, e.loss.trusted) && e.clocks.lived(l, r) ||
+		by&bySurvival != 0 && lost && !(e.formerBoot[l.Key()] && e.clocks.ofThisBoot(r)) && e.clocks.outlived(l, r, e.loss.trusted)) &&
 		!(lost && e.otherParent(l, r))
 }
 

@@ -18,7 +18,7 @@ func budgets(list []Budget) []*dto.MetricFamily {
 	if len(list) == 0 {
 		return nil
 	}
-	mf := gauge(nameBudget, "CPU time that processes used in this month of UTC, those that live up to the last full hour, over the budget of the group, or of the parent of some; 1 when all is used. As of some minutes ago.", 0)
+	mf := gauge(nameBudget, "CPU time that processes used in this month of UTC over the budget of the group, or of the parent of some; 1 when all is used. As of some minutes ago.", 0)
 	mf.Metric = make([]*dto.Metric, len(list))
 	label := labelGroup
 	for i := range list {

@@ -27,6 +27,10 @@ const shownShare = 50
 // and is committed as soon as it can be.
 func (t Turn) Commit() { *t.durable = t.p.commitSoon(nil, nil) }
 
+// Read is Commit, and has r be the history as of that commit when [Pipeline.Do]
+// returns without an error.
+func (t Turn) Read(r *Reading) { *t.durable = t.p.commitSoon(nil, r) }
+
 // commitSoon is the commit that will hold all that is known now, for somebody who
 // waits for it as long as a disk that works may take. shown is a snapshot of what it
 // makes durable, and reading is to be one, or they are nil.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"elsa/internal/history"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
 	"elsa/pkg/proc"
@@ -81,6 +82,24 @@ func (p *Pipeline) SampleLiving(ctx context.Context) error {
 		return nil
 	}
 	return p.sample(ctx, detailBudget, func(Turn) error { return nil })
+}
+
+// History calls f for every cell of the history of the hours from first to before last,
+// with what the living used by their last sample. While the disk fails, or does not
+// answer, it is what was committed last. f must not keep what it is given, nor change it.
+func (p *Pipeline) History(ctx context.Context, first, last uint32, f func(*history.Key, *usage.Usage) error) error {
+	var r Reading
+	defer r.Close()
+	err := p.Do(ctx, func(t Turn) error {
+		t.Read(&r)
+		return nil
+	})
+	if unsafe := (*NotSafeError)(nil); errors.As(err, &unsafe) {
+		return p.Store.History(first, last, f)
+	} else if err != nil {
+		return err
+	}
+	return r.Each(first, last, f)
 }
 
 // sampleMinutes samples the living before the end of each minute, until ctx is done.

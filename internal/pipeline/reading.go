@@ -66,7 +66,3 @@ func (r *Reading) open(s *store.Store) {
 		r.view, r.err = s.View()
 	}
 }
-
-// Read is Commit, and has r be the history as of that commit when [Pipeline.Do]
-// returns without an error.
-func (t Turn) Read(r *Reading) { *t.durable = t.p.commitSoon(nil, r) }

@@ -15,7 +15,7 @@ import (
 // reports whether what is to be stored changed.
 func (j *Join) Sample(key groups.Key, c Cell, m *Measure) bool {
 	acc := j.account(key, c.Set)
-	billed := acc.cell.Hour < c.Hour && j.closeHour(key, acc)
+	billed := acc.cell.Hour < c.Hour && j.closeHour(key, 0, acc)
 	if acc.cell != c {
 		j.leave(acc)
 		acc.cell = c
@@ -34,16 +34,16 @@ func (j *Join) Sample(key groups.Key, c Cell, m *Measure) bool {
 	return billed || more != Measure{}
 }
 
-// closeHour bills what a live process used since it was billed last, in the hour of
-// its last sample. It reports whether that was anything.
-func (j *Join) closeHour(key groups.Key, acc *account) bool {
+// closeHour bills what a process used since it was billed last, in the hour of its last
+// sample. It reports whether that was anything. See billPart for forker.
+func (j *Join) closeHour(key groups.Key, forker int32, acc *account) bool {
 	part := acc.last.beyond(&acc.base)
 	sums := part
 	if sums.dropPeaks(); sums == (Measure{}) {
 		return false
 	}
 	j.leave(acc)
-	j.billPart(key, &acc.cell, &part)
+	j.billPart(key, forker, &acc.cell, &part)
 	j.billed += part.CPU()
 	for f, n := range acc.last {
 		if !peaks[f] {
@@ -109,7 +109,7 @@ func (j *Join) Peak(key groups.Key, bytes uint64) {
 func (j *Join) Move(c groups.Change, whole bool) {
 	acc := j.account(c.Life.Key(), c.From)
 	if !whole {
-		j.split(c.Life.Key(), acc, c.To)
+		j.split(c.Life.Key(), 0, acc, c.To)
 		return
 	}
 	j.leave(acc)
@@ -127,18 +127,18 @@ func (j *Join) account(key groups.Key, set groups.SetID) *account {
 		j.enter(acc)
 	}
 	if acc.cell.Set != set {
-		j.split(key, acc, set)
+		j.split(key, 0, acc, set)
 	}
 	return acc
 }
 
 // split bills what an account shows as live to the set it is in, and goes on in
-// another.
-func (j *Join) split(key groups.Key, acc *account, set groups.SetID) {
+// another. See billPart for forker.
+func (j *Join) split(key groups.Key, forker int32, acc *account, set groups.SetID) {
 	part := acc.last.beyond(&acc.base)
 	j.leave(acc)
 	part.dropPeaks()
-	j.billPart(key, &acc.cell, &part)
+	j.billPart(key, forker, &acc.cell, &part)
 	j.billed += part.CPU()
 	was := acc.base
 	acc.base, acc.cell.Set = acc.last, set
@@ -212,7 +212,7 @@ func (j *Join) Merge(moved map[groups.SetID]groups.SetID, former groups.SetID) {
 		switch to, ok := moved[acc.cell.Set]; {
 		case !ok:
 		case to == groups.Ungrouped:
-			j.split(key, acc, to)
+			j.split(key, 0, acc, to)
 		default:
 			j.leave(acc)
 			acc.cell.Set = to

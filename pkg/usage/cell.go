@@ -78,15 +78,15 @@ func (j *Join) bill(set groups.SetID, c *Cell, u *Usage) {
 	}
 }
 
-// billPart bills what a live process used up to its last sample. Nothing makes no
-// cell, and does not keep a set in use.
-func (j *Join) billPart(key groups.Key, c *Cell, part *Measure) {
+// billPart bills what a process used up to its last sample; forker is who made it, if it
+// is dead. Nothing makes no cell, and does not keep a set in use.
+func (j *Join) billPart(key groups.Key, forker int32, c *Cell, part *Measure) {
 	if *part == (Measure{}) {
 		return
 	}
 	var u Usage
 	u.AddMeasure(part)
 	cell := *c // Roll may change it
-	j.emitPart(key, &cell, part)
+	j.emitPart(key, forker, &cell, part)
 	j.bill(c.Set, &cell, &u)
 }

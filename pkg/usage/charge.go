@@ -50,7 +50,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	acc := j.accounts[d.key]
 	if acc != nil {
 		if acc.cell.Set != d.set {
-			j.split(d.key, acc, d.set)
+			j.split(d.key, life.PPID, acc, d.set)
 		}
 		d.base, last = acc.base, acc.last
 	}
@@ -75,7 +75,7 @@ func (j *Join) charge(life *groups.Life, d *death, line *acct.Record) {
 	}
 	ex := j.exact(d)
 	d.cell = j.cellOf(life, d.at, line, ts, ex)
-	if acc != nil && acc.cell.Hour < d.cell.Hour && j.closeHour(d.key, acc) {
+	if acc != nil && acc.cell.Hour < d.cell.Hour && j.closeHour(d.key, life.PPID, acc) {
 		d.base = acc.base
 	}
 	best := d.estimate

@@ -82,6 +82,15 @@ func (h *held) each(pid int32, f func(r *acct.Record)) {
 	}
 }
 
+// slept makes all records so much younger.
+func (h *held) slept(d time.Duration, now clock.Boot) {
+	for _, i := range h.head {
+		for ; i != none; i = h.nodes[i].next {
+			h.nodes[i].at = min(h.nodes[i].at.Add(d), now)
+		}
+	}
+}
+
 // old appends to late every record that came before the given time.
 func (h *held) old(before clock.Boot, late []acct.Record) []acct.Record {
 	for _, i := range h.head {

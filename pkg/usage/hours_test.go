@@ -70,3 +70,35 @@ func TestHoursOfLiving(t *testing.T) {
 		}
 	}
 }
+
+// The time that the machine was suspended is no time in which a record could come: a
+// death waits on, and the record that comes after the sleep is not late.
+func TestSleepIsNotWaitedOut(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		j := newTestJoin(true)
+		at := clock.Boot(now)
+		life := groups.Life{PID: 77, Start: stamped(at), Set: 5}
+		line := acct.Record{Source: acct.BSD, Whole: true, PID: 77, Begin: at.Wall(j.Booted).Seconds(), Elapsed: sec, User: 10 * ms, CPU: 10 * ms}
+		j.Line(&line, life, true, at)
+		ex := acct.Record{Source: acct.Exact, Whole: true, PID: 77, Start: int64(life.Start.Boot()), User: 3 * ms, CPU: 3 * ms}
+		other := ex
+		other.PID = 78
+		j.Precise(&other, at)
+		awake := at.Add(time.Hour + 100*ms)
+		if told {
+			j.Slept(time.Hour, awake)
+		}
+		j.Step(awake, giveUp)
+		j.Precise(&ex, awake)
+		if u := j.Total(5); (u.CPU() == 3*ms && u[Exact] == 1 && j.Joined.Late == 0) != told {
+			t.Errorf("told %v: %v, exact %d, late %d", told, u.CPU(), u[Exact], j.Joined.Late)
+		}
+		if held := j.HoldsExact(78, life.Start); held != told {
+			t.Errorf("told %v: a record that came before is held: %v", told, held)
+		}
+		j.Step(awake.Add(time.Minute), giveUp)
+		if j.Held() != 0 {
+			t.Errorf("told %v: a record is held a minute later", told)
+		}
+	}
+}

@@ -61,6 +61,6 @@ func (j *Join) settleLost(now clock.Boot) {
 	j.Reported += l.cpu
 	j.Settled.Exact += l.processes
 	cell := Cell{Hour: HourOf(now.Wall(j.Booted).Seconds()), Set: groups.Unattributed, UID: UnknownUID, Comm: Unknown}
-	j.emitPart(groups.Key{}, &cell, &Measure{User: uint64(l.cpu)})
+	j.emitPart(groups.Key{}, 0, &cell, &Measure{User: uint64(l.cpu)})
 	j.bill(groups.Unattributed, &cell, &Usage{Started: l.processes, Ended: l.processes, Exact: l.processes, User: uint64(l.cpu)})
 }

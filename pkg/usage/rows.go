@@ -16,7 +16,8 @@ type Row struct {
 	// processes that are known in sum.
 	Part bool
 	Key  groups.Key
-	// Forker made the process, as the tracker knows. PPID was the parent at its end, as
+	// Forker made the process, as the tracker knows; of a part it is 0 while the process
+	// lives. PPID was the parent at its end, as
 	// the record tells: if the forker ended before, the one who reaps instead. 0: not known.
 	Forker, PPID int32
 	GID          uint32
@@ -71,10 +72,11 @@ func (j *Join) emit(life *groups.Life, d *death, now clock.Boot, records ...*acc
 	d.seq = j.Emit(&r)
 }
 
-// emitPart tells of what is billed of a process that lives on.
-func (j *Join) emitPart(key groups.Key, c *Cell, part *Measure) {
+// emitPart tells of what is billed of a process that lives on, or did when it was
+// sampled last.
+func (j *Join) emitPart(key groups.Key, forker int32, c *Cell, part *Measure) {
 	if j.Emit != nil {
-		j.Emit(&Row{Part: true, Key: key, GID: UnknownUID, Cell: *c, Measure: *part})
+		j.Emit(&Row{Part: true, Key: key, Forker: forker, GID: UnknownUID, Cell: *c, Measure: *part})
 	}
 }
 

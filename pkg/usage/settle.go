@@ -47,6 +47,19 @@ func (j *Join) Step(now clock.Boot, orphan func(*acct.Record)) {
 	}
 }
 
+// Slept says that the machine was suspended for so long not long before now: nothing
+// that is waited for could come meanwhile.
+func (j *Join) Slept(d time.Duration, now clock.Boot) {
+	for _, o := range j.open {
+		for ; o != nil; o = o.next {
+			if !o.final {
+				o.at = min(o.at.Add(d), now)
+			}
+		}
+	}
+	j.precise.slept(d, now)
+}
+
 // sweep settles and closes deaths of one pid and returns those that stay open.
 func (j *Join) sweep(d *death, now, patience clock.Boot) *death {
 	if d == nil {
