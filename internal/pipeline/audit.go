@@ -64,13 +64,13 @@ func (p *Pipeline) auditing(ctx context.Context) {
 	tick := time.NewTicker(auditInterval)
 	defer tick.Stop()
 	for {
+		if err := p.readMachine(ctx); err != nil && ctx.Err() == nil {
+			p.Log.Debug("cannot compare with the CPU time of the machine", "err", err)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
-		}
-		if err := p.readMachine(ctx); err != nil && ctx.Err() == nil {
-			p.Log.Debug("cannot compare with the CPU time of the machine", "err", err)
 		}
 	}
 }
