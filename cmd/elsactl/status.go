@@ -79,6 +79,8 @@ func health(s *client.Status) (lines []string) {
 	amiss(s.Events.Lost > 0, "the kernel dropped %s, and /proc was searched for what they told: give elsad a larger --event-buffer", count(int(s.Events.Lost), "event"))
 	lost := s.Records.LedgerLost + s.Records.TaskstatsLost + s.Records.ExactLost
 	amiss(lost > 0, "%s lost: those processes are known by fewer figures; a larger --event-buffer or --taskstats-buffer holds more", count(int(lost), "record"))
+	amiss(s.Conservation.UnaccountedCPUSeconds > 0, "%s of CPU time ran on this machine that is on no bill, as of records that were lost or say less",
+		seconds(s.Conservation.UnaccountedCPUSeconds))
 	amiss(s.Records.LedgerGaps > 0, "the accounting file has %s, in which an unknown number of processes is missing", count(int(s.Records.LedgerGaps), "gap"))
 	amiss(s.Rules.Missed > 0, "%s ended before rules could look at them: rules by user, command or control group see all", count(int(s.Rules.Missed), "process"))
 	amiss(s.Names.Failed > 0, "the name service did not answer %s: see elsactl doctor", count(int(s.Names.Failed), "time"))
@@ -124,7 +126,14 @@ func statusTable(s client.Status) *table {
 	}
 	t.row("store", store)
 	k := s.Conservation
-	t.row("CPU accounted for", fmt.Sprintf("%.4f %%: %s in groups, %s ungrouped, %s unattributed", 100*k.Ratio,
-		seconds(k.AnyGroupCPUSeconds), seconds(k.UngroupedCPUSeconds), seconds(k.UnattributedCPUSeconds)))
+	for i, part := range []string{
+		fmt.Sprintf("%.4f %%: %s in groups, %s ungrouped, %s unattributed", 100*k.Ratio,
+			seconds(k.AnyGroupCPUSeconds), seconds(k.UngroupedCPUSeconds), seconds(k.UnattributedCPUSeconds)),
+		seconds(k.UnaccountedCPUSeconds) + " more ran on this machine",
+	} {
+		if i == 0 || k.UnaccountedCPUSeconds > 0 {
+			t.row([]string{"CPU accounted for", ""}[i], part)
+		}
+	}
 	return t
 }

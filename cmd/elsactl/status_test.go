@@ -22,6 +22,7 @@ func TestHealth(t *testing.T) {
 		{"unsaved", func(s *client.Status) { s.UnsavedSince = time.Unix(1, 0) }, "nothing is safe on disk since"},
 		{"events", func(s *client.Status) { s.Events.Lost = 1 }, "dropped 1 event,"},
 		{"records", func(s *client.Status) { s.Records.LedgerLost, s.Records.ExactLost = 1, 2 }, "3 records lost"},
+		{"unaccounted", func(s *client.Status) { s.Conservation.UnaccountedCPUSeconds = 3 }, "on no bill"},
 		{"gaps", func(s *client.Status) { s.Records.LedgerGaps = 2 }, "has 2 gaps"},
 		{"rules", func(s *client.Status) { s.Rules.Missed = 2 }, "2 processes ended before rules"},
 		{"names", func(s *client.Status) { s.Names.Failed = 1 }, "did not answer 1 time"},

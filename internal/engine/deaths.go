@@ -66,6 +66,7 @@ func (e *Engine) EndStep(now Now) {
 	e.now = now
 	e.loss.gaps = max(e.loss.gaps-1, 0)
 	e.ending.step++
+	e.samples.execs = 0
 	e.tracker.Barrier(e.unledgered)
 	maps.DeleteFunc(e.ending.seen, func(_ groups.Key, step uint64) bool { return e.ending.step-step > 4 }) // their line came
 	e.programs.sweep(func(k groups.Key) bool {

@@ -5,6 +5,7 @@ package engine
 import (
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
+	"elsa/pkg/proc"
 )
 
 // loss is what is in doubt since events were lost, or since nobody followed them.
@@ -26,6 +27,8 @@ type loss struct {
 	newSince clock.Boot
 	// ruleable are processes to be looked at by the rules after the rescan.
 	ruleable []executed
+	// procs is room for a look at all processes.
+	procs []proc.Process
 }
 
 // gapSteps is how long after a rescan lines may name unseen processes: what died

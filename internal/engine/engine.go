@@ -99,6 +99,14 @@ func (o *Options) check() error {
 	return nil
 }
 
+// database is what stored state belongs to.
+type database struct {
+	// created is when it was made.
+	created time.Time
+	// boot is the kernel's id of the running boot.
+	boot string
+}
+
 // Engine is what the service knows. The zero value is not ready; use New.
 type Engine struct {
 	options Options
@@ -131,15 +139,15 @@ type Engine struct {
 	unseen  unseen
 	// fills are what groups took of the past.
 	fills *fill.Book
+	// samples are of live processes.
+	samples samples
 	// programs are the names of what processes executed.
 	programs programs
 	// until are the groups that close when a process ends, by its pid. It is not
 	// kept over a restart, after which Expire closes them.
 	until map[int32]uint32
-	// created is when the database was made.
-	created time.Time
-	// boot is the kernel's id of the running boot.
-	boot string
+	// database is what stored state belongs to.
+	database database
 	// counts are since the start of the service.
 	counts tally.Counts
 	// ending are deaths without a line of which the process is gone.
@@ -151,8 +159,6 @@ type Engine struct {
 	formerBoot map[groups.Key]bool
 	// inUse is room for a look at which sets are in use.
 	inUse groups.InUse
-	// procs is room for a look at all processes.
-	procs []proc.Process
 }
 
 // New returns an engine that knows nothing yet; see Load.
@@ -165,7 +171,7 @@ func New(o Options, now Now) (*Engine, error) {
 	}
 	e := &Engine{
 		options: o, began: now.Boot, now: now, tracker: groups.New(groups.NewSets()), join: usage.NewJoin(),
-		catalog: groups.NewCatalog(groups.Former + 1), fills: fill.New(now.Wall), ruleset: o.Rules, created: now.Wall,
+		catalog: groups.NewCatalog(groups.Former + 1), fills: fill.New(now.Wall), ruleset: o.Rules, database: database{created: now.Wall},
 		calendar: calendar{made: map[uint32]clock.Boot{}}, ending: ending{seen: map[groups.Key]uint64{}},
 		unseen: unseen{misses: misses{anyRule: 0}, unruled: map[groups.Key]struct{}{}},
 	}

@@ -70,6 +70,7 @@ func (e *Engine) Events(events []cnfork.Event, lost, rejected uint64, now Now) {
 				e.untold(groups.Key{PID: x.pid, Start: x.start})
 			}
 			e.tracker.Exec(ev.TGID)
+			e.executes(ev.TGID)
 			e.program(x)
 			e.rule(x)
 		case cnfork.UID, cnfork.GID:

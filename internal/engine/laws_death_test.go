@@ -96,7 +96,7 @@ func (m *model) checkAll(t *rapid.T) {
 			t.Fatalf("all bills are %+v, and all that ended used %+v\n%s", got, truth, m.kernel)
 		}
 	}
-	ratio := m.service.join.Conservation()
+	ratio := m.service.join.Conservation(0)
 	if all && (ratio-1 > 1e-9 || 1-ratio > 1e-9) || ratio < 1-1e-9 {
 		t.Fatalf("the conservation ratio is %v\n%s", ratio, m.kernel)
 	}

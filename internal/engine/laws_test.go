@@ -25,6 +25,9 @@ import (
 //  5. The cells of the history add up to the bills of the sets.
 //  6. A service that was stopped and started again goes on as one that was not.
 //  7. The rows of the journal add up to the history.
+//  8. A snapshot is of one moment: all sets together are the total, and whoever runs,
+//     is on a bill or waits for its record was started.
+//  9. More is billed than the kernel reported only where an exact record came late.
 
 // bill is what the laws are about of a usage.
 type bill struct {
@@ -67,6 +70,7 @@ func (m *model) show(t *rapid.T, err error) {
 		m.rises(t, "total", &m.shown.Total, &snap.Total)
 	}
 	m.checkUnion(t, snap)
+	m.checkMoment(t, snap)
 	m.shown = snap
 	if err == nil {
 		m.safe = snap
@@ -92,6 +96,27 @@ func (m *model) checkUnion(t *rapid.T, snap *usage.Snapshot) {
 	}
 	if sum != snap.AnyGroup {
 		t.Fatalf("all groups are\n%+v\nand any group\n%+v\n%s", sum, snap.AnyGroup, m.kernel)
+	}
+}
+
+// checkMoment is law 8 and 9.
+func (m *model) checkMoment(t *rapid.T, snap *usage.Snapshot) {
+	t.Helper()
+	var sum usage.Usage
+	for _, u := range []*usage.Usage{&snap.AnyGroup, &snap.Ungrouped, &snap.Unattributed} {
+		sum.Add(u)
+	}
+	if sum != snap.Total {
+		t.Fatalf("all sets are\n%+v\nand the total\n%+v\n%s", sum, snap.Total, m.kernel)
+	}
+	s := m.service
+	if n := sum[usage.Ended] + sum[usage.Live] + uint64(s.tracker.Awaiting()); n > sum[usage.Started] {
+		t.Fatalf("%d were started; %d ended, %d live and %d waiting are %d\n%s",
+			sum[usage.Started], sum[usage.Ended], sum[usage.Live], s.tracker.Awaiting(), n, m.kernel)
+	}
+	m.late = m.late || s.join.Joined.Late > 0
+	if ratio := snap.Service.ConservationRatio; ratio > 1+1e-9 && !m.late {
+		t.Fatalf("the conservation ratio is %v\n%s", ratio, m.kernel)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // origin remembers that a process was put in a group: because a user asked for it,
 // or by the rule of a line. o says which; the command is looked up if it is empty.
 func (e *Engine) origin(l groups.Life, o lineage.Origin) {
-	o.Key, o.BootID, o.Time = l.Key(), e.boot, e.now.Wall.UTC()
+	o.Key, o.BootID, o.Time = l.Key(), e.database.boot, e.now.Wall.UTC()
 	if o.Command == "" {
 		if p, err := e.options.World.Process(l.PID); err == nil {
 			o.Command = p.Command()

@@ -21,7 +21,7 @@ func (e *Engine) Load(st *store.State, boot string, now Now) (rebooted bool) {
 	if e.options.Rows {
 		e.keepRows()
 	}
-	e.created, e.boot = st.Meta.Created, boot
+	e.database.created, e.database.boot = st.Meta.Created, boot
 	e.history.daily = st.Meta.Daily
 	e.catalog = groups.NewCatalog(st.Meta.NextGroup)
 	for i := range st.Groups {

@@ -42,22 +42,22 @@ func (e *Engine) wentOn() bool { return e.options.Resumed && e.options.WholeExit
 func (e *Engine) scan(since clock.Boot) error {
 	var err error
 	e.loss.newSince = since
-	e.procs, err = e.options.World.Processes(e.procs[:0])
+	e.loss.procs, err = e.options.World.Processes(e.loss.procs[:0])
 	if err != nil {
 		return fmt.Errorf("scan processes: %w", err)
 	}
-	seen := make([]groups.Scanned, 0, len(e.procs))
-	for i := range e.procs {
-		if p := &e.procs[i]; !e.accounted(p) {
+	seen := make([]groups.Scanned, 0, len(e.loss.procs))
+	for i := range e.loss.procs {
+		if p := &e.loss.procs[i]; !e.accounted(p) {
 			seen = append(seen, scanned(p))
 			e.lineage.HasChild(p.PPID)
 		}
 	}
 	e.tracker.Resync(seen, since, e.now.Boot, e.lookAgain)
 	if e.options.NoExits {
-		for i := range e.procs {
-			if e.procs[i].Threads > 1 {
-				e.addThreads(e.procs[i].PID)
+		for i := range e.loss.procs {
+			if e.loss.procs[i].Threads > 1 {
+				e.addThreads(e.loss.procs[i].PID)
 			}
 		}
 	}

@@ -11,12 +11,16 @@ import (
 
 // sample brings one process's account up to date, if it is there.
 func (e *Engine) sample(k groups.Key, set groups.SetID) {
-	var s proc.Sample
-	if e.options.World.Sample(k, &s) != nil {
+	s := new(proc.Sample)
+	if e.options.World.Sample(k, s) != nil {
 		return
 	}
-	m := e.measure(&s)
-	e.join.Sample(k, e.cellOf(k, set, &s), &m)
+	if e.samples.taken == nil || len(e.samples.taken) >= maxTaken {
+		e.samples.taken = map[groups.Key]*proc.Sample{}
+	}
+	e.samples.taken[k] = s
+	m := e.measure(s)
+	e.join.Sample(k, e.cellOf(k, set, s), &m)
 	e.tracker.KeepAccount(k)
 }
 

@@ -30,7 +30,7 @@ func (m *model) serve(t *rapid.T) {
 	}
 	for _, s := range m.services() {
 		var keys []groups.Key
-		m.must(t, s.EachSampled(m.now(), func(k groups.Key) { keys = append(keys, k) }))
+		m.must(t, s.EachSampled(m.now(), func(k groups.Key, _ *proc.Sample) { keys = append(keys, k) }))
 		for _, k := range keys {
 			var sample proc.Sample
 			if m.view.Sample(k, &sample) == nil {

@@ -71,6 +71,8 @@ type model struct {
 	// ever was.
 	jumped, jumps bool
 	settings      int // how often
+	// late: an exact record came after its death was settled.
+	late bool
 
 	shown, safe *usage.Snapshot // last shown, and last shown after a commit that succeeded
 }

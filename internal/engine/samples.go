@@ -11,17 +11,30 @@ import (
 )
 
 // EachSampled calls f for every live process whose bill needs samples: those in a
-// group, and those that were billed before. f must not change the engine.
-func (e *Engine) EachSampled(now Now, f func(groups.Key)) error {
+// group, and those that were billed before. With it comes the sample that the engine
+// itself took of the process since the last call, or nil. f must not change the engine.
+func (e *Engine) EachSampled(now Now, f func(groups.Key, *proc.Sample)) error {
 	if err := e.RescanIfLost(now); err != nil {
 		return err
 	}
 	e.tracker.EachLive(func(l groups.Life) {
 		if l.Set != groups.Ungrouped || l.HasAccount {
-			f(l.Key())
+			f(l.Key(), e.samples.taken[l.Key()])
 		}
 	})
+	e.samples.taken = nil
 	return nil
+}
+
+// executes takes a sample of a process that came to its groups in the middle of its
+// life, and executes a program now. A shell that did so has often waited for children,
+// whose I/O the kernel does not tell from its own: what comes after this is the
+// program's.
+func (e *Engine) executes(pid int32) {
+	if l, ok := e.tracker.Live(pid); ok && l.HasAccount && e.samples.execs < maxExecSamples {
+		e.samples.execs++
+		e.sample(l.Key(), l.Set)
+	}
 }
 
 // TakeSample puts a sample on the bill of a process, if it still lives.
@@ -38,7 +51,7 @@ func (e *Engine) TakeSample(k groups.Key, s *proc.Sample) {
 // ends, since their records may come while nobody reads.
 func (e *Engine) SampleMembers(now Now) error {
 	var keys []groups.Key
-	if err := e.EachSampled(now, func(k groups.Key) { keys = append(keys, k) }); err != nil {
+	if err := e.EachSampled(now, func(k groups.Key, _ *proc.Sample) { keys = append(keys, k) }); err != nil {
 		return err
 	}
 	for _, k := range keys {

@@ -56,7 +56,7 @@ func (e *Engine) Save(tx Tx, meta *store.Meta) {
 	e.saveHandover(tx, meta)
 	e.history.save(tx, e.calendar.old(e.now))
 	e.lineage.Flush(tx.PutOrigin, tx.DeleteOrigin)
-	meta.Created, meta.BootID, meta.NextGroup = e.created, e.boot, e.catalog.Next()
+	meta.Created, meta.BootID, meta.NextGroup = e.database.created, e.database.boot, e.catalog.Next()
 	meta.AsOf, meta.Booted, meta.Asleep = e.loss.asOf, e.join.Booted, e.clocks.asleep
 	meta.Settings = slices.Clone(e.clocks.settings)
 	meta.Date, meta.DateAt = e.calendar.date.UTC(), e.calendar.at

@@ -25,7 +25,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 	s.Time, s.Boot = now.Wall, now.Boot
 	s.Service = service
 	v := &s.Service
-	v.Created = e.created
+	v.Created = e.database.created
 	v.Counts.Add(&e.counts)
 	refused := e.options.Refused.Counts()
 	v.Counts.Add(&refused)
@@ -39,7 +39,7 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 	v.RulesMissed = e.unseen.misses.list()
 	v.Counts[tally.SumsFull] = s.Total.Full()
 	v.Processes, v.Members = e.tracker.Processes(), e.members()
-	v.ConservationRatio = e.join.Conservation()
+	v.ConservationRatio = e.join.Conservation(v.Unaccounted)
 	return s, nil
 }
 
@@ -54,6 +54,19 @@ func (e *Engine) EachMember(g uint32, now Now, f func(groups.Life)) error {
 			f(l)
 		}
 	})
+	return nil
+}
+
+// EndedCPU is what all processes that have ended are billed.
+func (e *Engine) EndedCPU() time.Duration { return e.join.EndedCPU() }
+
+// EachLive calls f for every live process, after a rescan if one is due. f must not
+// change the engine.
+func (e *Engine) EachLive(now Now, f func(groups.Life)) error {
+	if err := e.RescanIfLost(now); err != nil {
+		return err
+	}
+	e.tracker.EachLive(f)
 	return nil
 }
 
@@ -109,8 +122,8 @@ func (e *Engine) Living() (list []history.Cell) {
 // hour of which it has hours, not days alone.
 func (e *Engine) HistoryFrom(now Now) (first time.Time, daily uint32) {
 	first = time.Unix(int64(e.history.first(e.calendar.old(now)))*3600, 0)
-	if e.created.After(first) {
-		first = e.created
+	if e.database.created.After(first) {
+		first = e.database.created
 	}
 	return first, e.history.daily
 }

@@ -21,8 +21,8 @@ func init() { model.NameEscapingScheme = model.NoEscaping }
 
 // Handler returns the handler of /metrics: the text format, OpenMetrics and
 // protobuf, as the client asks, whole or only the families named by ?name[]=.
-// A scrape that cannot be answered fails with status 500 and a line that says
-// why.
+// A scrape that cannot be answered, as while the service starts, ends or is busy, fails
+// with status 503 and a line that says why.
 func (e *Exporter) Handler() http.Handler {
 	opts := promhttp.HandlerOpts{
 		ErrorLog:                            logger{e},
@@ -32,7 +32,7 @@ func (e *Exporter) Handler() http.Handler {
 		EnableOpenMetricsTextCreatedSamples: e.opts.CreatedSamples,
 		DisableCompression:                  true,
 	}
-	return compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return compress(unavailable(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case e.inFlight <- struct{}{}:
 			defer func() { <-e.inFlight }()
@@ -45,7 +45,24 @@ func (e *Exporter) Handler() http.Handler {
 		if rq.told != nil && r.Context().Err() == nil { // it has not hung up
 			rq.told()
 		}
-	}))
+	})))
+}
+
+// unavailable has promhttp's status 500 be 503: nothing is broken, and the next scrape
+// is answered.
+func unavailable(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(unavailableResponse{w}, r)
+	})
+}
+
+type unavailableResponse struct{ http.ResponseWriter }
+
+func (w unavailableResponse) WriteHeader(status int) {
+	if status == http.StatusInternalServerError {
+		status = http.StatusServiceUnavailable
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // logger writes promhttp's errors to the service's log.
@@ -77,17 +94,31 @@ func compress(next http.Handler) http.Handler {
 		z := gzipPool.Get().(*gzip.Writer)
 		defer gzipPool.Put(z)
 		z.Reset(w)
-		next.ServeHTTP(gzipResponse{w, z}, r)
-		z.Close() // an error means that the client is gone
+		compressed := &gzipResponse{ResponseWriter: w, z: z}
+		next.ServeHTTP(compressed, r)
+		if !compressed.refused {
+			z.Close() // an error means that the client is gone
+		}
 	})
 }
 
 type gzipResponse struct {
 	http.ResponseWriter
-	z *gzip.Writer
+	z       *gzip.Writer
+	refused bool // promhttp takes the encoding back for what it has to say then
 }
 
-func (w gzipResponse) Write(b []byte) (int, error) { return w.z.Write(b) }
+func (w *gzipResponse) WriteHeader(status int) {
+	w.refused = status >= http.StatusBadRequest
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *gzipResponse) Write(b []byte) (int, error) {
+	if w.refused {
+		return w.ResponseWriter.Write(b)
+	}
+	return w.z.Write(b)
+}
 
 // acceptsGzip reports whether Accept-Encoding headers allow gzip.
 func acceptsGzip(headers []string) bool {

@@ -357,15 +357,6 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
-func TestNoSnapshot(t *testing.T) {
-	e := New(Options{Snapshot: fixed(nil)})
-	w := httptest.NewRecorder()
-	e.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if w.Code != 500 || !strings.Contains(w.Body.String(), "no figures yet") {
-		t.Errorf("status %d, body %q; want 500 and the reason", w.Code, w.Body)
-	}
-}
-
 func TestNoGroups(t *testing.T) {
 	body := scrape(t, New(Options{Snapshot: fixed(&usage.Snapshot{Time: started})}), "text/plain")
 	if strings.Contains(body, "elsa_group_info") || !strings.Contains(body, `elsa_group_processes{group="(ungrouped)"} 0`) || !strings.Contains(body, "elsa_groups 0\n") {

@@ -35,6 +35,7 @@ const (
 	nameStoreBytes     = "elsa_store_bytes"
 	nameUnsaved        = "elsa_unsaved_seconds"
 	nameConservation   = "elsa_conservation_ratio"
+	nameUnaccounted    = "elsa_unaccounted_cpu_seconds_total"
 	nameGroupInfo      = "elsa_group_info"
 	nameBudget         = "elsa_group_budget_ratio"
 	nameCommitDuration = "elsa_commit_duration_seconds"

@@ -48,7 +48,8 @@ func serviceFamilies(s *usage.Snapshot, o *Options) []*dto.MetricFamily {
 		gauge(nameStoreBytes, "Size of the database file.", float64(v.StoreBytes)),
 		gauge(nameUnsaved, "For how long the disk has failed or not answered, so that figures are of then; 0 while it takes what it is given.", unsaved),
 		gauge(nameConservation, "CPU time of groups, of processes in none and of the unattributed, "+
-			"over all the kernel reported; 1 when nothing is missing.", v.ConservationRatio),
+			"over all the kernel reported, and what is unaccounted; 1 when nothing is missing.", v.ConservationRatio),
+		unaccounted(v),
 	}
 	return append(families, countFamilies(v)...)
 }
@@ -71,6 +72,13 @@ func countFamilies(v *usage.Service) (families []*dto.MetricFamily) {
 		families = append(families, counter(f.Name, f.Help, v.Started, f.Label, list...))
 	}
 	return families
+}
+
+// unaccounted is what the machine ran and nobody is known to have used.
+func unaccounted(v *usage.Service) *dto.MetricFamily {
+	mf := counter(nameUnaccounted, "CPU time that the machine ran, by /proc/stat, and of which neither a record nor a live process tells.", v.Started, "", sample{})
+	mf.Metric[0].Counter.Value = proto.Float64(v.Unaccounted.Seconds())
+	return mf
 }
 
 // word cuts the reason off "off: reason", and the path off "follow:PATH":

@@ -20,6 +20,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	defer close(p.stopped)
 	defer p.settle()
 	go p.sampleMinutes(ctx)
+	go p.auditing(ctx)
 	tick := time.NewTicker(p.Interval)
 	defer tick.Stop()
 	expire := time.NewTicker(expireInterval)

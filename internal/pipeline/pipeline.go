@@ -110,6 +110,8 @@ type Pipeline struct {
 	tick time.Duration
 	// watch is the health of the sources.
 	watch watch
+	// audit compares the bills with the machine.
+	audit audit
 	// replay tells of the ledger's backlog at the start; nil once that is read.
 	replay *replay
 	// read is how far the ring was read, by lane.

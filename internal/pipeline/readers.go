@@ -10,6 +10,7 @@ import (
 	"elsa/internal/history"
 	"elsa/pkg/clock"
 	"elsa/pkg/groups"
+	"elsa/pkg/proc"
 	"elsa/pkg/usage"
 )
 
@@ -159,11 +160,14 @@ func (t Turn) show() (*usage.Snapshot, error) {
 // list notes the members to sample.
 func (t Turn) list() error {
 	r := &t.p.readers
-	return t.Engine().EachSampled(t.Now(), func(k groups.Key) {
+	return t.Engine().EachSampled(t.Now(), func(k groups.Key, taken *proc.Sample) {
 		s := r.known[k]
 		if s == nil {
 			s = &sample{key: k}
 			r.known[k] = s
+		}
+		if taken != nil {
+			s.proc.Raise(taken)
 		}
 		s.round = r.round
 		r.work = append(r.work, s)

@@ -27,6 +27,6 @@ func (p *Pipeline) view() (*usage.Snapshot, error) {
 	v.Counts[tally.JournalRows], v.Counts[tally.JournalLost] = p.journaled.Rows, p.journaled.Lost.Rows+p.journaled.Lost.Fixes
 	v.Counts[tally.LooksLate], v.Counts[tally.LooksRefused] = p.Proc.Late(), p.Proc.Refused()
 	v.StoreBytes, v.Committed = p.Store.Size(), p.disk.good
-	v.Unsaved = p.disk.since(now)
+	v.Unsaved, v.Unaccounted = p.disk.since(now), p.audit.missing
 	return p.Engine.Snapshot(v, now)
 }

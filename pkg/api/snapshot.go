@@ -87,6 +87,7 @@ func StatusFromSnapshot(s *usage.Snapshot, version string) Status {
 		Precision: fromPrecision(&s.Total),
 		Conservation: StatusConservation{
 			Ratio:                  v.ConservationRatio,
+			UnaccountedCPUSeconds:  v.Unaccounted.Seconds(),
 			AnyGroupCPUSeconds:     s.AnyGroup.CPU().Seconds(),
 			UngroupedCPUSeconds:    s.Ungrouped.CPU().Seconds(),
 			UnattributedCPUSeconds: s.Unattributed.CPU().Seconds(),

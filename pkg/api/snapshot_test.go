@@ -45,7 +45,7 @@ func snapshot() usage.Snapshot {
 		Service: usage.Service{
 			Created: at(1), Started: at(2), EventSource: "proc", Accounting: "own", Taskstats: "on", Exact: "off: no BTF", Suspended: true,
 			Counts: counts(), ExactMissing: []string{"signal_struct.nvcsw"},
-			BacklogBytes: 51, Processes: 52, Members: 53, StoreBytes: 54, ConservationRatio: 0.5,
+			BacklogBytes: 51, Processes: 52, Members: 53, StoreBytes: 54, ConservationRatio: 0.5, Unaccounted: 1500 * time.Millisecond,
 		},
 	}
 }

@@ -357,10 +357,14 @@ type StatusJournal struct {
 
 // StatusConservation is the check that no CPU time is lost or counted twice.
 type StatusConservation struct {
-	// Ratio is all bills together over what the kernel reported; 1 is right.
+	// Ratio is all bills together over what the kernel reported, and what is unaccounted;
+	// 1 is right.
 	Ratio                  float64 `json:"ratio"`
 	AnyGroupCPUSeconds     float64 `json:"any_group_cpu_seconds"`
 	UngroupedCPUSeconds    float64 `json:"ungrouped_cpu_seconds"`
 	UnattributedCPUSeconds float64 `json:"unattributed_cpu_seconds"`
 	TotalCPUSeconds        float64 `json:"total_cpu_seconds"`
+	// UnaccountedCPUSeconds is what the machine's CPUs ran since this run of the service
+	// began, by /proc/stat, and what neither a record nor a live process tells of.
+	UnaccountedCPUSeconds float64 `json:"unaccounted_cpu_seconds"`
 }

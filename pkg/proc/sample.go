@@ -69,6 +69,24 @@ func (s *Sample) setCPU(cpu, user, system time.Duration) {
 	s.CPU = cpu
 }
 
+// Raise makes what s counts at least that of a later sample of the same process, from
+// which samples go on.
+func (s *Sample) Raise(later *Sample) {
+	if later.CPU > s.CPU {
+		s.setCPU(later.CPU, later.User, later.System)
+	}
+	raise(&s.MinorFaults, later.MinorFaults)
+	raise(&s.MajorFaults, later.MajorFaults)
+	s.raiseIO(ioCounts{later.ReadBytes, later.WriteBytes, later.ReadChars, later.WriteChars})
+	raise(&s.MaxRSS, later.MaxRSS)
+	raise(&s.VoluntarySwitches, later.VoluntarySwitches)
+	raise(&s.InvoluntarySwitches, later.InvoluntarySwitches)
+	if later.Comm[0] != 0 {
+		s.UID, s.Comm = later.UID, later.Comm
+	}
+	s.Dead, s.Denied, s.mixed = later.Dead, later.Denied, later.mixed
+}
+
 // raise makes *p at least v.
 func raise(p *uint64, v uint64) { *p = max(*p, v) }
 

@@ -240,17 +240,24 @@ func (j *Join) Merge(moved map[groups.SetID]groups.SetID, former groups.SetID) {
 	}
 }
 
-// Conservation is the CPU on all bills of ended processes over the CPU the
-// kernel reported for them, by its best word: 1 when nothing is lost and nothing
-// counted twice. It is above 1 where an estimate was charged and the exact record,
-// which came too late, says less: a counter takes nothing back.
-func (j *Join) Conservation() float64 {
+// EndedCPU is the CPU on all bills of ended processes, what they used before this join
+// was made included.
+func (j *Join) EndedCPU() time.Duration {
 	var sum time.Duration
 	for i := range j.sets {
 		sum += j.sets[i].CPU()
 	}
-	if j.Reported <= 0 {
+	return sum - j.billed
+}
+
+// Conservation is EndedCPU over the CPU the kernel reported for them, by its best word,
+// and what the machine ran that was reported of nobody: 1 when nothing is lost and
+// nothing counted twice. It is above 1 where an estimate was charged and the exact
+// record, which came too late, says less: a counter takes nothing back.
+func (j *Join) Conservation(unaccounted time.Duration) float64 {
+	all := j.Reported + unaccounted
+	if all <= 0 {
 		return 1
 	}
-	return float64(sum-j.billed) / float64(j.Reported)
+	return float64(j.EndedCPU()) / float64(all)
 }

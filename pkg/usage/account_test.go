@@ -215,7 +215,7 @@ func TestPeak(t *testing.T) {
 
 func TestConservation(t *testing.T) {
 	j := newTestJoin(false)
-	if c := j.Conservation(); c != 1 {
+	if c := j.Conservation(0); c != 1 {
 		t.Errorf("Conservation() = %v before anything was reported", c)
 	}
 	j.Sample(life.Key(), cellIn(5), cpu(1, 2))
@@ -225,17 +225,23 @@ func TestConservation(t *testing.T) {
 	r := line
 	r.PID = 11
 	j.Line(&r, other, true, now)
-	if c := j.Conservation(); c != 1 {
+	if c := j.Conservation(0); c != 1 {
 		t.Errorf("Conservation() = %v with a live process's part billed, want 1", c)
 	}
 	l := life
 	l.Set = 6
 	j.Line(&line, l, true, now)
-	if c := j.Conservation(); c != 1 {
+	if c := j.Conservation(0); c != 1 {
 		t.Errorf("Conservation() = %v after its death, want 1", c)
 	}
 	j.Reported *= 2 // as if half of all deaths had been forgotten
-	if c := j.Conservation(); c != 0.5 {
+	if c := j.Conservation(j.Reported); c != 0.25 {
+		t.Errorf("Conservation() = %v with as much again that was reported of nobody, want 0.25", c)
+	}
+	if c := new(Join).Conservation(time.Second); c != 0 {
+		t.Errorf("Conservation() = %v where nothing was reported, and something ran", c)
+	}
+	if c := j.Conservation(0); c != 0.5 {
 		t.Errorf("Conservation() = %v with half of it lost, want 0.5", c)
 	}
 }

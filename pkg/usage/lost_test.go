@@ -57,8 +57,8 @@ func TestLostExact(t *testing.T) {
 			if got[Ended] != tt.ended || got[Exact] != tt.ended || got.CPU() != tt.rest {
 				t.Errorf("%d processes and %v are unattributed, want %d and %v", got[Ended], got.CPU(), tt.ended, tt.rest)
 			}
-			if want := lines + tt.rest; j.Reported != want || j.Conservation() != 1 {
-				t.Errorf("%v are reported, want %v; conservation %v", j.Reported, want, j.Conservation())
+			if want := lines + tt.rest; j.Reported != want || j.Conservation(0) != 1 {
+				t.Errorf("%v are reported, want %v; conservation %v", j.Reported, want, j.Conservation(0))
 			}
 		})
 	}

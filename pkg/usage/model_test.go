@@ -627,7 +627,7 @@ func (m *model) check(t *rapid.T) {
 	if bills-live != reported+excess {
 		t.Fatalf("bills %v less the living's %v, want %v and an excess of %v", bills, live, reported, excess)
 	}
-	if got := time.Duration(m.Conservation() * float64(m.Reported)); m.Reported > 0 && (got-reported-excess).Abs() > time.Microsecond {
+	if got := time.Duration(m.Conservation(0) * float64(m.Reported)); m.Reported > 0 && (got-reported-excess).Abs() > time.Microsecond {
 		t.Fatalf("Conservation() finds %v, want %v", got, reported+excess)
 	}
 	m.checkCells(t)

@@ -113,7 +113,10 @@ type Service struct {
 	Committed, Unsaved time.Time
 	// StoreBytes is the size of the database file.
 	StoreBytes int64
-	// ConservationRatio is (groups + ungrouped + unattributed) CPU over the
-	// CPU of all deaths the kernel reported; 1 when nothing was reported.
+	// Unaccounted is the CPU time that the machine's CPUs ran since the start, by
+	// /proc/stat, and of which no record and no live process tells.
+	Unaccounted time.Duration
+	// ConservationRatio is (groups + ungrouped + unattributed) CPU of ended processes over
+	// what the kernel reported of them and Unaccounted; 1 when there is nothing of either.
 	ConservationRatio float64
 }

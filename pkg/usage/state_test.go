@@ -59,7 +59,7 @@ func TestRestart(t *testing.T) {
 			}
 			part(j)
 		}
-		if c := j.Conservation(); c < 0.999999 || c > 1.000001 {
+		if c := j.Conservation(0); c < 0.999999 || c > 1.000001 {
 			t.Errorf("stopped before part %d: Conservation() = %v", stop, c)
 		}
 		later(j, time.Hour)
