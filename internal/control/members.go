@@ -129,7 +129,8 @@ const (
 )
 
 // look adds what /proc knows of the processes that wants, which may be nil, holds for,
-// outside the pipeline. One that ended meanwhile is left out.
+// outside the pipeline. One that ended meanwhile is left out. Of one that does not let
+// itself be looked at now, command and owner are not known.
 func (s *Service) look(ctx context.Context, lives []groups.Life, wants func(*proc.Process) bool, detail bool, f func(groups.Life, *proc.Process, *proc.Sample, time.Time)) {
 	booted := proc.Booted()
 	for _, l := range lives {
@@ -137,6 +138,9 @@ func (s *Service) look(ctx context.Context, lives []groups.Life, wants func(*pro
 			return // nobody waits for it any more
 		}
 		p, err := s.Proc.Process(l.PID)
+		if errors.Is(err, proc.ErrBusy) {
+			p, err = proc.Process{PID: l.PID, PPID: l.PPID, Start: l.Start, UID: usage.UnknownUID, Comm: usage.Unknown}, nil
+		}
 		if err != nil || !p.Start.Same(l.Start) || wants != nil && !wants(&p) {
 			continue
 		}
