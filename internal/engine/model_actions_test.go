@@ -259,6 +259,7 @@ func (m *model) crash(t *rapid.T) {
 // next one does not know what they were billed, and cannot add what the exact record
 // tells beside the CPU.
 func (m *model) leaveOpen() {
+	m.late = m.late || m.service.join.Joined.Late > 0
 	for _, p := range m.all {
 		p.open = p.open || p.ended != 0 && p.book.exact == 0
 		p.late = p.late || p.open && p.book.charged != 0 && m.mono-p.book.charged > int64(time.Second)
@@ -335,6 +336,7 @@ func (m *model) reboot(t *rapid.T) {
 		t.SkipNow()
 	}
 	m.note("REBOOT")
+	m.late = m.late || m.service.join.Joined.Late > 0
 	m.sockets, m.twin = nil, nil
 	m.goBack()
 	for _, p := range m.kernel.shown() {
