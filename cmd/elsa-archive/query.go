@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 
@@ -101,18 +100,7 @@ func (o *options) query(ctx context.Context, q *query.Query) error {
 const trailer = "Elsa-Damage"
 
 func (o *options) askService(ctx context.Context, q *query.Query, damage func(error)) error {
-	body, err := json.Marshal(q)
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", o.socket)
-	}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://elsa-archive/v1/processes", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	res, err := client.Do(req)
+	res, err := query.Ask(ctx, o.socket, "/v1/processes", q)
 	if err != nil {
 		return fmt.Errorf("ask elsa-archive.service: %w; only root can read the archive without it", err)
 	}

@@ -23,19 +23,10 @@ const lifeTimeout = 30 * time.Second
 // askArchive returns what asks elsa-archive, at its socket, for the life of a group. It
 // is another user's, so that its answer is bounded, and checked.
 func askArchive(socket string) func(context.Context, *query.Query) (*query.Life, error) {
-	client := http.Client{Timeout: lifeTimeout, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
 	return func(ctx context.Context, q *query.Query) (*query.Life, error) {
-		body, err := json.Marshal(q)
-		if err != nil {
-			return nil, err
-		}
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://elsa-archive/v1/life", bytes.NewReader(body))
-		if err != nil {
-			return nil, err
-		}
-		answer, err := client.Do(r)
+		ctx, cancel := context.WithTimeout(ctx, lifeTimeout)
+		defer cancel()
+		answer, err := query.Ask(ctx, socket, "/v1/life", q)
 		if err != nil {
 			return nil, fmt.Errorf("ask elsa-archive at %s: %w; is it running? (systemctl enable --now elsa-archive)", socket, cause(err))
 		}

@@ -40,9 +40,8 @@ func TestKernelBusyMember(t *testing.T) {
 	if err != nil || i < 0 || len(d.Members) != 2 {
 		t.Fatalf("%+v, %v; want this process and %d", d.Members, err, pid)
 	}
-	if _, err := s.Proc.Process(pid); err == nil {
-		t.Skip("on this kernel nobody waits for a process in its exec")
-	}
+	_, err = s.Proc.Process(pid)
+	kerneltest.Need(t, kerneltest.WaitsForExec(err != nil))
 	if m := d.Members[i]; m.Command != "(unknown)" || m.PPID != self {
 		t.Errorf("%+v", m)
 	}

@@ -49,10 +49,8 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 		return nil
 	})
 	out.Time = time.Now().UTC()
-	each := reading.Each
 	if unsafe := (*pipeline.NotSafeError)(nil); errors.As(err, &unsafe) {
 		out.Time = committed.UTC() // the report ends there
-		each = s.Store.History
 	} else if err != nil {
 		reading.Close()
 		return out, err
@@ -66,7 +64,7 @@ func (s *Service) Report(ctx context.Context, who api.Caller, q api.ReportQuery)
 	report.Daily = daily
 	err = s.read(ctx, func(ctx context.Context) error {
 		defer reading.Close()
-		return each(first, last, func(k *history.Key, u *usage.Usage) error {
+		return reading.Each(first, last, func(k *history.Key, u *usage.Usage) error {
 			if !q.Mine || k.UID == who.UID {
 				report.Add(k, u)
 			}

@@ -35,7 +35,7 @@ func (e *Engine) groupNames(set groups.SetID) []string {
 func (e *Engine) MakeGroup(name string, owner uint32, labels map[string]string, now Now) (*groups.Group, error) {
 	g, err := e.catalog.Make(name, owner, labels, now.Wall.UTC())
 	if err == nil {
-		g.FirstRow = e.nextRow()
+		g.FirstRow = e.NextRow()
 	}
 	return g, err
 }

@@ -53,9 +53,7 @@ func (e *Engine) UnsettledRows() (rows []uint64) {
 
 // NextRow is the number of the next row of the journal; 0 if there is none. Rows before
 // it name groups as these are known by now.
-func (e *Engine) NextRow() uint64 { return e.nextRow() }
-
-func (e *Engine) nextRow() uint64 {
+func (e *Engine) NextRow() uint64 {
 	if e.rows == nil {
 		return 0
 	}
@@ -64,13 +62,13 @@ func (e *Engine) nextRow() uint64 {
 
 // renamed notes that rows up to now have another name of a group.
 func (e *Engine) renamed(g *groups.Group, old string) {
-	g.Names = withNames(g.Names, groups.FormerName{Name: old, First: g.FirstRow, Before: e.nextRow()})
-	g.FirstRow = e.nextRow()
+	g.Names = withNames(g.Names, groups.FormerName{Name: old, First: g.FirstRow, Before: e.NextRow()})
+	g.FirstRow = e.NextRow()
 }
 
 // takeNames notes that rows of the group from count as those of the group into.
 func (e *Engine) takeNames(from, into *groups.Group) {
-	last := groups.FormerName{Name: from.Name, First: from.FirstRow, Before: e.nextRow()}
+	last := groups.FormerName{Name: from.Name, First: from.FirstRow, Before: e.NextRow()}
 	into.Names = withNames(into.Names, append(slices.Clone(from.Names), last)...)
 }
 

@@ -46,15 +46,11 @@ func (e *Engine) Snapshot(service usage.Service, now Now) (*usage.Snapshot, erro
 // EachMember calls f for every live process of a group, after a rescan if one is
 // due. f must not change the engine.
 func (e *Engine) EachMember(g uint32, now Now, f func(groups.Life)) error {
-	if err := e.RescanIfLost(now); err != nil {
-		return err
-	}
-	e.tracker.EachLive(func(l groups.Life) {
+	return e.EachLive(now, func(l groups.Life) {
 		if e.tracker.Sets.Has(l.Set, g) {
 			f(l)
 		}
 	})
-	return nil
 }
 
 // EndedCPU is what all processes that have ended are billed.
@@ -73,15 +69,11 @@ func (e *Engine) EachLive(now Now, f func(groups.Life)) error {
 // EachUngrouped calls f for every live process that is known to be in no group, after a
 // rescan if one is due. f must not change the engine.
 func (e *Engine) EachUngrouped(now Now, f func(groups.Life)) error {
-	if err := e.RescanIfLost(now); err != nil {
-		return err
-	}
-	e.tracker.EachLive(func(l groups.Life) {
+	return e.EachLive(now, func(l groups.Life) {
 		if l.Set == groups.Ungrouped {
 			f(l)
 		}
 	})
-	return nil
 }
 
 // Unsettled counts the deaths in the named groups, or in all sets, that were

@@ -48,24 +48,29 @@ func windowOf(q *query.Fleet, now time.Time) *window {
 	return w
 }
 
+// report is what was added up, of sources that are all there are. oldest is the first
+// hour that is there.
+func (w *window) report(q *query.Fleet, now time.Time, s *sums, all map[string]*source, oldest uint32) *query.FleetReport {
+	out := &query.FleetReport{Report: client.Report{Time: now, Since: usage.HourStart(w.first), Until: w.until, By: q.By}}
+	if q.Since.IsZero() {
+		out.Since = usage.HourStart(oldest)
+	}
+	s.fill(&out.Report)
+	out.Fleet, _ = completeness(all, w.first, w.last, w.end)
+	return out
+}
+
 // Report adds up the cells of all hosts. What two hosts sent under one identity is in it
 // where one of them alone sent an hour; hours that both sent are left out.
 func (r *Reader) Report(ctx context.Context, q *query.Fleet) (*query.FleetReport, error) {
 	now := r.Now().UTC()
 	w := windowOf(q, now)
-	out := &query.FleetReport{Report: client.Report{Time: now, Until: w.until, By: q.By}}
 	sums := newSums(q)
 	all, oldest, err := r.read(ctx, w.first, w.last, sums.add)
 	if err != nil {
 		return nil, err
 	}
-	sums.fill(&out.Report)
-	out.Fleet, _ = completeness(all, w.first, w.last, w.end)
-	out.Since = usage.HourStart(w.first)
-	if q.Since.IsZero() {
-		out.Since = usage.HourStart(oldest)
-	}
-	return out, nil
+	return w.report(q, now, sums, all, oldest), nil
 }
 
 // read gives add the cells that count of hours from first to before last, with the name of

@@ -160,6 +160,17 @@ func completeness(all map[string]*source, first, last uint32, end time.Time) (c 
 	return c, hosts
 }
 
+// statusOf says how far each host has delivered by now, under the names that tell hosts
+// apart.
+func statusOf(all map[string]*source, now time.Time) ([]query.Host, query.Completeness) {
+	c, hosts := completeness(all, 0, ^uint32(0), now)
+	names := hostNames(all)
+	for i := range hosts {
+		hosts[i].Host = names[hosts[i].Source]
+	}
+	return hosts, c
+}
+
 // hostNames are the hosts' names by source. Where several databases that go on have one
 // name, the source is told, too.
 func hostNames(all map[string]*source) map[string]string {

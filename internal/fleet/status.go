@@ -40,11 +40,7 @@ func (r *Reader) Status(ctx context.Context, read bool) ([]query.Host, query.Com
 			r.Damage(damage)
 		}
 	}
-	c, hosts := completeness(all, 0, ^uint32(0), r.Now().UTC())
-	names := hostNames(all)
-	for i := range hosts {
-		hosts[i].Host = names[hosts[i].Source]
-	}
+	hosts, c := statusOf(all, r.Now().UTC())
 	return hosts, c, nil
 }
 

@@ -14,7 +14,6 @@ import (
 	"elsa/internal/clickhouse"
 	"elsa/internal/query"
 	"elsa/internal/ship"
-	"elsa/pkg/client"
 	"elsa/pkg/usage"
 )
 
@@ -45,14 +44,7 @@ func (t *Tables) Report(ctx context.Context, q *query.Fleet) (out *query.FleetRe
 		if lacks && n < tries { // was it replaced meanwhile?
 			continue
 		}
-		out = &query.FleetReport{Report: client.Report{Time: now, Since: q.Since, Until: window.until, By: q.By}}
-		sums.fill(&out.Report)
-		out.Fleet, _ = completeness(all, window.first, window.last, window.end)
-		out.Since = usage.HourStart(window.first)
-		if q.Since.IsZero() {
-			out.Since = usage.HourStart(oldest)
-		}
-		return out, nil
+		return window.report(q, now, sums, all, oldest), nil
 	}
 }
 
@@ -194,11 +186,7 @@ func (t *Tables) Status(ctx context.Context, _ bool) ([]query.Host, query.Comple
 	for _, err := range told {
 		t.Damage(err)
 	}
-	c, hosts := completeness(all, 0, ^uint32(0), t.Now().UTC())
-	names := hostNames(all)
-	for i := range hosts {
-		hosts[i].Host = names[hosts[i].Source]
-	}
+	hosts, c := statusOf(all, t.Now().UTC())
 	return hosts, c, nil
 }
 

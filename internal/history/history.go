@@ -158,10 +158,8 @@ type Cell struct {
 func (r *Rolls) KeyOf(c usage.Cell) Key {
 	if len(r.groups(c.Set)) > groups.MaxGroups {
 		c.Set, c.Comm = groups.Unattributed, otherComm
-	} else if known := r.hours[c.Hour]; len(known) >= r.Commands {
-		if _, ok := known[c.Comm]; !ok && c.Comm != usage.Unknown {
-			c.Comm = otherComm
-		}
+	} else if named(c.Comm) && !r.fits(r.hours[c.Hour], c.Comm) {
+		c.Comm = otherComm
 	}
 	return r.key(&c)
 }
@@ -175,7 +173,7 @@ func (r *Rolls) Retire(set groups.SetID) { r.groups(set) }
 
 // admit reports whether a command has, or gets, a place among those of the hour.
 func (r *Rolls) admit(hour uint32, c [16]byte) bool {
-	if c == otherComm || c == usage.Unknown {
+	if !named(c) {
 		return true
 	}
 	known := r.hours[hour]
@@ -186,14 +184,20 @@ func (r *Rolls) admit(hour uint32, c [16]byte) bool {
 		}
 		r.hours[hour] = known
 	}
-	if _, ok := known[c]; ok {
-		return true
-	}
-	if len(known) >= r.Commands {
+	if !r.fits(known, c) {
 		return false
 	}
 	known[c] = struct{}{}
 	return true
+}
+
+// named reports whether a command is one, and takes a place among those of its hour.
+func named(c [16]byte) bool { return c != otherComm && c != usage.Unknown }
+
+// fits reports whether a command is among those of an hour, or there is room for it.
+func (r *Rolls) fits(known map[[16]byte]struct{}, c [16]byte) bool {
+	_, ok := known[c]
+	return ok || len(known) < r.Commands
 }
 
 // Changed reports whether Flush has anything to write.

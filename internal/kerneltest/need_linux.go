@@ -3,6 +3,7 @@
 package kerneltest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -67,6 +68,17 @@ func Program(name, debian string) Requirement {
 		_, err := exec.LookPath(name)
 		return err
 	})
+}
+
+// WaitsForExec is a kernel on which who looks at a process waits while that executes a
+// program, as a test found that does it: see [Stuck].
+func WaitsForExec(found bool) Requirement {
+	return Requirement{Name: "kernel with exec_update_lock", Probe: func() error {
+		if !found {
+			return errors.New("nobody waits for a process in its exec")
+		}
+		return nil
+	}}
 }
 
 // note tells of a skipped test: go test itself shows skips only with -v.

@@ -27,9 +27,12 @@ const shownShare = 50
 // and is committed as soon as it can be.
 func (t Turn) Commit() { *t.durable = t.p.commitSoon(nil, nil) }
 
-// Read is Commit, and has r be the history as of that commit when [Pipeline.Do]
-// returns without an error.
-func (t Turn) Read(r *Reading) { *t.durable = t.p.commitSoon(nil, r) }
+// Read is Commit, and has r be the history as of that commit when [Pipeline.Do] returns,
+// or with a *NotSafeError the history as it was committed last.
+func (t Turn) Read(r *Reading) {
+	r.store = t.p.Store
+	*t.durable = t.p.commitSoon(nil, r)
+}
 
 // commitSoon is the commit that will hold all that is known now, for somebody who
 // waits for it as long as a disk that works may take. shown is a snapshot of what it
@@ -88,7 +91,7 @@ func (p *Pipeline) begin(s *save) {
 	if len(s.readings) > 0 {
 		living := p.Engine.Living()
 		for _, r := range s.readings {
-			r.living = living
+			r.has(living)
 		}
 	}
 	if s.shown == nil && now.Boot >= p.disk.due {
@@ -108,7 +111,7 @@ func (p *Pipeline) write(w *writing) {
 		p.Journal.committed()
 		fault.Point(fault.CommitDone)
 		for _, r := range w.readings {
-			r.open(p.Store)
+			r.open()
 		}
 	}
 	w.took = readNow().Boot.Sub(w.began.Boot)

@@ -33,11 +33,15 @@ const (
 const fewMembers = 200
 
 // sample samples every live member, with details for as long as a budget lasts, puts
-// the samples on the bills and calls then in the same turn.
-func (p *Pipeline) sample(ctx context.Context, budget time.Duration, then func(Turn) error) error {
+// the samples on the bills and calls then, if not nil, in the same turn; not if all were sampled less
+// than some time ago.
+func (p *Pipeline) sample(ctx context.Context, budget, age time.Duration, then func(Turn) error) error {
 	r := &p.readers
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if age > 0 && time.Since(r.last) < age {
+		return nil
+	}
 	r.round++
 	r.work = r.work[:0]
 	if err := p.Do(ctx, Turn.list); err != nil {
@@ -69,8 +73,10 @@ func (p *Pipeline) sample(ctx context.Context, budget time.Duration, then func(T
 				t.Engine().TakeSample(s.key, &s.proc)
 			}
 		}
-		now := time.Now()
-		r.last.Store(&now)
+		r.last = time.Now()
+		if then == nil {
+			return nil
+		}
 		return then(t)
 	})
 }
@@ -78,10 +84,7 @@ func (p *Pipeline) sample(ctx context.Context, budget time.Duration, then func(T
 // SampleLiving samples the living, unless that was done just now. It does not wait for
 // the disk.
 func (p *Pipeline) SampleLiving(ctx context.Context) error {
-	if at := p.readers.last.Load(); at != nil && time.Since(*at) < fresh {
-		return nil
-	}
-	return p.sample(ctx, detailBudget, func(Turn) error { return nil })
+	return p.sample(ctx, detailBudget, fresh, nil)
 }
 
 // History calls f for every cell of the history of the hours from first to before last,
@@ -94,9 +97,7 @@ func (p *Pipeline) History(ctx context.Context, first, last uint32, f func(*hist
 		t.Read(&r)
 		return nil
 	})
-	if unsafe := (*NotSafeError)(nil); errors.As(err, &unsafe) {
-		return p.Store.History(first, last, f)
-	} else if err != nil {
+	if unsafe := (*NotSafeError)(nil); err != nil && !errors.As(err, &unsafe) {
 		return err
 	}
 	return r.Each(first, last, f)
@@ -113,7 +114,7 @@ func (p *Pipeline) sampleMinutes(ctx context.Context) {
 			timer.Stop()
 			return
 		}
-		if err := p.sample(ctx, minuteBudget, func(Turn) error { return nil }); err != nil && ctx.Err() == nil {
+		if err := p.sample(ctx, minuteBudget, 0, nil); err != nil && ctx.Err() == nil {
 			p.Log.Debug("cannot sample the living", "err", err)
 		}
 	}
@@ -125,7 +126,7 @@ func (p *Pipeline) sampleMinutes(ctx context.Context) {
 func (p *Pipeline) refresh(ctx context.Context) (*usage.Snapshot, error) {
 	var shown *usage.Snapshot
 	var unsaved time.Time
-	err := p.sample(ctx, detailBudget, func(t Turn) error {
+	err := p.sample(ctx, detailBudget, 0, func(t Turn) error {
 		var err error
 		shown, err = t.show()
 		unsaved = p.disk.since(readNow())

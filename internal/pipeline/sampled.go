@@ -4,7 +4,6 @@ package pipeline
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"elsa/pkg/groups"
@@ -19,8 +18,8 @@ type readers struct {
 	known map[groups.Key]*sample
 	round uint64
 	work  []*sample
-	took  time.Duration             // to compute the last snapshot
-	last  atomic.Pointer[time.Time] // when all were sampled
+	took  time.Duration // to compute the last snapshot
+	last  time.Time     // when all were sampled
 }
 
 type sample struct {

@@ -47,9 +47,7 @@ func TestKernelBoundedStuckExec(t *testing.T) {
 			}
 		}
 	}
-	if hang == 0 {
-		t.Skip("on this kernel nobody waits for a process in its exec")
-	}
+	kerneltest.Need(t, kerneltest.WaitsForExec(hang > 0))
 	if hang != n {
 		t.Errorf("%d of %d processes are busy", hang, n)
 	}
